@@ -1,0 +1,45 @@
+# Each target builds .venv from constraints.txt when it is missing; a fresh machine needs Python >= 3.10, make and git.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO ?= demo
+
+.PHONY: install demo test lint bench clean
+
+install: .venv/.installed
+
+.venv/.installed: constraints.txt pyproject.toml plugins/requirements.txt $(wildcard plugins/*/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "spine-ignite needs Python 3.10 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
+		-e '.[dev]' -r plugins/requirements.txt
+	@touch $@
+
+demo: install
+	$(BIN)/spine-ignite phantom $(DEMO)/data --force
+	$(BIN)/spine-ignite check $(DEMO)/data
+	$(BIN)/spine-ignite preprocess $(DEMO)/data --config configs/demo.yaml
+	$(BIN)/spine-ignite train --config configs/demo.yaml --data $(DEMO)/data --out $(DEMO)/run --force
+	$(BIN)/spine-ignite evaluate $(DEMO)/run
+	$(BIN)/spine-ignite predict $(DEMO)/run $(DEMO)/data/test/source -o $(DEMO)/predictions
+	@echo
+	@echo "Pictures of reference and prediction: $(DEMO)/run/evaluation/pictures"
+	@echo "Predicted label volumes:              $(DEMO)/predictions"
+	@echo "Training curves:                      $(BIN)/tensorboard --logdir $(DEMO)/run/tensorboard"
+
+test: install
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install
+	@mkdir -p benchmarks/results
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; \
+		$(BIN)/python $$script --out benchmarks/results/$$(basename $$script .py).json || exit 1; done
+
+clean:
+	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache demo

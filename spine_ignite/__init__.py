@@ -1,0 +1,35 @@
+"""spine-ignite: train, evaluate and compare segmentation networks on spine MRI.
+
+The public names are imported when first used, so that ``import spine_ignite`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "hookimpl": "spine_ignite.hookspecs",
+    "list_models": "spine_ignite.models",
+    "create_model": "spine_ignite.models",
+    "train": "spine_ignite.engines.run",
+    "predict": "spine_ignite.inference.predictor",
+    "evaluate": "spine_ignite.evaluation.judge",
+}
+
+__all__ = ["__version__", "create_model", "evaluate", "hookimpl", "list_models", "predict", "train"]
+
+if TYPE_CHECKING:
+    from spine_ignite.engines.run import train
+    from spine_ignite.evaluation.judge import evaluate
+    from spine_ignite.hookspecs import hookimpl
+    from spine_ignite.inference.predictor import predict
+    from spine_ignite.models import create_model, list_models
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,112 @@
+"""The command line: a group that loads a command's module only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from spine_ignite.errors import SpineIgniteError, suggest
+
+# name -> the line shown by --help; the module is spine_ignite.cli.<name with underscores>
+COMMANDS = {
+    "list-models": "List every installed architecture, and the plugins that failed to load.",
+    "show-model": "Show an architecture's paper, options and size.",
+    "phantom": "Write a synthetic lumbar MRI dataset with all 20 labels.",
+    "check": "Report every problem of a dataset at once.",
+    "preprocess": "Turn volumes into the slice store that training reads.",
+    "train": "Train a network, or resume a run.",
+    "evaluate": "Judge a run, or any tool's predictions, in 3D per case and class.",
+    "predict": "Segment volumes; label volumes come out on the input's own grid.",
+    "pack": "Pack the logs of runs into a .zip or .tar.gz.",
+}
+
+EPILOG = """\b
+A first run, on synthetic data:
+  spine-ignite phantom dataset
+  spine-ignite train --model unet --data dataset --set train.epochs=5
+"""
+
+
+class LazyGroup(click.Group):
+    """Imports ``spine_ignite.cli.<command>`` when the command is run, so that --help stays instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which they are used."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command, or None if there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"spine_ignite.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is answered with the closest known name."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"No such command '{args[0]}'.{suggest(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        from spine_ignite import __version__
+
+        click.echo(f"spine-ignite {__version__}")
+        ctx.exit()
+
+
+@click.command(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show it.")
+def cli(debug: bool) -> None:
+    """Train, evaluate and compare segmentation networks on spine MRI.
+
+    Every architecture is a plugin: `spine-ignite list-models` shows those that are installed.
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 success, 1 failure, 2 usage mistake, 130 Ctrl-C."""
+    sys.exit(run(sys.argv[1:] if args is None else args))
+
+
+def run(args: list[str]) -> int:
+    """Run the command line and return its exit code; errors are told here and nowhere else."""
+    debug = "--debug" in args
+    try:
+        result: Any = cli.main([a for a in args if a != "--debug"], prog_name="spine-ignite", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nothing more to say, and nothing to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SpineIgniteError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except (Exception, MemoryError) as error:
+        if debug:
+            raise
+        text = " ".join(str(error).split()) or "no further detail"
+        click.echo(f"Error: {type(error).__name__}: {text} (run with --debug for the traceback)", err=True)
+        return 1

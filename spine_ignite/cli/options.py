@@ -1,0 +1,92 @@
+"""What several commands share: options, tables, JSON and progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def json_option(function: Command) -> Command:
+    """Add ``--json``, passed as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(function)
+
+
+def config_options(function: Command) -> Command:
+    """Add ``--config FILE`` (``config_file``) and ``--set a.b=c …`` (``overrides``)."""
+    override = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a configuration key, for instance --set train.epochs=50; may be repeated.",
+    )
+    file = click.option("--config", "config_file", type=click.Path(path_type=Path), help="A YAML file (see configs/).")
+    return file(override(function))
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as indented JSON; paths become strings, NaN becomes null."""
+    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not (value == value and abs(value) != float("inf")):
+        return None
+    return value
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on stdout; full width where stdout is not a terminal, so that nothing is cut."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(table)
+
+
+def progress_bar(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Yield the items while a progress bar runs on stderr; silent when stderr is not a terminal."""
+    with progress_steps(label, total if total is not None else _length(items)) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+@contextmanager
+def progress_steps(label: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """Give a function to call after each of ``total`` steps; silent when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _length(items: Iterable[Any]) -> int | None:
+    return len(items) if isinstance(items, Sequence) else None

@@ -1,0 +1,31 @@
+"""A run's configuration: validated sections, YAML files and dotted overrides."""
+
+from spine_ignite.config.load import dump_config, load_config, parse_config
+from spine_ignite.config.sections import (
+    AugmentConfig,
+    DataConfig,
+    LogConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PatchConfig,
+    RunConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "AugmentConfig",
+    "DataConfig",
+    "LogConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "PatchConfig",
+    "RunConfig",
+    "ScheduleConfig",
+    "TrainConfig",
+    "dump_config",
+    "load_config",
+    "parse_config",
+]

@@ -1,0 +1,175 @@
+"""The sections of a run's configuration; each field's description is its documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from spine_ignite.config.augment import AugmentConfig
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Size = tuple[PositiveInt, PositiveInt]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused, values cannot change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(BaseModel):
+    """Which architecture; every other key is one of its own options, checked by its plugin."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field("unet", description="a name from list-models")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys besides ``name``: options of the architecture, not yet validated."""
+        return dict(self.model_extra or {})
+
+
+class PatchConfig(Section):
+    """Patch training (``data.sampling: patches``), on TorchIO's queue."""
+
+    size: Size = Field((128, 128), description="rows and columns of a patch, in pixels of the common spacing")
+    samples_per_volume: PositiveInt = Field(8, description="patches drawn from a volume each time it is loaded")
+    queue_length: PositiveInt = Field(128, description="patches held in memory to be shuffled")
+    sampler: Literal["uniform", "label"] = Field("label", description="uniform, or label: every class equally likely")
+
+
+class DataConfig(Section):
+    """Where the data is and how slices are made from it."""
+
+    root: Path = Field(Path("dataset"), description="dataset folder: train/ and test/, nnU-Net raw, or SPIDER")
+    cache: Path | None = Field(None, description="slice store; default: .spine-ignite-cache beside the dataset")
+    scheme: str = Field("mrspineseg", description="label scheme: a registered name or a YAML file")
+    num_classes: PositiveInt | None = Field(None, description="must equal the scheme's; here to be checked")
+    spacing: tuple[float, float] | None = Field(
+        None, description="in-plane spacing (rows, columns) in mm; default: the training cases' median"
+    )
+    size: Size | None = Field(
+        None,
+        description="rows and columns of a training slice after crop or pad; default: the largest training slice",
+    )
+    context_slices: Annotated[int, Field(ge=0, le=5)] = Field(
+        0, description="neighbouring slices on each side given as further channels"
+    )
+    in_channels: PositiveInt | None = Field(None, description="must equal 1 + 2 context_slices; here to be checked")
+    clip_percentiles: tuple[float, float] = Field((0.5, 99.5), description="intensities are clipped to these")
+    fraction: Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="share of the training cases used")
+    validation: Fraction = Field(0.2, description="share of the training cases held out, when fold is not given")
+    folds: Annotated[int, Field(ge=2)] = Field(5, description="number of cross-validation folds")
+    fold: Annotated[int, Field(ge=0)] | None = Field(None, description="the fold held out for validation")
+    sampling: Literal["slices", "patches"] = Field("slices", description="train on whole slices or on patches")
+    patch: PatchConfig = Field(default_factory=PatchConfig)
+    batch_size: PositiveInt = Field(8, description="slices or patches in a step")
+    workers: Annotated[int, Field(ge=0)] = Field(0, description="loader processes; 0 reads in the main process")
+    foreground_share: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.0, description="least share of a batch's slices that must contain a structure"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataConfig:
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist: folds are numbered 0 to {self.folds - 1}")
+        if self.spacing is not None and min(self.spacing) <= 0:
+            raise ValueError(f"spacing must be positive, got {self.spacing}")
+        low, high = self.clip_percentiles
+        if not 0 <= low < high <= 100:
+            raise ValueError(f"clip_percentiles must satisfy 0 <= low < high <= 100, got {self.clip_percentiles}")
+        if self.in_channels is not None and self.in_channels != self.channels:
+            raise ValueError(
+                f"in_channels is {self.in_channels}, but context_slices {self.context_slices} gives {self.channels}"
+            )
+        return self
+
+    @property
+    def channels(self) -> int:
+        """Input channels of the network: the slice and its neighbours on both sides."""
+        return 1 + 2 * self.context_slices
+
+
+class OptimizerConfig(Section):
+    """The optimizer."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: Annotated[float, Field(gt=0)] = Field(1e-3, description="peak learning rate")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(1e-2, description="not applied to biases and norm weights")
+    momentum: Fraction = Field(0.9, description="for sgd")
+    nesterov: bool = Field(True, description="for sgd")
+    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="for adam and adamw")
+
+
+class ScheduleConfig(Section):
+    """Learning rate as a function of the share of training that is done (steps, or minutes)."""
+
+    name: Literal["constant", "step", "poly", "cosine"] = "cosine"
+    warmup: Fraction = Field(0.05, description="share of training with a linear rise from 0")
+    power: Annotated[float, Field(gt=0)] = Field(0.9, description="for poly")
+    step_share: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="for step: share of training per step")
+    gamma: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="for step: factor at each step")
+    final: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="for cosine: final share of the peak rate")
+
+
+class LossConfig(Section):
+    """The loss, by name (``dice_ce``, ``dice``, ``focal`` …), and its own options."""
+
+    name: str = "dice_ce"
+    options: dict[str, Any] = Field(default_factory=dict, description="passed to the loss")
+
+
+class TrainConfig(Section):
+    """Length of training and what happens along the way."""
+
+    epochs: PositiveInt | None = Field(None, description="default 100 if minutes is not given either")
+    minutes: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="time budget, validation included; the schedule ends with it"
+    )
+    steps_per_epoch: PositiveInt | None = Field(None, description="default: once through the training slices")
+    accumulate: PositiveInt = Field(1, description="steps whose gradients are added before an update")
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(12.0, description="largest gradient norm")
+    ema: Fraction | None = Field(
+        None, description="decay of an exponential moving average of the weights, judged and saved"
+    )
+    validate_every: PositiveInt = Field(1, description="epochs between validations")
+    checkpoint_every: PositiveInt = Field(1, description="epochs between checkpoints")
+    patience: PositiveInt | None = Field(None, description="validations without improvement before stopping early")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainConfig:
+        if self.epochs is not None and self.minutes is not None:
+            raise ValueError("give epochs or minutes, not both: the schedule needs one end")
+        return self
+
+
+class LogConfig(Section):
+    """What TensorBoard gets."""
+
+    tensorboard: bool = True
+    pictures_every: Annotated[int, Field(ge=0)] = Field(1, description="validations between sample pictures; 0: none")
+    volumes_every: Annotated[int, Field(ge=0)] = Field(0, description="epochs between predicted volumes; 0: none")
+
+
+class RunConfig(Section):
+    """Everything that defines a run; ``config.yaml`` in a run directory holds one, resolved."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: bool = True
+    compile: bool = Field(False, description="torch.compile the network")
+    cudnn_benchmark: bool = Field(True, description="let cuDNN time its algorithms (not repeatable bit for bit)")
+    threads: PositiveInt | None = Field(None, description="CPU threads of a step; default: torch's choice")
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    loss: LossConfig = Field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    log: LogConfig = Field(default_factory=LogConfig)

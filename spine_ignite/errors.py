@@ -1,0 +1,32 @@
+"""What a user can do wrong, told in one sentence; the command line turns these into exit codes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpineIgniteError(Exception):
+    """A mistake that a user can cause and mend; its text says what is wrong, where, and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(SpineIgniteError):
+    """A wrong name, option, configuration key or value: what was asked for does not exist or fit."""
+
+    exit_code = 2
+
+
+class DataError(SpineIgniteError):
+    """A volume, mask or dataset that cannot be used as it is."""
+
+
+class RunError(SpineIgniteError):
+    """A run directory, checkpoint or device that cannot be used as asked."""
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the known word closest to ``word``, or an empty string."""
+    matches = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{matches[0]}'?" if matches else ""

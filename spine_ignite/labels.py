@@ -1,0 +1,131 @@
+"""Label schemes: which value in a mask file is which structure, declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from spine_ignite.errors import DataError, UsageError
+
+Kind = Literal["background", "sacrum", "vertebra", "disc", "canal", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelClass:
+    """One structure: ``index`` is the network's channel, ``value`` what mask files hold."""
+
+    index: int
+    value: int
+    name: str
+    kind: Kind
+    color: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScheme:
+    """The classes of a dataset in the order of the network's channels; class 0 is the background."""
+
+    name: str
+    classes: tuple[LabelClass, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, background included."""
+        return len(self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in channel order."""
+        return tuple(c.name for c in self.classes)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """File values in channel order."""
+        return tuple(c.value for c in self.classes)
+
+    def to_indices(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Map file values (integers, any shape) to channel indices.
+
+        Raises:
+            DataError: a value is not in the scheme; the message names each with its count.
+        """
+        table = np.zeros(max(self.values) + 1, np.uint8)
+        known = np.zeros(table.size, bool)
+        table[list(self.values)] = np.arange(self.num_classes, dtype=np.uint8)
+        known[list(self.values)] = True
+        inside = (values >= 0) & (values < table.size)
+        clipped = np.where(inside, values, 0)
+        valid = inside & known[clipped]
+        if not valid.all():
+            unknown, counts = np.unique(values[~valid], return_counts=True)
+            listed = ", ".join(f"{v} ({n} voxels)" for v, n in zip(unknown[:8], counts[:8], strict=True))
+            raise DataError(
+                f"label values {listed} are not in the scheme '{self.name}', which has {list(self.values)}; "
+                "correct the mask or choose another scheme (data.scheme)"
+            )
+        return table[clipped]
+
+    def to_values(self, indices: NDArray[np.uint8]) -> NDArray[Any]:
+        """Map channel indices back to file values, in the smallest unsigned type that holds them."""
+        return np.asarray(self.values, dtype=np.min_scalar_type(max(self.values)))[indices]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as in a scheme file; :meth:`from_dict` reads it back."""
+        classes = [{"value": c.value, "name": c.name, "kind": c.kind, "color": list(c.color)} for c in self.classes]
+        return {"name": self.name, "classes": classes}
+
+    @classmethod
+    def from_dict(cls, data: Any, source: str = "label scheme") -> LabelScheme:
+        """Check and build a scheme from plain data.
+
+        Raises:
+            UsageError: ``data`` is not a scheme; the message names ``source`` and the entry.
+        """
+        try:
+            entries = [_parse_class(i, entry) for i, entry in enumerate(data["classes"])]
+            name = str(data["name"])
+        except (KeyError, TypeError, ValueError) as error:
+            detail = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise UsageError(f"{source} is not a label scheme: {detail}") from error
+        if not 2 <= len(entries) <= 256 or entries[0].kind != "background":
+            raise UsageError(f"{source}: a scheme has 2 to 256 classes, the first of kind 'background'")
+        for what in ("value", "name"):
+            seen = [getattr(entry, what) for entry in entries]
+            twice = sorted({str(v) for v in seen if seen.count(v) > 1})
+            if twice:
+                raise UsageError(f"{source}: {what} {', '.join(twice)} is used by two classes")
+        return cls(name, tuple(entries))
+
+
+def _parse_class(index: int, entry: dict[str, Any]) -> LabelClass:
+    value, kind, color = entry["value"], entry["kind"], entry["color"]
+    if not isinstance(value, int) or not 0 <= value < 2**16:
+        raise ValueError(f"class {index}: value must be an integer from 0 to 65535, got {value!r}")
+    if kind not in get_args(Kind):
+        raise ValueError(f"class {index}: kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+    if len(color) != 3 or not all(isinstance(c, int) and 0 <= c <= 255 for c in color):
+        raise ValueError(f"class {index}: color must be three integers from 0 to 255, got {color!r}")
+    return LabelClass(index, value, str(entry["name"]), kind, (color[0], color[1], color[2]))
+
+
+def load_scheme(name_or_path: str | Path) -> LabelScheme:
+    """Load a scheme by its registered name or from a YAML file.
+
+    Raises:
+        UsageError: no such scheme, or the file is not one.
+    """
+    from spine_ignite.registry import load_registry
+
+    path = Path(name_or_path)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = load_registry().label_scheme_path(str(name_or_path))
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"label scheme {path} cannot be read: {error}") from error
+    return LabelScheme.from_dict(data, source=str(path))

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spine_ignite.config import RunConfig, dump_config, load_config, parse_config
+from spine_ignite.errors import UsageError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_shipped_configuration_is_valid_and_survives_a_round_trip(path: Path, tmp_path: Path) -> None:
+    config = load_config(path)
+    resolved = tmp_path / "config.yaml"
+    resolved.write_text(dump_config(config))
+    assert load_config(resolved) == config
+
+
+def test_the_ready_experiments_are_there() -> None:
+    assert {"demo", "mrspineseg", "lumbar"} <= {path.stem for path in CONFIGS}
+
+
+def test_overrides_reach_every_depth_and_keep_their_types() -> None:
+    config = load_config(
+        None,
+        [
+            "train.epochs=3",
+            "optimizer.lr=1e-4",
+            "data.patch.size=[64, 96]",
+            "model.name=ccnet",
+            "model.recurrence=2",
+            "data.fold=null",
+            "augment.torchio=[{RandomSwap: {patch_size: 8}}]",
+        ],
+    )
+    assert config.train.epochs == 3
+    assert config.optimizer.lr == 1e-4
+    assert config.data.patch.size == (64, 96)
+    assert (config.model.name, config.model.options) == ("ccnet", {"recurrence": 2})
+    assert config.augment.torchio == ({"RandomSwap": {"patch_size": 8}},)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epoch=3", r"unknown key 'train.epoch'. Did you mean 'epochs'\?"),
+        ("trian.epochs=3", r"unknown key 'trian'. Did you mean 'train'\?"),
+        ("augment.affine.degree=[1, 2]", r"Did you mean 'degrees'\?"),
+        ("data.batch_size=0", r"data.batch_size: input should be greater than or equal to 1 \(got 0\)"),
+        ("optimizer.name=lion", r"optimizer.name: input should be 'sgd', 'adam' or 'adamw' \(got 'lion'\)"),
+        ("data.fold=5", "fold 5 does not exist: folds are numbered 0 to 4"),
+        ("data.clip_percentiles=[90, 10]", "clip_percentiles must satisfy"),
+        ("data.in_channels=3", "in_channels is 3, but context_slices 0 gives 1"),
+        ("train={epochs: 2, minutes: 3}", "give epochs or minutes, not both"),
+        ("augment.gamma.gamma=[2, 1]", "gamma must run from low to high"),
+        ("train.epochs.x=3", "unknown key|valid integer|not a section"),
+        ("epochs", "must look like section.key=value"),
+        ("train.epochs=[", "the value is not YAML"),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_in_one_sentence(override: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        load_config(None, [override])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["- 1\n- 2\n", "a: [1", "\x00", "!!python/object/apply:os.system [ls]"])
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"bad\.yaml"):
+        load_config(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none\.yaml does not exist"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text("")
+    assert load_config(path) == RunConfig()
+
+
+def test_a_configuration_cannot_be_changed_after_validation() -> None:
+    config = parse_config({})
+    with pytest.raises(ValueError, match="frozen"):
+        config.train.epochs = 3  # type: ignore[misc]
+
+
+def test_the_dump_is_plain_yaml() -> None:
+    assert yaml.safe_load(dump_config(RunConfig()))["optimizer"]["name"] == "adamw"

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spine_ignite.errors import DataError, UsageError
+from spine_ignite.labels import LabelScheme, load_scheme
+
+
+def test_mrspineseg_has_the_20_published_classes() -> None:
+    scheme = load_scheme("mrspineseg")
+    assert scheme.num_classes == 20
+    assert scheme.values == tuple(range(20))
+    assert scheme.names[:4] == ("background", "S", "L5", "L4")
+    assert scheme.names[10:12] == ("T9", "L5/S")
+    kinds = [c.kind for c in scheme.classes]
+    assert (kinds.count("vertebra"), kinds.count("disc"), kinds.count("sacrum")) == (9, 9, 1)
+    assert len({c.color for c in scheme.classes}) == 20, "every class can be told apart in a picture"
+
+
+@pytest.mark.parametrize("name", ["mrspineseg", "spider", "lumbar-vertebrae"])
+@given(data=st.data())
+def test_indices_and_values_are_inverse(name: str, data: st.DataObject) -> None:
+    scheme = load_scheme(name)
+    values = np.array(data.draw(st.lists(st.sampled_from(scheme.values), min_size=1, max_size=50)))
+    indices = scheme.to_indices(values)
+    assert indices.dtype == np.uint8
+    assert [scheme.classes[i].value for i in indices] == values.tolist()
+    np.testing.assert_array_equal(scheme.to_values(indices), values)
+
+
+def test_unknown_values_are_named_with_their_count() -> None:
+    values = np.array([[0, 2, 77], [77, -1, 3]])
+    with pytest.raises(DataError, match=r"-1 \(1 voxels\), 77 \(2 voxels\) are not in the scheme 'lumbar-vertebrae'"):
+        load_scheme("lumbar-vertebrae").to_indices(values)
+
+
+def test_a_scheme_file_of_ones_own(tmp_path: Path) -> None:
+    data = {
+        "name": "mine",
+        "classes": [
+            {"value": 0, "name": "background", "kind": "background", "color": [0, 0, 0]},
+            {"value": 300, "name": "L5", "kind": "vertebra", "color": [255, 0, 0]},
+        ],
+    }
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(data))
+    scheme = load_scheme(path)
+    assert scheme.to_values(np.array([1, 0], np.uint8)).tolist() == [300, 0]
+    assert LabelScheme.from_dict(scheme.to_dict()) == scheme
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": []}, "2 to 256 classes"),
+        ({"name": None, "classes": "x"}, "not a label scheme"),
+        ({"classes": [{"value": 0, "name": "a", "kind": "background", "color": [0, 0, 0]}] * 2}, "used by two classes"),
+        ({"classes": [{"value": -1, "name": "a", "kind": "disc", "color": [0, 0, 0]}]}, "value must be an integer"),
+        ({"classes": [{"value": 1, "name": "a", "kind": "bone", "color": [0, 0, 0]}]}, "kind must be one of"),
+        ({"classes": [{"value": 1, "name": "a", "kind": "disc", "color": [0, 0, 999]}]}, "color must be three"),
+        ({"classes": [{"value": 1}]}, "key 'kind' is missing"),
+    ],
+)
+def test_what_is_not_a_scheme_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        LabelScheme.from_dict({"name": "x", **change})
+
+
+def test_unknown_scheme_is_answered_with_the_closest() -> None:
+    with pytest.raises(UsageError, match="mrspineseg"):
+        load_scheme("mrspinseg")
