@@ -1,0 +1,70 @@
+"""``spine-ignite check``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar
+
+if TYPE_CHECKING:
+    from spine_ignite.data.cases import Problem
+    from spine_ignite.data.checks import Report
+
+
+@click.command(epilog="\b\nExample:\n  spine-ignite check dataset --scheme mrspineseg")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--scheme", default="mrspineseg", show_default=True, help="Label scheme: a name or a YAML file.")
+@json_option
+def command(folder: Path, scheme: str, as_json: bool) -> int:
+    """Report every problem of the dataset in FOLDER at once; exit 1 if there is any."""
+    from spine_ignite.data.checks import check_dataset
+    from spine_ignite.labels import load_scheme
+
+    labels = load_scheme(scheme)
+    report = check_dataset(folder, labels, lambda cases: progress_bar(cases, "Checking"))
+    if as_json:
+        echo_json(_summary(report) | {"problems": _rows(report.problems), "warnings": _rows(report.warnings)})
+    else:
+        _print(report)
+    return 1 if report.problems else 0
+
+
+def _summary(report: Report) -> dict[str, Any]:
+    dataset = report.dataset
+    shapes = Counter("x".join(map(str, item.shape)) for item in report.checked if item.shape)
+    spacings = Counter("x".join(f"{n:g}" for n in item.spacing) for item in report.checked if item.spacing)
+    values = Counter(value for item in report.checked for value in item.values)
+    return {
+        "root": str(dataset.root),
+        "layout": dataset.layout,
+        "cases": {name: len(dataset.split(name)) for name in ("train", "test")},
+        "shapes": dict(shapes.most_common()),
+        "spacings": dict(spacings.most_common()),
+        "cases_with_value": {str(value): values[value] for value in sorted(values)},
+    }
+
+
+def _rows(problems: tuple[Problem, ...]) -> list[dict[str, str]]:
+    return [{"case": p.case, "file": str(p.file or ""), "message": p.message} for p in problems]
+
+
+def _print(report: Report) -> None:
+    summary = _summary(report)
+    click.echo(f"{summary['root']}: {summary['layout']} layout, " + _counted(summary["cases"], "{1} {0} cases"))
+    click.echo("Shapes:   " + _counted(summary["shapes"], "{0} ({1})"))
+    click.echo("Spacings: " + _counted(summary["spacings"], "{0} mm ({1})"))
+    click.echo("Labels:   " + (_counted(summary["cases_with_value"], "{0} in {1}") or "none"))
+    for title, problems in (("Warnings", report.warnings), ("Problems", report.problems)):
+        if problems:
+            rows = [[p.case, p.file.name if p.file else "", p.message] for p in problems]
+            print_table(f"{len(problems)} {title.lower()}", ["case", "file", "what"], rows)
+    click.echo("No problems." if not report.problems else f"{len(report.problems)} problems.")
+
+
+def _counted(counts: dict[str, int], template: str) -> str:
+    shown = [template.format(key, number) for key, number in list(counts.items())[:12]]
+    return ", ".join(shown) + (f", and {len(counts) - 12} more" if len(counts) > 12 else "")

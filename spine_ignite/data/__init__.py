@@ -1,0 +1,1 @@
+"""Volumes, slices and batches: the only part that knows files."""

@@ -1,0 +1,171 @@
+"""Find the image and label pairs of a dataset, in any of three layouts, by case id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spine_ignite.data.volumes import SUFFIXES, volume_stem, volume_suffix
+from spine_ignite.errors import DataError
+
+LAYOUTS = """train/source + train/label (and test/), nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs), or SPIDER (images, masks)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One exam: ``id`` is what image and mask have in common, ``name`` the image's file name without suffix."""
+
+    id: str
+    name: str
+    image: Path
+    label: Path | None
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a case or file, in a sentence."""
+
+    case: str
+    file: Path | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The cases found under ``root``, sorted by split and id."""
+
+    root: Path
+    layout: str
+    cases: tuple[Case, ...]
+
+    def split(self, name: str) -> tuple[Case, ...]:
+        """Return the cases of ``"train"`` or ``"test"``."""
+        return tuple(case for case in self.cases if case.split == name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    name: str
+    images: Path
+    labels: Path
+    labels_needed: bool
+
+
+def case_id(path: Path) -> str:
+    """Return the id that an image and its mask share.
+
+    ``Case7.nii.gz`` and ``mask_case7.nii.gz`` are case ``7``; other names are compared whole, in lower case.
+    """
+    stem = volume_stem(path).lower()
+    stem = re.sub(r"^(mask|label|seg)[_-]", "", stem)
+    number = re.fullmatch(r"case[_-]?0*(\d+)", stem)
+    return number.group(1) if number else stem
+
+
+def natural_order(text: str) -> list[tuple[int, int | str]]:
+    """Sort key under which case 9 comes before case 10."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", text) if part]
+
+
+def volume_files(folder: Path) -> list[Path]:
+    """Return the volumes directly in a folder, in natural order.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    try:
+        files = [path for path in folder.iterdir() if volume_suffix(path) and not path.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"folder {folder} cannot be read: {error.strerror}") from error
+    return sorted(files, key=lambda path: natural_order(path.name.lower()))
+
+
+def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
+    """Find all pairs under ``root`` and every pairing problem.
+
+    Raises:
+        DataError: ``root`` is missing, or holds none of the layouts.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"dataset folder {root} does not exist; expected {LAYOUTS}")
+    layout, splits, to_id = _recognise(root)
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    for split in splits:
+        found, wrong = _pair(split, to_id)
+        cases += found
+        problems += wrong
+    problems += _shared_ids(cases)
+    if not cases and not problems:
+        raise DataError(f"dataset folder {root} holds no volumes ({', '.join(SUFFIXES)}); expected {LAYOUTS}")
+    return Dataset(root, layout, tuple(cases)), problems
+
+
+def _recognise(root: Path) -> tuple[str, list[_Split], Callable[[Path], str]]:
+    if (root / "imagesTr").is_dir():
+        splits = [
+            _Split("train", root / "imagesTr", root / "labelsTr", True),
+            _Split("test", root / "imagesTs", root / "labelsTs", False),
+        ]
+        return "nnunet", splits, _nnunet_id
+    if (root / "images").is_dir() and (root / "masks").is_dir():
+        return "spider", [_Split("train", root / "images", root / "masks", True)], case_id
+    splits = [_Split(name, root / name / "source", root / name / "label", name == "train") for name in ("train", "test")]
+    if not any(split.images.is_dir() for split in splits):
+        raise DataError(f"dataset folder {root} has no known layout; expected {LAYOUTS}")
+    return "mrspineseg", splits, case_id
+
+
+def _nnunet_id(path: Path) -> str:
+    return re.sub(r"_\d{4}$", "", volume_stem(path)).lower()
+
+
+def _pair(split: _Split, to_id: Callable[[Path], str]) -> tuple[list[Case], list[Problem]]:
+    problems: list[Problem] = []
+    images = dict(_by_id(split.images, to_id, problems))
+    labels = dict(_by_id(split.labels, to_id, problems))
+    # A test split without any masks is meant for prediction; one with some masks has forgotten the others.
+    needed = split.labels_needed or bool(labels)
+    cases = []
+    for key in sorted(images, key=natural_order):
+        if key not in labels and needed:
+            problems.append(Problem(key, images[key], f"has no mask in {split.labels}"))
+            continue
+        cases.append(Case(key, _case_name(images[key], split), images[key], labels.get(key), split.name))
+    problems += [
+        Problem(key, labels[key], f"is a mask without an image in {split.images}") for key in labels if key not in images
+    ]
+    return cases, problems
+
+
+def _case_name(image: Path, split: _Split) -> str:
+    stem = volume_stem(image)
+    return re.sub(r"_\d{4}$", "", stem) if split.images.name.startswith("imagesT") else stem
+
+
+def _by_id(folder: Path, to_id: Callable[[Path], str], problems: list[Problem]) -> Iterator[tuple[str, Path]]:
+    if not folder.is_dir():
+        return
+    seen: dict[str, Path] = {}
+    for path in volume_files(folder):
+        key = to_id(path)
+        if key in seen:
+            problems.append(Problem(key, path, f"has the same case id '{key}' as {seen[key].name}; rename or remove one"))
+            continue
+        seen[key] = path
+    yield from seen.items()
+
+
+def _shared_ids(cases: Iterable[Case]) -> list[Problem]:
+    first: dict[str, Case] = {}
+    problems = []
+    for case in cases:
+        other = first.setdefault(case.id, case)
+        if other.split != case.split:
+            message = f"has the same case id '{case.id}' as {other.image} in the {other.split} split; test cases must not be trained on"
+            problems.append(Problem(case.id, case.image, message))
+    return problems

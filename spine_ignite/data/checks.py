@@ -1,0 +1,143 @@
+"""Check the files of a dataset and report everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spine_ignite.data.cases import Case, Dataset, Problem, find_cases
+from spine_ignite.data.volumes import Volume, read_image, read_label
+from spine_ignite.errors import DataError
+from spine_ignite.labels import LabelScheme
+
+# A label grid may differ from its image's by this share of a voxel, at the farthest corner (rounding of headers).
+_CORNER_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCase:
+    """What reading a case has shown: problems, and figures for the summary."""
+
+    case: Case
+    problems: tuple[Problem, ...]
+    shape: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+    values: tuple[int, ...] = ()
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A dataset, its checked cases, every problem, and warnings that do not stop a run."""
+
+    dataset: Dataset
+    checked: tuple[CheckedCase, ...]
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def check_case(case: Case, scheme: LabelScheme) -> CheckedCase:
+    """Read a case and report what is wrong with its image, its mask, and the two together."""
+    problems: list[Problem] = []
+    image = _try(lambda: read_image(case.image), case, case.image, problems)
+    label: Volume | None = None
+    if case.label is not None:
+        path = case.label
+        label = _try(lambda: read_label(path), case, path, problems)
+    if label is not None:
+        problems += _label_values(case, label, scheme)
+    if image is not None and label is not None:
+        problems += _same_grid(case, image, label)
+    if image is None:
+        return CheckedCase(case, tuple(problems))
+    return CheckedCase(
+        case,
+        tuple(problems),
+        shape=image.array.shape,
+        spacing=tuple(round(float(n), 4) for n in np.linalg.norm(image.affine[:3, :3], axis=0)),
+        values=tuple(int(v) for v in np.unique(label.array)) if label is not None else (),
+        digest=hashlib.sha256(np.ascontiguousarray(image.array)).hexdigest(),
+    )
+
+
+def check_dataset(root: Path, scheme: LabelScheme, progress: Callable[[Sequence[Case]], Any] | None = None) -> Report:
+    """Find and read every case of a dataset.
+
+    Args:
+        root: the dataset folder.
+        scheme: the values that masks may hold.
+        progress: wraps the sequence of cases, to show how far the check is.
+
+    Raises:
+        DataError: there is no dataset at ``root``.
+    """
+    dataset, problems = find_cases(root)
+    cases = progress(dataset.cases) if progress is not None else dataset.cases
+    checked = tuple(check_case(case, scheme) for case in cases)
+    for item in checked:
+        problems += item.problems
+    return Report(dataset, checked, tuple(problems), tuple(_same_content(checked)))
+
+
+def require_valid(root: Path, problems: Sequence[Problem]) -> None:
+    """Raise one :class:`DataError` that sums up the problems, if there are any."""
+    if not problems:
+        return
+    first = "; ".join(f"{p.file or p.case} {p.message}" for p in problems[:3])
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    raise DataError(f"{first}{more} (run `spine-ignite check {root}` for the full list)")
+
+
+def _try(read: Callable[[], Volume], case: Case, path: Path, problems: list[Problem]) -> Volume | None:
+    try:
+        return read()
+    except DataError as error:
+        problems.append(Problem(case.id, path, str(error).removeprefix(f"{path} ")))
+        return None
+
+
+def _label_values(case: Case, label: Volume, scheme: LabelScheme) -> list[Problem]:
+    try:
+        scheme.to_indices(label.array)
+    except DataError as error:
+        return [Problem(case.id, label.path, str(error))]
+    return []
+
+
+def _same_grid(case: Case, image: Volume, label: Volume) -> list[Problem]:
+    if image.array.shape != label.array.shape:
+        message = f"has shape {label.array.shape}, its image {case.image.name} has {image.array.shape}"
+        return [Problem(case.id, label.path, message)]
+    shift = grid_distance(image.affine, label.affine, image.array.shape)
+    if shift > _CORNER_TOLERANCE:
+        message = f"lies elsewhere than its image {case.image.name}: the affines differ by up to {shift:.2g} voxels"
+        return [Problem(case.id, label.path, message)]
+    return []
+
+
+def grid_distance(first: NDArray[Any], second: NDArray[Any], shape: tuple[int, ...]) -> float:
+    """Return how far apart two affines put the corners of a volume, in voxels of its finest axis."""
+    corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])], float)
+    apart = np.linalg.norm((corners @ (np.asarray(first) - np.asarray(second)).T)[:, :3], axis=1).max()
+    return float(apart / np.linalg.norm(np.asarray(first)[:3, :3], axis=0).min())
+
+
+def _same_content(checked: Sequence[CheckedCase]) -> list[Problem]:
+    first: dict[str, Case] = {}
+    warnings = []
+    for item in checked:
+        if not item.digest:
+            continue
+        other = first.setdefault(item.digest, item.case)
+        if other is item.case:
+            continue
+        leak = "; a test case that is trained on flatters the result" if other.split != item.case.split else ""
+        message = f"is the same image as {other.image.name} of the {other.split} split{leak}"
+        warnings.append(Problem(item.case.id, item.case.image, message))
+    return warnings

@@ -1,0 +1,1 @@
+"""The training and evaluation engines and the handlers on their events."""

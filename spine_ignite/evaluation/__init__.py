@@ -1,0 +1,1 @@
+"""Metrics of label volumes in 3D."""
