@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Range = tuple[float, float]
+NonNegative = Annotated[FiniteFloat, Field(ge=0.0)]
+Positive = Annotated[FiniteFloat, Field(gt=0.0)]
+Angle = Annotated[FiniteFloat, Field(ge=-180.0, le=180.0)]
+Slant = Annotated[FiniteFloat, Field(ge=-60.0, le=60.0)]
+Share = Annotated[FiniteFloat, Field(ge=-1.0, le=1.0)]
+
+# Largest `magnitude * (control_points - 3)`: the displacement's gradient then has a standard deviation of about 0.25,
+# so that neighbouring pixels change places (the image folds) beyond four standard deviations only.
+MAX_STRAIN = 0.25
 
 
 class Transform(BaseModel):
@@ -15,7 +23,7 @@ class Transform(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    p: Probability = 0.0
+    p: Probability = Field(0.0, description="probability, for each slice on its own")
 
     @model_validator(mode="after")
     def _ordered(self) -> Transform:
@@ -27,71 +35,102 @@ class Transform(BaseModel):
 
 
 class FlipConfig(Transform):
-    """Mirror front to back (columns); never head to foot, which would hide which level is which."""
+    """Mirror front to back (columns); never head to foot by default, which would hide which level is which."""
 
-    head_to_foot: Probability = Field(0.0, description="probability of a flip of the rows as well")
+    p: Probability = Field(0.0, description="probability of a mirror of the columns (front to back)")
+    head_to_foot: Probability = Field(0.0, description="probability of a mirror of the rows, decided on its own")
 
 
 class AffineConfig(Transform):
-    """Rotation, scaling, shear and shift about the centre."""
+    """Rotation, zoom, shear and shift about the centre, in pixels (not in a square that the image is stretched to)."""
 
-    p: Probability = 0.5
-    degrees: Range = Field((-10.0, 10.0), description="rotation")
-    scale: Range = Field((0.9, 1.1), description="zoom, isotropic")
-    shear: Range = Field((-5.0, 5.0), description="degrees")
-    shift_rows: Range = Field((-0.03, 0.03), description="share of the height")
-    shift_columns: Range = Field((-0.05, 0.05), description="share of the width")
+    p: Probability = Field(0.5, description="probability, for each slice on its own")
+    degrees: tuple[Angle, Angle] = Field((-10.0, 10.0), description="rotation, counter-clockwise")
+    scale: tuple[Positive, Positive] = Field((0.9, 1.1), description="zoom, above 1 enlarges; evenly in its logarithm")
+    shear: tuple[Slant, Slant] = Field((-5.0, 5.0), description="slant of the columns, degrees")
+    shift_rows: tuple[Share, Share] = Field((-0.03, 0.03), description="share of the height, positive towards the feet")
+    shift_columns: tuple[Share, Share] = Field((-0.05, 0.05), description="share of the width, positive to the back")
 
 
 class ElasticConfig(Transform):
-    """Smooth displacement from a coarse grid of control points."""
+    """Smooth displacement: a cubic B-spline through a coarse grid of random control points."""
 
-    p: Probability = 0.2
+    p: Probability = Field(0.2, description="probability, for each slice on its own")
     control_points: Annotated[int, Field(ge=4, le=64)] = Field(7, description="per axis")
-    magnitude: Range = Field((0.0, 0.015), description="standard deviation of the displacement, share of the side")
+    magnitude: tuple[NonNegative, NonNegative] = Field(
+        (0.0, 0.015), description="standard deviation of the displacement, share of the shorter side"
+    )
+
+    @model_validator(mode="after")
+    def _no_folds(self) -> ElasticConfig:
+        limit = MAX_STRAIN / max(self.control_points - 3, 1)
+        if self.magnitude[1] > limit:
+            raise ValueError(
+                f"magnitude {self.magnitude[1]} with {self.control_points} control points would fold the image: "
+                f"at most {limit:.4g} (or fewer control points)"
+            )
+        return self
 
 
 class BiasFieldConfig(Transform):
-    """Multiplicative smooth field, as from a surface coil."""
+    """Multiplicative smooth field, as from a surface coil; the background (the image's minimum) stays as it is."""
 
-    p: Probability = 0.3
-    coefficient: Range = Field((0.1, 0.5), description="amplitude of the field's logarithm")
+    p: Probability = Field(0.3, description="probability, for each slice on its own")
+    coefficient: tuple[NonNegative, NonNegative] = Field(
+        (0.1, 0.5), description="amplitude of the field's logarithm: c lets it range from exp(-c) to exp(c)"
+    )
+
+
+class ContrastConfig(Transform):
+    """Linear change of intensities about the image's mean."""
+
+    p: Probability = Field(0.15, description="probability, for each slice on its own")
+    contrast: tuple[Positive, Positive] = Field((0.75, 1.25), description="factor; evenly in its logarithm")
+    brightness: tuple[FiniteFloat, FiniteFloat] = Field(
+        (-0.1, 0.1), description="added, in units of the image's standard deviation"
+    )
 
 
 class GammaConfig(Transform):
-    """Contrast: x -> x**gamma on each image's own range."""
+    """Contrast: x -> x**gamma on each image's own range; its mean and standard deviation are kept."""
 
-    p: Probability = 0.3
-    gamma: Annotated[Range, Field()] = (0.7, 1.5)
+    p: Probability = Field(0.3, description="probability, for each slice on its own")
+    gamma: tuple[Positive, Positive] = Field((0.7, 1.5), description="exponent; evenly in its logarithm")
 
 
 class NoiseConfig(Transform):
     """Additive Gaussian noise."""
 
-    p: Probability = 0.2
-    std: Range = Field((0.0, 0.1), description="in units of the image's standard deviation")
+    p: Probability = Field(0.2, description="probability, for each slice on its own")
+    std: tuple[NonNegative, NonNegative] = Field((0.0, 0.1), description="in units of the image's standard deviation")
 
 
 class BlurConfig(Transform):
     """Gaussian blur."""
 
-    p: Probability = 0.1
-    sigma: Range = Field((0.5, 1.2), description="pixels")
+    p: Probability = Field(0.1, description="probability, for each slice on its own")
+    sigma: tuple[NonNegative, Annotated[FiniteFloat, Field(ge=0.0, le=20.0)]] = Field((0.5, 1.2), description="pixels")
 
 
 class LowResolutionConfig(Transform):
     """Down and up again, as from a coarser scan."""
 
-    p: Probability = 0.1
-    zoom: Range = Field((0.5, 1.0), description="size of the coarse image")
+    p: Probability = Field(0.1, description="probability, for each slice on its own")
+    zoom: tuple[Positive, Annotated[FiniteFloat, Field(gt=0.0, le=1.0)]] = Field(
+        (0.5, 1.0), description="size of the coarse image, share of the slice's"
+    )
 
 
 class GhostingConfig(Transform):
-    """Motion or ghosting: periodic copies along the phase-encoding axis (rows or columns)."""
+    """Motion or ghosting: periodic copies along the phase-encoding axis (rows or columns, by chance)."""
 
-    p: Probability = 0.05
-    ghosts: tuple[int, int] = (2, 6)
-    intensity: Range = (0.1, 0.4)
+    p: Probability = Field(0.05, description="probability, for each slice on its own")
+    ghosts: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2, le=64)]] = Field(
+        (2, 6), description="copies across the field of view"
+    )
+    intensity: tuple[NonNegative, Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]] = Field(
+        (0.1, 0.4), description="share of the signal lost in every n-th line of k-space, n being the number of copies"
+    )
 
 
 class AugmentConfig(BaseModel):
@@ -99,16 +138,17 @@ class AugmentConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="false: no augmentation at all, whatever the probabilities")
     flip: FlipConfig = Field(default_factory=FlipConfig)
     affine: AffineConfig = Field(default_factory=AffineConfig)
     elastic: ElasticConfig = Field(default_factory=ElasticConfig)
-    bias_field: BiasFieldConfig = Field(default_factory=BiasFieldConfig)
+    contrast: ContrastConfig = Field(default_factory=ContrastConfig)
     gamma: GammaConfig = Field(default_factory=GammaConfig)
-    noise: NoiseConfig = Field(default_factory=NoiseConfig)
-    blur: BlurConfig = Field(default_factory=BlurConfig)
+    bias_field: BiasFieldConfig = Field(default_factory=BiasFieldConfig)
     low_resolution: LowResolutionConfig = Field(default_factory=LowResolutionConfig)
+    blur: BlurConfig = Field(default_factory=BlurConfig)
     ghosting: GhostingConfig = Field(default_factory=GhostingConfig)
+    noise: NoiseConfig = Field(default_factory=NoiseConfig)
     torchio: tuple[dict[str, dict[str, Any]], ...] = Field(
         (), description="TorchIO transforms by name with their arguments, run in the loader's workers"
     )

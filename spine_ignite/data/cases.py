@@ -114,7 +114,9 @@ def _recognise(root: Path) -> tuple[str, list[_Split], Callable[[Path], str]]:
         return "nnunet", splits, _nnunet_id
     if (root / "images").is_dir() and (root / "masks").is_dir():
         return "spider", [_Split("train", root / "images", root / "masks", True)], case_id
-    splits = [_Split(name, root / name / "source", root / name / "label", name == "train") for name in ("train", "test")]
+    splits = [
+        _Split(name, root / name / "source", root / name / "label", name == "train") for name in ("train", "test")
+    ]
     if not any(split.images.is_dir() for split in splits):
         raise DataError(f"dataset folder {root} has no known layout; expected {LAYOUTS}")
     return "mrspineseg", splits, case_id
@@ -137,7 +139,9 @@ def _pair(split: _Split, to_id: Callable[[Path], str]) -> tuple[list[Case], list
             continue
         cases.append(Case(key, _case_name(images[key], split), images[key], labels.get(key), split.name))
     problems += [
-        Problem(key, labels[key], f"is a mask without an image in {split.images}") for key in labels if key not in images
+        Problem(key, labels[key], f"is a mask without an image in {split.images}")
+        for key in labels
+        if key not in images
     ]
     return cases, problems
 
@@ -154,7 +158,9 @@ def _by_id(folder: Path, to_id: Callable[[Path], str], problems: list[Problem]) 
     for path in volume_files(folder):
         key = to_id(path)
         if key in seen:
-            problems.append(Problem(key, path, f"has the same case id '{key}' as {seen[key].name}; rename or remove one"))
+            problems.append(
+                Problem(key, path, f"has the same case id '{key}' as {seen[key].name}; rename or remove one")
+            )
             continue
         seen[key] = path
     yield from seen.items()

@@ -172,7 +172,9 @@ def _open_meta(path: Path) -> Any:
         raise DataError(f"{path} is not a readable MetaImage") from error
     voxels = int(np.prod([int(n) for n in reader.GetSize()], dtype=object))
     if voxels > size * _MAX_GZIP_RATIO:
-        raise DataError(f"{path} is truncated or corrupt: its header promises {voxels} voxels, the file has {size} bytes")
+        raise DataError(
+            f"{path} is truncated or corrupt: its header promises {voxels} voxels, the file has {size} bytes"
+        )
     if reader.GetNumberOfComponents() != 1:
         raise DataError(f"{path} has {reader.GetNumberOfComponents()} components per voxel; one is needed")
     return reader

@@ -1,0 +1,48 @@
+"""``spine-ignite preprocess``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from spine_ignite.cli.options import config_options, echo_json, json_option, print_table, progress_bar
+
+
+@click.command(epilog="\b\nExample:\n  spine-ignite preprocess dataset --config configs/mrspineseg.yaml")
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@config_options
+@click.option("--export-nifti", type=click.Path(path_type=Path), help="Also write every slice as a NIfTI file here.")
+@json_option
+def command(
+    folder: Path | None, config_file: Path | None, overrides: tuple[str, ...], export_nifti: Path | None, as_json: bool
+) -> None:
+    """Turn the dataset in FOLDER (default: data.root) into slices; what is unchanged is reused."""
+    from spine_ignite.config import load_config
+    from spine_ignite.data.build import build_store
+
+    if folder is not None:
+        overrides = (*overrides, f"data.root={folder}")
+    config = load_config(config_file, overrides)
+    result = build_store(config.data, lambda cases: progress_bar(cases, "Preprocessing"))
+    files = 0
+    if export_nifti is not None:
+        from spine_ignite.data.export import export_nifti as export
+
+        files = export(result.store, export_nifti, lambda cases: progress_bar(cases, "Exporting"))
+    counts = result.store.counts()
+    if as_json:
+        cases = {"built": result.built, "reused": result.reused, "removed": result.removed}
+        echo_json({"store": str(result.store.root), "slices": counts, "cases": cases, "exported": files})
+        return
+    rows = [
+        [split, str(len(result.store.split(split))), str(counts[split]["source"]), str(counts[split]["label"])]
+        for split in counts
+    ]
+    print_table("Slices", ["split", "cases", "source", "label"], rows)
+    rows_mm, columns_mm = result.store.settings.spacing
+    click.echo(f"In-plane spacing {rows_mm:g} x {columns_mm:g} mm (rows x columns)")
+    click.echo(f"Cases: {result.built} built, {result.reused} reused, {result.removed} removed")
+    click.echo(f"Slice store: {result.store.root}")
+    if export_nifti is not None:
+        click.echo(f"{files} files written to {export_nifti}")

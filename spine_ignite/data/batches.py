@@ -1,0 +1,230 @@
+"""Batches for training and validation, from the memory-mapped slice store."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from spine_ignite.config import RunConfig
+from spine_ignite.data.sampling import Request, TrainingStream
+from spine_ignite.data.slices import SliceStore, StoredCase
+from spine_ignite.errors import DataError
+from spine_ignite.seeds import derive_seed, torch_seed
+
+Batch = dict[str, Tensor]
+
+# Open maps per process: bounds file handles, however many cases there are.
+_OPEN_CASES = 128
+
+
+class TrainingLoader(Protocol):
+    """What training iterates: one epoch at a time, from any step on."""
+
+    steps_per_epoch: int
+
+    @property
+    def loader(self) -> Iterable[Batch]:
+        """Batches of the rest of the current epoch."""
+        ...
+
+    def start_at(self, step: int) -> None:
+        """Let the next iteration begin at this step of training."""
+        ...
+
+
+class SliceDataset(Dataset[Batch]):
+    """Whole slices with their neighbours as channels, cropped or padded to one size; items are whole batches.
+
+    Args:
+        store: the slice store.
+        cases: the cases to read.
+        context_slices: neighbours on each side; beyond the volume's end the last slice is repeated.
+        size: rows and columns.
+        transform: a TorchIO transform applied to each slice, or None.
+        seed: seeds the transform together with the step and the place in the batch.
+    """
+
+    def __init__(
+        self,
+        store: SliceStore,
+        cases: Sequence[StoredCase],
+        context_slices: int,
+        size: tuple[int, int],
+        transform: Any = None,
+        seed: int = 0,
+    ) -> None:
+        self.store = store
+        self.cases = list(cases)
+        self.context = context_slices
+        self.size = size
+        self.transform = transform
+        self.seed = seed
+        self.starts = np.cumsum([0, *(case.num_slices for case in self.cases)])
+        self._maps: OrderedDict[int, tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @property
+    def foreground(self) -> list[int]:
+        """Indices of the slices that contain a structure."""
+        pairs = zip(self.starts[:-1], self.cases, strict=True)
+        return [int(start) + index for start, case in pairs for index in case.foreground]
+
+    def __getitem__(self, request: Request) -> Batch:
+        count, channels = len(request.indices), 2 * self.context + 1
+        image = torch.empty((count, channels, *self.size))
+        label = torch.empty((count, *self.size), dtype=torch.uint8)
+        for place, index in enumerate(request.indices):
+            self._read(index, image[place].numpy(), label[place].numpy())
+            if self.transform is not None:
+                seed = derive_seed(self.seed, 3, request.step, place)
+                image[place], label[place] = _transform(self.transform, image[place], label[place], seed)
+        return {"image": image, "label": label}
+
+    def _read(self, index: int, image: NDArray[np.float32], label: NDArray[np.uint8]) -> None:
+        number = int(np.searchsorted(self.starts, index, side="right")) - 1
+        images, labels = self._open(number)
+        middle = index - int(self.starts[number])
+        for channel, offset in enumerate(range(-self.context, self.context + 1)):
+            source = images[min(max(middle + offset, 0), len(images) - 1)]
+            place_centred(source, image[channel], fill=None)
+        place_centred(labels[middle], label, fill=0)
+
+    def _open(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        if number in self._maps:
+            self._maps.move_to_end(number)
+            return self._maps[number]
+        case = self.cases[number]
+        self._maps[number] = (self.store.image(case), self.store.label(case))
+        if len(self._maps) > _OPEN_CASES:
+            self._maps.popitem(last=False)
+        return self._maps[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": OrderedDict()}
+
+
+def place_centred(source: NDArray[Any], target: NDArray[Any], fill: float | None) -> None:
+    """Copy a plane into another of any size, centre on centre; what is too much is cropped, what is missing filled.
+
+    Args:
+        source: ``(h, w)``.
+        target: ``(H, W)``, overwritten.
+        fill: value of the margin; None takes the source's minimum.
+    """
+    if source.shape == target.shape:
+        target[...] = source
+        return
+    here, there = zip(
+        *(_overlap(have, want) for have, want in zip(source.shape, target.shape, strict=True)), strict=True
+    )
+    target[...] = source.min() if fill is None else fill
+    target[there] = source[here]
+
+
+def _overlap(have: int, want: int) -> tuple[slice, slice]:
+    length = min(have, want)
+    start, put = (have - length) // 2, (want - length) // 2
+    return slice(start, start + length), slice(put, put + length)
+
+
+def _transform(transform: Any, image: Tensor, label: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    import torchio as tio
+
+    subject = tio.Subject(
+        image=tio.ScalarImage(tensor=image[..., None].clone()),
+        label=tio.LabelMap(tensor=label[None, ..., None].clone()),
+    )
+    with torch_seed(seed):
+        result = transform(subject)
+    return result["image"].data[..., 0].float(), result["label"].data[0, ..., 0].to(torch.uint8)
+
+
+@dataclass
+class SliceLoader:
+    """Whole-slice training: a stateless stream of batches through torch's loader."""
+
+    loader: DataLoader[Batch]
+    stream: TrainingStream
+    steps_per_epoch: int
+
+    def start_at(self, step: int) -> None:
+        """Let the next iteration begin at this step of training and end with its epoch."""
+        self.stream.start_at(step)
+
+
+def select(store: SliceStore, names: Sequence[str]) -> list[StoredCase]:
+    """Return the training cases of these names, in the store's order.
+
+    Raises:
+        DataError: there is none, or one has no mask.
+    """
+    wanted = set(names)
+    cases = [case for case in store.split("train") if case.name in wanted]
+    if not cases:
+        raise DataError(f"the slice store {store.root} has no training case; check data.root and data.fraction")
+    for case in cases:
+        if case.label is None:
+            raise DataError(f"training case {case.name} has no mask")
+    return cases
+
+
+def training_size(store: SliceStore, config: RunConfig) -> tuple[int, int]:
+    """Return rows and columns of a training slice: ``data.size``, or the largest training slice."""
+    if config.data.size is not None:
+        return config.data.size
+    sizes = np.array([case.size for case in store.split("train")])
+    if not len(sizes):
+        raise DataError(f"the slice store {store.root} has no training case; put cases into the train split")
+    return int(sizes[:, 0].max()), int(sizes[:, 1].max())
+
+
+def create_training_loader(store: SliceStore, names: Sequence[str], config: RunConfig) -> TrainingLoader:
+    """Return the loader of the cases ``names``, of whole slices or patches as ``data.sampling`` says."""
+    cases = select(store, names)
+    transform = None
+    if config.augment.enabled and config.augment.torchio:
+        from spine_ignite.data.torchio_transforms import resolve_torchio
+
+        transform = resolve_torchio(config.augment.torchio)
+    if config.data.sampling == "patches":
+        from spine_ignite.data.patches import PatchLoader
+
+        return PatchLoader(store, cases, config, transform)
+    data = config.data
+    dataset = SliceDataset(store, cases, data.context_slices, training_size(store, config), transform, config.seed)
+    steps = config.train.steps_per_epoch or max(1, len(dataset) // data.batch_size)
+    stream = TrainingStream(
+        len(dataset), data.batch_size, steps, config.seed, dataset.foreground, data.foreground_share
+    )
+    return SliceLoader(_loader(dataset, stream, data.workers), stream, steps)
+
+
+def create_validation_loader(store: SliceStore, names: Sequence[str], config: RunConfig) -> DataLoader[Batch]:
+    """Return the loader of all slices of the cases ``names``, in order and as they are."""
+    data = config.data
+    dataset = SliceDataset(store, select(store, names), data.context_slices, training_size(store, config))
+    indices = range(len(dataset))
+    batches = [indices[start : start + data.batch_size] for start in range(0, len(dataset), data.batch_size)]
+    requests = [Request(step, list(batch)) for step, batch in enumerate(batches)]
+    return _loader(dataset, requests, data.workers)
+
+
+def _loader(dataset: SliceDataset, sampler: Iterable[Request], workers: int) -> DataLoader[Batch]:
+    return DataLoader(
+        dataset,
+        sampler=sampler,
+        batch_size=None,  # the dataset builds whole batches, without a copy per slice
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )

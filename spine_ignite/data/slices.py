@@ -1,0 +1,181 @@
+"""The slice store: preprocessed cases as memory-mapped arrays, described by a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spine_ignite.data.geometry import SliceGrid
+from spine_ignite.errors import DataError
+from spine_ignite.labels import LabelScheme
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file that a case was built from: what tells whether it has changed."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCase:
+    """A preprocessed case.
+
+    Args:
+        name: the image's file name without suffix.
+        id: the case id.
+        split: ``train`` or ``test``.
+        folder: where its arrays lie, relative to the store.
+        image: the image file.
+        label: the mask file, or None.
+        grid: the way back to the original volume.
+        foreground: slices that contain a structure.
+        voxels: number of voxels of each class index.
+    """
+
+    name: str
+    id: str
+    split: str
+    folder: str
+    image: SourceFile
+    label: SourceFile | None
+    grid: SliceGrid
+    foreground: tuple[int, ...] = ()
+    voxels: tuple[int, ...] = ()
+
+    @property
+    def num_slices(self) -> int:
+        """Number of slices."""
+        return self.grid.num_slices
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of a slice."""
+        return self.grid.size
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """What all cases of a store have in common; another value means another store."""
+
+    scheme: dict[str, Any]
+    spacing: tuple[float, float]
+    clip_percentiles: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SliceStore:
+    """Preprocessed cases under ``root``; arrays are mapped into memory when asked for, never copied."""
+
+    root: Path
+    settings: StoreSettings
+    cases: tuple[StoredCase, ...] = field(default_factory=tuple)
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """The label scheme of the masks."""
+        return LabelScheme.from_dict(self.settings.scheme, source=str(self.root / MANIFEST))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the settings and of all source files' contents; equal data gives an equal fingerprint."""
+        files = sorted((c.split, c.name, c.image.sha256, c.label.sha256 if c.label else "") for c in self.cases)
+        return hashlib.sha256(json.dumps([asdict(self.settings), files], sort_keys=True).encode()).hexdigest()
+
+    def split(self, name: str) -> list[StoredCase]:
+        """Return the cases of ``train`` or ``test``, in order."""
+        return [case for case in self.cases if case.split == name]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Number of slices per split, for images (``source``) and masks (``label``)."""
+        return {
+            split: {
+                "source": sum(case.num_slices for case in self.split(split)),
+                "label": sum(case.num_slices for case in self.split(split) if case.label is not None),
+            }
+            for split in ("train", "test")
+        }
+
+    def image(self, case: StoredCase) -> NDArray[np.float16]:
+        """Map a case's normalised slices, float16 ``(S, H, W)``."""
+        return self._map(case, "image.npy")
+
+    def label(self, case: StoredCase) -> NDArray[np.uint8]:
+        """Map a case's class indices, uint8 ``(S, H, W)``."""
+        return self._map(case, "label.npy")
+
+    def _map(self, case: StoredCase, name: str) -> NDArray[Any]:
+        path = self.root / case.folder / name
+        try:
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path} cannot be read; run `spine-ignite preprocess` again") from error
+        return array
+
+
+def write_manifest(store: SliceStore) -> str:
+    """Return the manifest of a store as JSON."""
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "settings": asdict(store.settings),
+            "cases": [asdict(case) for case in store.cases],
+        },
+        indent=1,
+    )
+
+
+def open_store(root: Path) -> SliceStore:
+    """Open a store that ``preprocess`` has written.
+
+    Raises:
+        DataError: there is none, or its manifest cannot be used.
+    """
+    path = Path(root) / MANIFEST
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise DataError(
+                f"{path} has format {data['format']}, this version reads {FORMAT}; delete it and preprocess again"
+            )
+        settings = StoreSettings(
+            scheme=data["settings"]["scheme"],
+            spacing=_pair(data["settings"]["spacing"]),
+            clip_percentiles=_pair(data["settings"]["clip_percentiles"]),
+        )
+        return SliceStore(Path(root), settings, tuple(_read_case(case) for case in data["cases"]))
+    except FileNotFoundError:
+        raise DataError(f"there is no slice store in {root}; run `spine-ignite preprocess` first") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is corrupt; delete it and run `spine-ignite preprocess` again") from error
+
+
+def _read_case(data: dict[str, Any]) -> StoredCase:
+    return StoredCase(
+        name=data["name"],
+        id=data["id"],
+        split=data["split"],
+        folder=data["folder"],
+        image=SourceFile(**data["image"]),
+        label=SourceFile(**data["label"]) if data["label"] is not None else None,
+        grid=SliceGrid.from_dict(data["grid"]),
+        foreground=tuple(data["foreground"]),
+        voxels=tuple(data["voxels"]),
+    )
+
+
+def _pair(values: Any) -> tuple[float, float]:
+    first, second = values
+    return float(first), float(second)
