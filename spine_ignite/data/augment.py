@@ -8,7 +8,7 @@ drawn on the CPU, so that they are the same on every device; only noise is drawn
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -93,6 +93,7 @@ class _Batch:
     def __init__(self, image: Tensor, label: Tensor, seed: int, iteration: int) -> None:
         self.image = torch.empty(image.shape, dtype=torch.float32, device=image.device).copy_(image)
         self.label = label.clone(memory_format=torch.contiguous_format)
+        self.one_by_one = image.device.type == "cpu"
         self._key = (seed, iteration)
         table = torch.rand(len(image), len(_DRAWS), generator=self.generator("draws"))
         self._draws = dict(zip(_DRAWS, table.T, strict=True))
@@ -117,18 +118,32 @@ class _Batch:
 
     def edit(self, rows: Tensor, transform: Callable[..., None], *parameters: Tensor) -> None:
         """Run ``transform(images, *parameters)`` on some slices; ``parameters`` are of the whole batch, on the CPU."""
-        if len(rows) == 0:
-            return
-        given = [parameter[rows].to(self.image.device, non_blocking=True) for parameter in parameters]
-        if len(rows) == len(self.image):
-            transform(self.image, *given)
-        elif len(rows) == 1:
-            transform(self.image[int(rows[0]) :][:1], *given)
+        for group in self.groups(rows):
+            part = self.select(self.image, group)
+            transform(part, *(parameter[group].to(self.image.device, non_blocking=True) for parameter in parameters))
+            if 1 < len(group) < len(self.image):
+                self.store(self.image, group, part)
+
+    def select(self, tensor: Tensor, group: Tensor) -> Tensor:
+        """Some slices of the batch's image or label; a view if they are one or all, else a copy."""
+        if len(group) == len(tensor):
+            return tensor
+        if len(group) == 1:
+            return tensor.narrow(0, int(group[0]), 1)
+        return tensor.index_select(0, group.to(tensor.device, non_blocking=True))
+
+    def store(self, tensor: Tensor, group: Tensor, part: Tensor) -> None:
+        """Write slices back to where :meth:`select` took them from."""
+        if 1 < len(group) < len(tensor):
+            tensor.index_copy_(0, group.to(tensor.device, non_blocking=True), part)
         else:
-            where = rows.to(self.image.device, non_blocking=True)
-            part = self.image.index_select(0, where)
-            transform(part, *given)
-            self.image.index_copy_(0, where, part)
+            self.select(tensor, group).copy_(part)
+
+    def groups(self, rows: Tensor) -> Sequence[Tensor]:
+        """Slices to work on together: one by one on a CPU, whose cache then holds them, else all at once."""
+        if len(rows) == 0:
+            return ()
+        return torch.split(rows, 1) if self.one_by_one else (rows,)
 
 
 def _mix(*words: int) -> int:
@@ -159,20 +174,15 @@ def _deform(batch: _Batch, config: AugmentConfig) -> None:
     moved = (coefficients != torch.eye(2, 3)).any(dim=2).any(dim=1)
     bent = control.abs().amax(dim=(1, 2, 3)) > 0
     rows = (moved | bent).nonzero()[:, 0]
-    if len(rows) == 0:
-        return
     device = batch.image.device
-    displacement = None
-    if bent.any():
-        displacement = elastic_displacement(control[rows].to(device, non_blocking=True), (height, width))
-    grid = sampling_grid(coefficients[rows].float().to(device, non_blocking=True), displacement, (height, width))
-    if len(rows) == len(batch.image):
-        batch.image, batch.label = warp(batch.image, batch.label, grid)
-        return
-    where = rows.to(device, non_blocking=True)
-    image, label = warp(batch.image[where], batch.label[where], grid)
-    batch.image.index_copy_(0, where, image)
-    batch.label.index_copy_(0, where, label)
+    for group in batch.groups(rows):
+        displacement = None
+        if bent[group].any():
+            displacement = elastic_displacement(control[group].to(device, non_blocking=True), (height, width))
+        grid = sampling_grid(coefficients[group].float().to(device, non_blocking=True), displacement, (height, width))
+        image, label = warp(batch.select(batch.image, group), batch.select(batch.label, group), grid)
+        batch.store(batch.image, group, image)
+        batch.store(batch.label, group, label)
 
 
 def _affine(batch: _Batch, config: AugmentConfig) -> Tensor:

@@ -115,7 +115,7 @@ def blur(image: Tensor, sigma: Tensor) -> None:
     weights = weights / (2 * weights.sum(dim=1, keepdim=True) - 1)
     for axis in (-2, -1):
         length = image.shape[axis]
-        edge = (radius, radius) if axis == -1 else (0, 0, radius, radius)
+        edge = (radius, radius, 0, 0) if axis == -1 else (0, 0, radius, radius)
         padded = F.pad(image, edge, mode="replicate")
         image.mul_(_each(weights[:, 0]))
         for tap in range(1, radius + 1):

@@ -1,0 +1,62 @@
+"""``spine-ignite list-models``."""
+
+from __future__ import annotations
+
+import click
+
+from spine_ignite.cli.options import echo_json, json_option, print_table
+
+
+@click.command(epilog="\b\nExample:\n  spine-ignite list-models --json")
+@json_option
+def command(as_json: bool) -> None:
+    """List every installed architecture, and the plugins that failed to load."""
+    from spine_ignite.registry import load_registry
+
+    registry = load_registry()
+    models = registry.models()
+    if as_json:
+        echo_json(
+            {
+                "models": [
+                    {
+                        "name": item.value.name,
+                        "aliases": item.value.aliases,
+                        "plugin": item.distribution.name,
+                        "version": item.distribution.version,
+                        "paper": {
+                            "title": p.title,
+                            "authors": p.authors,
+                            "venue": p.venue,
+                            "year": p.year,
+                            "url": p.url,
+                        },
+                        "summary": item.value.summary,
+                    }
+                    for item in models
+                    for p in [item.value.paper]
+                ],
+                "broken": [
+                    {"entry_point": b.entry_point, "plugin": str(b.distribution), "error": b.error}
+                    for b in registry.broken
+                ],
+                "clashes": registry.clashes,
+            }
+        )
+        return
+    rows = [
+        [
+            ", ".join((item.value.name, *item.value.aliases)),
+            f"{item.value.paper.venue} {item.value.paper.year}",
+            str(item.distribution),
+            item.value.summary,
+        ]
+        for item in models
+    ]
+    print_table("", ["model", "paper", "plugin", "what it is"], rows)
+    if not models:
+        click.echo("No architecture is installed; from a checkout: pip install -r plugins/requirements.txt")
+    for broken in registry.broken:
+        click.echo(f"Broken plugin '{broken.entry_point}' ({broken.distribution}): {broken.error}", err=True)
+    for clash in registry.clashes:
+        click.echo(f"Clash: {clash}; name one as DISTRIBUTION:NAME", err=True)

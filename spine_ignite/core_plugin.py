@@ -1,0 +1,35 @@
+"""What the core itself brings: it registers through the same hooks as everybody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spine_ignite.hookspecs import RegisterLabelScheme, RegisterLoss, hookimpl
+
+_LOSSES = {
+    "dice": "Soft Dice over the batch",
+    "dice_ce": "Soft Dice plus cross-entropy, the default",
+    "ce": "Cross-entropy",
+    "focal": "Focal loss (Lin et al. 2017)",
+    "dice_focal": "Soft Dice plus focal",
+    "tversky": "Tversky loss (Salehi et al. 2017)",
+    "generalised_dice": "Generalised Dice (Sudre et al. 2017)",
+    "generalised_dice_focal": "Generalised Dice plus focal",
+    "hausdorff_dt": "Hausdorff distance by distance transforms (Karimi et al. 2019)",
+}
+
+
+@hookimpl
+def register_losses(register: RegisterLoss) -> None:
+    """MONAI's losses."""
+    for name, summary in _LOSSES.items():
+        factory = "cross_entropy" if name == "ce" else name
+        register(name, f"spine_ignite.engines.losses:{factory}", summary)
+
+
+@hookimpl
+def register_label_schemes(register: RegisterLabelScheme) -> None:
+    """The schemes that ship with the core."""
+    folder = Path(__file__).with_name("schemes")
+    for name in ("mrspineseg", "spider", "lumbar-vertebrae"):
+        register(name, folder / f"{name}.yaml")

@@ -1,0 +1,105 @@
+"""Every hook a plugin may implement: the whole extension story on one page.
+
+A plugin is a distribution with an entry point in the group ``spine_ignite`` that names a module::
+
+    [project.entry-points."spine_ignite"]
+    mynet = "spine_ignite_mynet"
+
+The module implements any of the hooks below with :data:`hookimpl`. It must not import torch, so that ``list-models`` stays
+instant: what is heavy is named by a ``"package.module:name"`` target and imported when it is used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pluggy
+
+from spine_ignite.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from ignite.engine import Engine
+
+ENTRY_POINT_GROUP = "spine_ignite"
+
+hookspec = pluggy.HookspecMarker("spine_ignite")
+hookimpl = pluggy.HookimplMarker("spine_ignite")
+
+
+class RegisterModel(Protocol):
+    """Takes the description of an architecture."""
+
+    def __call__(self, spec: ModelSpec) -> None:
+        """Register ``spec``; its name and aliases must be free."""
+
+
+class RegisterLoss(Protocol):
+    """Takes a loss by name."""
+
+    def __call__(self, name: str, target: str, summary: str) -> None:
+        """Register the loss that ``target`` (``"package.module:factory"``) builds."""
+
+
+class RegisterLabelScheme(Protocol):
+    """Takes a label scheme by name."""
+
+    def __call__(self, name: str, path: Path) -> None:
+        """Register the scheme in the YAML file ``path``."""
+
+
+@hookspec
+def register_models(register: RegisterModel) -> None:
+    """Register architectures; called once, when plugins are loaded.
+
+    Example::
+
+        @hookimpl
+        def register_models(register):
+            register(ModelSpec(name="mynet", target="spine_ignite_mynet.model:MyNet", …))
+    """
+
+
+@hookspec
+def register_losses(register: RegisterLoss) -> None:
+    """Register losses for ``loss.name``; called once, when plugins are loaded.
+
+    The target is called as ``factory(num_classes=…, **loss.options)`` and returns a module that takes logits
+    ``(B, num_classes, H, W)`` and labels ``(B, H, W)`` and returns a scalar.
+
+    Example::
+
+        @hookimpl
+        def register_losses(register):
+            register("boundary", "spine_ignite_mynet.losses:boundary", "Boundary loss (Kervadec et al. 2019)")
+    """
+
+
+@hookspec
+def register_label_schemes(register: RegisterLabelScheme) -> None:
+    """Register label schemes for ``data.scheme``; called once, when plugins are loaded.
+
+    Example::
+
+        @hookimpl
+        def register_label_schemes(register):
+            register("mylab", Path(__file__).with_name("mylab.yaml"))
+    """
+
+
+@hookspec
+def attach_handlers(trainer: Engine, evaluator: Engine, run: Any) -> None:
+    """Attach handlers of one's own to the events of training; called after the core's, before training starts.
+
+    ``run`` is the :class:`spine_ignite.engines.setup.Run`: its configuration, directory, network and class names.
+
+    Example::
+
+        @hookimpl
+        def attach_handlers(trainer, evaluator, run):
+            from ignite.engine import Events
+
+            @evaluator.on(Events.COMPLETED)
+            def tell(engine):
+                print(engine.state.metrics["dice"])
+    """
