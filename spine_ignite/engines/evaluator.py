@@ -1,0 +1,58 @@
+"""Validation as an Ignite engine: no augmentation, no gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.metrics import Average
+from torch import Tensor, nn
+
+from spine_ignite.engines.losses import Criterion
+from spine_ignite.engines.metrics import SegmentationConfusion, summarise
+from spine_ignite.engines.precision import Precision
+
+Batch = dict[str, Tensor]
+
+
+def create_evaluator(
+    network: nn.Module,
+    class_names: Sequence[str],
+    *,
+    device: torch.device,
+    precision: Precision,
+    channels_last: bool = True,
+    criterion: Criterion | None = None,
+) -> Engine:
+    """Return the engine that judges a network on batches as they are.
+
+    After a run ``state.metrics`` holds ``confusion`` (a tensor), what :func:`~spine_ignite.engines.metrics.summarise`
+    gives, and ``loss`` if a criterion is given. ``state.output`` holds the last batch's image, label, prediction (on the
+    device) and loss.
+    """
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def evaluate(_engine: Engine, batch: Batch) -> dict[str, Tensor]:
+        network.eval()
+        with torch.inference_mode():
+            image = batch["image"].to(device, non_blocking=True)
+            label = batch["label"].to(device, non_blocking=True)
+            with precision.autocast():
+                logits = network(image.contiguous(memory_format=memory_format))
+            output = {"image": image, "label": label, "prediction": logits.argmax(1)}
+            if criterion is not None:
+                output["loss"] = criterion(logits, label).total
+        return output
+
+    evaluator = Engine(evaluate)
+    confusion = SegmentationConfusion(len(class_names), output_transform=lambda o: (o["prediction"], o["label"]))
+    confusion.attach(evaluator, "confusion")
+    if criterion is not None:
+        Average(output_transform=lambda o: o["loss"]).attach(evaluator, "loss")
+
+    def add_summary(engine: Engine) -> None:
+        engine.state.metrics |= summarise(engine.state.metrics["confusion"], class_names)
+
+    evaluator.add_event_handler(Events.COMPLETED, add_summary)
+    return evaluator

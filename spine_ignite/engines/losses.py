@@ -1,0 +1,224 @@
+"""Losses by name, deep supervision and penalties; everything is computed in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spine_ignite.config import LossConfig
+from spine_ignite.errors import UsageError
+from spine_ignite.registry import load_registry
+from spine_ignite.spec import ModelOutput
+
+
+@dataclass(frozen=True, slots=True)
+class LossValue:
+    """The loss to descend, and its detached parts by name for the log."""
+
+    total: Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Criterion:
+    """A loss applied to plain logits or to a :class:`ModelOutput`.
+
+    The total is ``loss(logits) + sum(weight * loss(aux)) + sum(penalties)``; auxiliary logits are resized to the label's
+    size (bilinear, ``align_corners=False``).
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        self.loss = loss
+
+    def __call__(self, output: Tensor | ModelOutput, label: Tensor) -> LossValue:
+        """Return the loss of an output for labels ``(B, H, W)`` of class indices."""
+        if isinstance(output, Tensor):
+            return LossValue(self.loss(output.float(), label))
+        main = self.loss(output.logits.float(), label)
+        parts = {"main": main.detach()}
+        total = main
+        for name, aux in output.aux.items():
+            value = self.loss(_resize(aux.logits.float(), label), label)
+            parts[f"aux/{name}"] = value.detach()
+            total = total + aux.weight * value
+        for name, penalty in output.penalties.items():
+            parts[f"penalty/{name}"] = penalty.detach()
+            total = total + penalty.float()
+        return LossValue(total, parts)
+
+
+def create_loss(config: LossConfig, num_classes: int) -> Criterion:
+    """Build the loss of a configuration.
+
+    Raises:
+        UsageError: the loss or one of its options does not exist.
+    """
+    factory = load_registry().loss_factory(config.name)
+    try:
+        return Criterion(factory(num_classes=num_classes, **config.options))
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"loss.options of '{config.name}' are refused: {reason}") from error
+
+
+def _resize(logits: Tensor, label: Tensor) -> Tensor:
+    if logits.shape[-2:] == label.shape[-2:]:
+        return logits
+    return F.interpolate(logits, label.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class SoftDice(nn.Module):
+    """Soft Dice loss (Milletari et al. 2016 in the form with sums) without a full-size one-hot tensor.
+
+    ``1 - mean over classes of (2 sum(p g) + s) / (sum(p) + sum(g) + s)`` with ``p`` the softmax and ``g`` the reference.
+    MONAI's ``DiceLoss(softmax=True, to_onehot_y=True)`` gives the same number.
+
+    Args:
+        num_classes: classes, background included.
+        batch: sum over the batch before the ratio (else per slice). Most structures are absent from most slices, and an
+            absent class has no gradient worth following: hence the default.
+        include_background: let class 0 count.
+        smooth: ``s``, in pixels.
+    """
+
+    def __init__(
+        self, num_classes: int, batch: bool = True, include_background: bool = False, smooth: float = 1e-5
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.batch = batch
+        self.include_background = include_background
+        self.smooth = smooth
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of logits ``(B, K, H, W)`` for labels ``(B, H, W)``."""
+        return self.from_probabilities(logits.softmax(1), label)
+
+    def from_probabilities(self, probabilities: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of probabilities ``(B, K, H, W)``."""
+        count, classes = len(label), self.num_classes
+        index = label.long().flatten(1)
+        chosen = probabilities.flatten(2).gather(1, index[:, None])[:, 0]
+        # Sums per slice and class without a one-hot tensor: each pixel is added to the cell of its own class.
+        cell = index + classes * torch.arange(count, device=label.device)[:, None]
+        overlap = chosen.new_zeros(count * classes).index_add(0, cell.flatten(), chosen.flatten()).view(count, classes)
+        reference = torch.bincount(cell.flatten(), minlength=count * classes).view(count, classes).to(chosen.dtype)
+        predicted = probabilities.sum((2, 3))
+        if self.batch:
+            overlap, reference, predicted = overlap.sum(0), reference.sum(0), predicted.sum(0)
+        ratio = (2 * overlap + self.smooth) / (reference + predicted + self.smooth)
+        first = 0 if self.include_background else 1
+        return 1 - ratio[..., first:].mean()
+
+
+class DiceCrossEntropy(nn.Module):
+    """``dice_weight * soft Dice + ce_weight * cross-entropy``, sharing one log-softmax."""
+
+    def __init__(self, dice: SoftDice, dice_weight: float, ce_weight: float, label_smoothing: float) -> None:
+        super().__init__()
+        self.dice = dice
+        self.dice_weight = dice_weight
+        self.ce_weight = ce_weight
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of logits ``(B, K, H, W)`` for labels ``(B, H, W)``."""
+        target = label.long()
+        log_probabilities = logits.log_softmax(1)
+        ce = F.nll_loss(log_probabilities, target)
+        if self.label_smoothing:
+            ce = (1 - self.label_smoothing) * ce - self.label_smoothing * log_probabilities.mean()
+        return self.dice_weight * self.dice.from_probabilities(log_probabilities.exp(), label) + self.ce_weight * ce
+
+
+class _CrossEntropy(nn.Module):
+    def __init__(self, weight: list[float] | None, label_smoothing: float) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.tensor(weight) if weight is not None else None)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        weight = self.weight.to(logits.device) if isinstance(self.weight, Tensor) else None
+        return F.cross_entropy(logits, label.long(), weight, label_smoothing=self.label_smoothing)
+
+
+class _Monai(nn.Module):
+    """One of MONAI's losses, which take labels with a channel axis."""
+
+    def __init__(self, loss: Callable[..., Any]) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        value: Tensor = self.loss(logits, label[:, None].long())
+        return value
+
+
+def dice(num_classes: int, batch: bool = True, include_background: bool = False, smooth: float = 1e-5) -> nn.Module:
+    """Soft Dice; see :class:`SoftDice`."""
+    return SoftDice(num_classes, batch, include_background, smooth)
+
+
+def dice_ce(
+    num_classes: int,
+    batch: bool = True,
+    include_background: bool = False,
+    smooth: float = 1e-5,
+    dice_weight: float = 1.0,
+    ce_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+) -> nn.Module:
+    """Soft Dice plus cross-entropy; see :class:`DiceCrossEntropy`."""
+    soft = SoftDice(num_classes, batch, include_background, smooth)
+    return DiceCrossEntropy(soft, dice_weight, ce_weight, label_smoothing)
+
+
+def cross_entropy(num_classes: int, weight: list[float] | None = None, label_smoothing: float = 0.0) -> nn.Module:
+    """Cross-entropy; ``weight`` has one number per class."""
+    if weight is not None and len(weight) != num_classes:
+        raise ValueError(f"weight needs {num_classes} numbers, got {len(weight)}")
+    return _CrossEntropy(weight, label_smoothing)
+
+
+def _monai(name: str, options: dict[str, Any], **fixed: Any) -> nn.Module:
+    import monai.losses
+
+    return _Monai(getattr(monai.losses, name)(**{**fixed, **options}))
+
+
+_DICE_LIKE: dict[str, Any] = {"softmax": True, "to_onehot_y": True, "include_background": False, "batch": True}
+
+
+def focal(num_classes: int, **options: Any) -> nn.Module:
+    """MONAI's ``FocalLoss`` on softmax probabilities."""
+    return _monai("FocalLoss", options, use_softmax=True, to_onehot_y=True, include_background=True)
+
+
+def dice_focal(num_classes: int, **options: Any) -> nn.Module:
+    """MONAI's ``DiceFocalLoss``."""
+    return _monai("DiceFocalLoss", options, **_DICE_LIKE)
+
+
+def tversky(num_classes: int, **options: Any) -> nn.Module:
+    """MONAI's ``TverskyLoss``; ``alpha`` weighs false positives, ``beta`` false negatives."""
+    return _monai("TverskyLoss", options, **_DICE_LIKE)
+
+
+def generalised_dice(num_classes: int, **options: Any) -> nn.Module:
+    """MONAI's ``GeneralizedDiceLoss``."""
+    return _monai("GeneralizedDiceLoss", options, **_DICE_LIKE)
+
+
+def generalised_dice_focal(num_classes: int, **options: Any) -> nn.Module:
+    """MONAI's ``GeneralizedDiceFocalLoss``."""
+    fixed = {key: value for key, value in _DICE_LIKE.items() if key != "batch"}
+    return _monai("GeneralizedDiceFocalLoss", options, **fixed)
+
+
+def hausdorff_dt(num_classes: int, **options: Any) -> nn.Module:
+    """MONAI's ``HausdorffDTLoss``; slow, since it takes distance transforms at every step."""
+    return _monai("HausdorffDTLoss", options, softmax=True, to_onehot_y=True, include_background=False)

@@ -1,0 +1,103 @@
+"""Which device and which arithmetic a run uses, and why."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from spine_ignite.errors import RunError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """The arithmetic of the forward pass; weights, losses and metrics stay in float32.
+
+    Args:
+        dtype: of autocast, or float32.
+        device_type: ``cpu``, ``cuda`` or ``mps``.
+        reason: why, in a few words.
+    """
+
+    dtype: torch.dtype
+    device_type: str
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """``fp32``, ``bf16`` or ``fp16``."""
+        return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
+
+    @property
+    def scales_gradients(self) -> bool:
+        """Whether gradients need a scaler, as float16's do."""
+        return self.dtype is torch.float16
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the context of the forward pass."""
+        context: AbstractContextManager[None] = torch.autocast(
+            self.device_type, self.dtype, enabled=self.dtype is not torch.float32
+        )
+        return context
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of this name; ``auto`` takes a GPU if there is one.
+
+    Raises:
+        UsageError: no such kind of device.
+        RunError: it is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device '{name}' does not exist; use auto, cpu, cuda, cuda:1 or mps") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"device '{name}' is not supported; use auto, cpu, cuda, cuda:1 or mps")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise RunError(f"device '{name}' is not there: torch sees {count} CUDA devices; use device=cpu or auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise RunError("device 'mps' is not there; use device=cpu or auto")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """Return the arithmetic for a device; ``auto`` takes bfloat16 where the device computes it fast.
+
+    Raises:
+        UsageError: float16 without a GPU.
+    """
+    kind = device.type
+    if name == "fp32":
+        return Precision(torch.float32, kind, "as asked")
+    if name == "bf16":
+        return Precision(torch.bfloat16, kind, "as asked")
+    if name == "fp16":
+        if kind == "cpu":
+            raise UsageError("precision fp16 needs a GPU; on a CPU use bf16, fp32 or auto")
+        return Precision(torch.float16, kind, "as asked, with gradient scaling")
+    if kind == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Precision(torch.bfloat16, kind, "the GPU computes bfloat16")
+        return Precision(torch.float32, kind, "the GPU has no bfloat16")
+    if kind == "cpu":
+        feature = _bf16_feature()
+        if feature:
+            return Precision(torch.bfloat16, kind, f"the processor has {feature}")
+        return Precision(torch.float32, kind, "the processor has neither AMX nor AVX512-bf16")
+    return Precision(torch.float32, kind, "the safe choice on this device")
+
+
+def _bf16_feature() -> str | None:
+    """Name the processor's bfloat16 instructions; torch's own answer moved between versions."""
+    for name, feature in (("_is_amx_tile_supported", "AMX"), ("_is_avx512_bf16_supported", "AVX512-bf16")):
+        supported = getattr(torch.cpu, name, None)
+        if supported is not None and supported():
+            return feature
+    return None

@@ -1,0 +1,97 @@
+"""The update step as an Ignite engine."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from ignite.engine import Engine
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from spine_ignite.engines.losses import Criterion
+from spine_ignite.engines.precision import Precision
+from spine_ignite.seeds import derive_seed
+
+Batch = dict[str, Tensor]
+
+
+class Augment(Protocol):
+    """Changes a training batch, as a function of its iteration."""
+
+    def __call__(self, image: Tensor, label: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
+        """Return an augmented copy of image ``(B, C, H, W)`` and label ``(B, H, W)``."""
+        ...
+
+
+class UpdateStep:
+    """One training step: move, augment, forward, loss, backward, and an update every ``accumulate`` steps.
+
+    Dropout draws from a generator seeded by the run's seed and the iteration, so that a step does not depend on the
+    steps before it. Gradients of a group are averaged; the last group of an epoch may be smaller and counts as much.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        criterion: Criterion,
+        *,
+        device: torch.device,
+        precision: Precision,
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        augment: Augment | None = None,
+        channels_last: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.criterion = criterion
+        self.device = device
+        self.precision = precision
+        self.accumulate = accumulate
+        self.clip_norm = clip_norm
+        self.augment = augment
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.seed = seed
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scales_gradients)
+
+    def __call__(self, engine: Engine, batch: Batch) -> dict[str, object]:
+        """Run the step; the output holds the detached ``loss``, its ``parts`` and the number of ``samples``."""
+        iteration = engine.state.iteration
+        self.network.train()
+        image = batch["image"].to(self.device, non_blocking=True)
+        label = batch["label"].to(self.device, non_blocking=True)
+        if self.augment is not None:
+            image, label = self.augment(image, label, iteration)
+        torch.manual_seed(derive_seed(self.seed, 1, iteration))
+        with self.precision.autocast():
+            output = self.network(image.contiguous(memory_format=self.memory_format))
+        value = self.criterion(output, label)
+        group, ends = self._group(engine)
+        self.scaler.scale(value.total / group).backward()
+        if ends:
+            self._update()
+        return {"loss": value.total.detach(), "parts": value.parts, "samples": len(image)}
+
+    def _group(self, engine: Engine) -> tuple[int, bool]:
+        """Return the size of the current accumulation group, and whether this step ends it."""
+        length = engine.state.epoch_length or 1
+        place = (engine.state.iteration - 1) % length
+        start = place - place % self.accumulate
+        size = min(self.accumulate, length - start)
+        return size, place == start + size - 1
+
+    def _update(self) -> None:
+        if self.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def create_trainer(step: UpdateStep) -> Engine:
+    """Return the engine that trains; its ``state.output`` is what :class:`UpdateStep` returns."""
+    return Engine(step)
