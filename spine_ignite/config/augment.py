@@ -13,9 +13,9 @@ Angle = Annotated[FiniteFloat, Field(ge=-180.0, le=180.0)]
 Slant = Annotated[FiniteFloat, Field(ge=-60.0, le=60.0)]
 Share = Annotated[FiniteFloat, Field(ge=-1.0, le=1.0)]
 
-# Largest `magnitude * (control_points - 3)`: the displacement's gradient then has a standard deviation of about 0.25,
-# so that neighbouring pixels change places (the image folds) beyond four standard deviations only.
-MAX_STRAIN = 0.25
+# Largest `magnitude * (control_points - 3)`: the displacement's gradient is 1.2 times that (standard deviation), so that
+# neighbouring pixels change places (the image folds) only beyond four standard deviations.
+MAX_STRAIN = 0.2
 
 
 class Transform(BaseModel):

@@ -114,6 +114,7 @@ class PatchLoader:
                 state = torch.get_rng_state()
             if number >= skip:
                 yield self._collate(patches)
+        self._step = (epoch + 1) * self.steps_per_epoch
 
     def _collate(self, patches: list[Any]) -> Batch:
         # (1, h, w, channels) -> (channels, h, w); the label is that of the middle slice.

@@ -56,13 +56,14 @@ class TrainingStream(Sampler[Request]):
         self._permutation = lru_cache(maxsize=4)(self._draw)
 
     def start_at(self, step: int) -> None:
-        """Let the next iteration begin at this step of training and end with its epoch."""
+        """Let the next iteration begin at this step and end with its epoch; the one after it goes on from there."""
         self._step = step
 
     def __iter__(self) -> Iterator[Request]:
         end = (self._step // self.steps_per_epoch + 1) * self.steps_per_epoch
         for step in range(self._step, end):
             yield Request(step, self.batch(step))
+        self._step = end
 
     def __len__(self) -> int:
         return self.steps_per_epoch - self._step % self.steps_per_epoch

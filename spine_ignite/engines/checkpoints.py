@@ -1,0 +1,167 @@
+"""Checkpoints: what they hold, how they reach the disk, how they are read."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.handlers import DiskSaver
+from torch import nn
+
+from spine_ignite.errors import RunError, SpineIgniteError
+from spine_ignite.files import write_with
+from spine_ignite.labels import LabelScheme
+from spine_ignite.models import create_model
+
+FORMAT = 1
+
+
+class OneFileSaver(DiskSaver):
+    """An Ignite ``DiskSaver`` that keeps one file: the new checkpoint is safely on the disk before the old one goes.
+
+    Ignite names checkpoints by iteration and removes the old one first; here both names are the same file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.parent, atomic=True, create_dir=True, require_empty=False)
+        self.path = path
+
+    def __call__(self, checkpoint: Mapping[str, Any], filename: str, metadata: Mapping[str, Any] | None = None) -> None:
+        """Replace the file by this checkpoint."""
+        write_with(self.path, lambda file: torch.save(dict(checkpoint), file))
+
+    def remove(self, filename: str) -> None:
+        """Nothing to remove: a new checkpoint replaces the old one."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """All that is needed to use a network without its run's configuration; plain data in a checkpoint."""
+
+    model: str
+    options: dict[str, Any]
+    in_channels: int
+    scheme: LabelScheme
+    spacing: tuple[float, float]
+    clip_percentiles: tuple[float, float]
+    context_slices: int
+    size: tuple[int, int]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data that ``torch.load(weights_only=True)`` accepts."""
+        return {
+            "format": FORMAT,
+            "model": self.model,
+            "options": dict(self.options),
+            "in_channels": self.in_channels,
+            "num_classes": self.scheme.num_classes,
+            "scheme": self.scheme.to_dict(),
+            "spacing": list(self.spacing),
+            "clip_percentiles": list(self.clip_percentiles),
+            "context_slices": self.context_slices,
+            "size": list(self.size),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], path: Path) -> Description:
+        """Read what :meth:`state_dict` gave.
+
+        Raises:
+            RunError: it comes from another version, or is not a description.
+        """
+        if not isinstance(state, Mapping) or state.get("format") != FORMAT:
+            raise RunError(f"{path} is not a checkpoint of this version of spine-ignite (format {FORMAT})")
+        return cls(
+            model=state["model"],
+            options=dict(state["options"]),
+            in_channels=int(state["in_channels"]),
+            scheme=LabelScheme.from_dict(state["scheme"], source=str(path)),
+            spacing=(float(state["spacing"][0]), float(state["spacing"][1])),
+            clip_percentiles=(float(state["clip_percentiles"][0]), float(state["clip_percentiles"][1])),
+            context_slices=int(state["context_slices"]),
+            size=(int(state["size"][0]), int(state["size"][1])),
+        )
+
+    def require_same(self, other: Description, path: Path) -> None:
+        """Refuse a checkpoint of another network.
+
+        Raises:
+            RunError: model, options, channels or classes differ; the message says how.
+        """
+        pairs = {
+            "model": (self.model, other.model),
+            "number of classes": (self.scheme.num_classes, other.scheme.num_classes),
+            "label scheme": (self.scheme.name, other.scheme.name),
+            "number of input channels": (self.in_channels, other.in_channels),
+            "model options": (self.options, other.options),
+        }
+        for what, (mine, theirs) in pairs.items():
+            if mine != theirs:
+                raise RunError(f"{path} does not fit this run: its {what} is {theirs!r}, the run's is {mine!r}")
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network ready for prediction: in eval mode, on its device, with its description."""
+
+    network: nn.Module
+    description: Description
+    path: Path
+
+
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint without running any code in it.
+
+    Raises:
+        RunError: it is missing, truncated, or not a checkpoint of this program.
+    """
+    try:
+        checkpoint = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise RunError(f"checkpoint {path} does not exist; has the run reached its first checkpoint?") from None
+    except pickle.UnpicklingError as error:
+        raise RunError(
+            f"checkpoint {path} is refused: it holds more than weights and plain data, or is corrupt"
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(f"checkpoint {path} cannot be read, it may be truncated or corrupt: {reason}") from error
+    if not isinstance(checkpoint, dict) or not {"model", "description"} <= checkpoint.keys():
+        raise RunError(f"{path} is not a checkpoint of spine-ignite")
+    return checkpoint
+
+
+def load_network(path: Path, device: torch.device | str = "cpu") -> TrainedNetwork:
+    """Build the network of a checkpoint and load its weights (the averaged ones, if the run averaged).
+
+    Raises:
+        RunError: the checkpoint cannot be used, or its architecture is not installed.
+    """
+    checkpoint = read_checkpoint(path, device)
+    description = Description.from_state(checkpoint["description"], path)
+    try:
+        network = create_model(
+            description.model, description.in_channels, description.scheme.num_classes, **description.options
+        )
+    except SpineIgniteError as error:
+        raise RunError(f"the network of {path} cannot be built: {error}") from error
+    load_weights(network, checkpoint.get("ema") or checkpoint["model"], path)
+    return TrainedNetwork(network.to(device).eval(), description, path)
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
+    """Load a state dict.
+
+    Raises:
+        RunError: names or shapes differ, as they do for another version of the architecture.
+    """
+    try:
+        network.load_state_dict(weights)
+    except (RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RunError(f"the weights in {path} do not fit the network: {reason}") from error

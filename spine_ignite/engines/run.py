@@ -1,0 +1,231 @@
+"""The one function that trains: a new run, or the rest of one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from ignite.handlers import Checkpoint
+
+from spine_ignite.config import RunConfig, dump_config, load_config
+from spine_ignite.engines import handlers
+from spine_ignite.engines.checkpoints import Description, load_weights, read_checkpoint
+from spine_ignite.engines.run_directory import (
+    describe_environment,
+    plan_run_directory,
+    open_run_directory,
+    truncate_metrics,
+)
+from spine_ignite.engines.setup import Run, RunData, plugin_of, resolved, setup_data, setup_run
+from spine_ignite.errors import RunError
+from spine_ignite.files import write_text
+from spine_ignite.registry import load_registry
+
+Echo = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Args:
+        directory: the run directory.
+        epochs: epochs completed, over all parts of a resumed run.
+        iterations: steps taken, likewise.
+        best_dice: best mean validation Dice, or None without validation.
+        signal: the signal that interrupted it, or None.
+    """
+
+    directory: Path
+    epochs: int
+    iterations: int
+    best_dice: float | None
+    signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0, 130 after Ctrl-C, 143 after SIGTERM."""
+        return 0 if self.signal is None else 128 + self.signal
+
+
+def train(
+    config: RunConfig,
+    out: Path | None = None,
+    *,
+    force: bool = False,
+    echo: Echo = print,
+    progress: Callable[[Any], Any] | None = None,
+    show_steps: bool = False,
+) -> RunResult:
+    """Train a network from its first step.
+
+    Args:
+        config: everything that defines the run.
+        out: the run directory; default ``runs/<date>_<model>``.
+        force: replace a run in ``out``.
+        echo: takes the lines that tell how it goes.
+        progress: wraps the cases that are preprocessed, to show how far that is.
+        show_steps: show a progress bar over the steps of each epoch.
+
+    Raises:
+        SpineIgniteError: the configuration, data, device or directory cannot be used; nothing was started.
+        RunError: the loss is not finite, or a checkpoint cannot be written.
+    """
+    load_registry().resolve_options(config.model.name, config.model.options)
+    directory = plan_run_directory(config.model.name, out, force)
+    data = setup_data(config, progress)
+    config = resolved(config, data)
+    run = setup_run(config, directory, data)  # a mistake must not leave a run directory behind
+    with directory.lock():
+        directory.clear()
+        write_text(directory.config, dump_config(config))
+        environment = describe_environment(
+            str(run.device), run.precision.name, data.store.fingerprint, plugin_of(config)
+        )
+        write_text(directory.environment, environment)
+        return _run(run, None, echo, show_steps)
+
+
+def resume(root: Path, *, epochs: int | None = None, echo: Echo = print, show_steps: bool = False) -> RunResult:
+    """Go on with the run in ``root`` from its last checkpoint, as if it had never stopped.
+
+    Args:
+        root: the run directory.
+        epochs: train to this number of epochs in place of the configured one.
+        echo: takes the lines that tell how it goes.
+        show_steps: show a progress bar over the steps of each epoch.
+
+    Raises:
+        RunError: there is no such run or checkpoint, or it has come to its end.
+    """
+    directory = open_run_directory(root)
+    config = load_config(directory.config)
+    if epochs is not None:
+        if config.train.minutes is not None:
+            raise RunError(
+                f"{root} trains for {config.train.minutes:g} minutes; its number of epochs cannot be changed"
+            )
+        config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
+    with directory.lock():
+        started = directory.last.is_file()
+        checkpoint = read_checkpoint(directory.last) if started else None
+        run = setup_run(config, directory, setup_data(config))
+        if epochs is not None:
+            write_text(directory.config, dump_config(config))
+        return _run(run, checkpoint, echo, show_steps)
+
+
+def _run(run: Run, checkpoint: dict[str, Any] | None, echo: Echo, show_steps: bool) -> RunResult:
+    interruption = handlers.Interruption()
+    record = handlers.EpochRecord(run)
+    last, best, restored = handlers.create_checkpoints(run)
+    if checkpoint is not None:
+        _restore(run, checkpoint, restored)
+    steps = run.data.training.steps_per_epoch
+    run.data.training.start_at(run.trainer.state.iteration)
+    handlers.attach_schedule(run)
+    handlers.attach_average(run)
+    record.attach()
+    handlers.attach_nan_guard(run)
+    epoch_end = handlers.EpochEnd(run, record, last, best, echo)
+    handlers.attach_budget(run)
+    with ExitStack() as stack:
+        if run.config.log.tensorboard:
+            from spine_ignite.engines.tensorboard import attach_tensorboard
+
+            stack.callback(attach_tensorboard(run, epoch_end).close)
+        if run.config.log.volumes_every:
+            from spine_ignite.engines.tensorboard import attach_volumes
+
+            attach_volumes(run, epoch_end)
+        run.trainer.add_event_handler(Events.EPOCH_COMPLETED, epoch_end)
+        handlers.attach_interruption(run, interruption, last)
+        if show_steps:
+            handlers.attach_progress(run)
+        load_registry().plugin_manager.hook.attach_handlers(trainer=run.trainer, evaluator=run.evaluator, run=run)
+        for line in _introduction(run, checkpoint is not None):
+            echo(line)
+        stack.enter_context(interruption.listen())
+        run.trainer.run(run.data.training.loader, max_epochs=run.budget.max_epochs, epoch_length=steps)
+        return _conclude(run, interruption, epoch_end, best, echo)
+
+
+def _conclude(
+    run: Run, interruption: handlers.Interruption, epoch_end: handlers.EpochEnd, best: Checkpoint, echo: Echo
+) -> RunResult:
+    """Stop with an error if the loss was not finite; finish what a budget or a signal cut short."""
+    state = run.trainer.state
+    if state.output is not None and not torch.isfinite(state.output["loss"]):
+        kept = (
+            f"the last good checkpoint is {run.directory.last}" if run.directory.last.is_file() else "nothing is saved"
+        )
+        raise RunError(
+            f"the loss is not finite at step {state.iteration} (epoch {state.epoch}); {kept}; "
+            "lower optimizer.lr or use precision=fp32"
+        )
+    if interruption.signal is not None:
+        name = signal.Signals(interruption.signal).name
+        echo(
+            f"Stopped by {name} after step {state.iteration}; go on with: spine-ignite train --resume {run.directory.root}"
+        )
+    elif epoch_end.validated_at != state.iteration:
+        epoch_end.finish(validate=True, save=True)
+    scores = [item.priority for item in best._saved]
+    dice = float(max(scores)) if scores and run.evaluator is not None else None
+    if dice is not None:
+        echo(f"Best validation Dice {dice:.4f}: {run.directory.best}")
+    return RunResult(run.directory.root, state.epoch, state.iteration, dice, interruption.signal)
+
+
+def _restore(run: Run, checkpoint: dict[str, Any], restored: dict[str, Any]) -> None:
+    path = run.directory.last
+    run.description.require_same(Description.from_state(checkpoint["description"], path), path)
+    load_weights(run.network, checkpoint["model"], path)
+    rest = {name: part for name, part in restored.items() if name not in ("model", "trainer") and name in checkpoint}
+    try:
+        Checkpoint.load_objects(rest, checkpoint)
+        state = {**checkpoint["trainer"], "max_epochs": run.budget.max_epochs}
+        run.trainer.load_state_dict(state)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} cannot be resumed from: {' '.join(str(error).split())[:300]}") from error
+    done = run.trainer.state.iteration
+    if done >= run.budget.total_steps or run.budget.is_spent():
+        raise RunError(
+            f"{run.directory.root} has come to its end ({run.trainer.state.epoch} epochs, "
+            f"{run.budget.seconds / 60:.1f} minutes); train on with --set train.epochs=N"
+        )
+    truncate_metrics(run.directory.metrics, run.trainer.state.epoch)
+
+
+def _introduction(run: Run, resumed: bool) -> list[str]:
+    config, data = run.config, run.data
+    parameters = sum(p.numel() for p in run.network.parameters() if p.requires_grad)
+    threads = f" with {torch.get_num_threads()} threads" if run.device.type == "cpu" else ""
+    length = f"{config.train.minutes:g} minutes" if run.budget.limit else f"{run.budget.max_epochs} epochs"
+    lines = [
+        f"Device:    {run.device}{threads}, {run.precision.name} ({run.precision.reason})",
+        f"Model:     {run.description.model}, {parameters:,} parameters, "
+        f"{run.description.in_channels} input channels, {data.scheme.num_classes} classes",
+        _describe_data(data),
+        f"Training:  {length} of {data.training.steps_per_epoch} steps with {config.data.batch_size} "
+        f"{config.data.sampling}, loss {config.loss.name}, {config.optimizer.name}, {config.schedule.name} schedule",
+        f"Run:       {run.directory.root} (config.yaml, metrics.jsonl, checkpoints/, tensorboard/)",
+    ]
+    if resumed:
+        lines.append(f"Resuming:  at step {run.trainer.state.iteration}, epoch {run.trainer.state.epoch}")
+    return lines
+
+
+def _describe_data(data: RunData) -> str:
+    rows, columns = data.store.settings.spacing
+    return (
+        f"Data:      {len(data.train_names)} cases, {data.slices(data.train_names)} slices for training; "
+        f"{len(data.validation_names)} cases, {data.slices(data.validation_names)} slices for validation; "
+        f"{data.size[0]} x {data.size[1]} pixels of {rows:g} x {columns:g} mm; {data.store.root}"
+    )

@@ -1,0 +1,192 @@
+"""The directory of a run: its files, and what is recorded about where it ran."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from spine_ignite.errors import RunError
+from spine_ignite.files import explain, write_text
+from spine_ignite.locks import lock_folder
+
+_PACKAGES = ("torch", "pytorch-ignite", "monai", "torchio", "nibabel", "numpy")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths in a run directory."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration; ``train --config`` on it repeats the run."""
+        return self.root / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, device, git revision, data fingerprint."""
+        return self.root / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line and epoch."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to resume from."""
+        return self.root / "checkpoints" / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best validation Dice."""
+        return self.root / "checkpoints" / "best.pt"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.root / "tensorboard"
+
+    @property
+    def predictions(self) -> Path:
+        """Predicted label volumes."""
+        return self.root / "predictions"
+
+    @property
+    def evaluation(self) -> Path:
+        """Tables and pictures of an evaluation."""
+        return self.root / "evaluation"
+
+    def clear(self) -> None:
+        """Delete the former run in this directory; hold the lock while doing so.
+
+        Raises:
+            RunError: a file cannot be deleted.
+        """
+        try:
+            for entry in self.root.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                elif entry.name != ".lock":
+                    entry.unlink()
+        except OSError as error:
+            raise RunError(explain(error, self.root)) from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run's lock.
+
+        Raises:
+            RunError: another process trains in this directory.
+        """
+        with lock_folder(self.root, "is training in it"):
+            yield
+
+
+def plan_run_directory(model: str, out: Path | None = None, force: bool = False) -> RunDirectory:
+    """Choose the directory of a new run; nothing is written.
+
+    Args:
+        model: the architecture's name.
+        out: the directory; None takes ``runs/<date>_<model>``, with a number if that is taken.
+        force: a run that is already in ``out`` may be replaced.
+
+    Raises:
+        RunError: ``out`` holds something else, or a run and ``force`` is not given.
+    """
+    if out is None:
+        today = datetime.date.today().isoformat()
+        base = Path("runs") / f"{today}_{model.replace(':', '_')}"
+        return RunDirectory(next(path for path in _numbered(base) if not path.exists()))
+    if out.exists() and (not out.is_dir() or any(entry.name != ".lock" for entry in out.iterdir())):
+        if not (out / "config.yaml").is_file():
+            raise RunError(f"{out} exists and is not a run directory; choose another --out")
+        if not force:
+            raise RunError(f"{out} holds a run already; resume it with --resume {out}, or replace it with --force")
+    return RunDirectory(out)
+
+
+def open_run_directory(root: Path) -> RunDirectory:
+    """Open the directory of an existing run.
+
+    Raises:
+        RunError: there is no run in ``root``.
+    """
+    run = RunDirectory(Path(root))
+    if not run.config.is_file():
+        raise RunError(f"{root} is not a run directory: it has no config.yaml")
+    return run
+
+
+def describe_environment(device: str, precision: str, fingerprint: str, plugin: str) -> str:
+    """Return what a run should record about where it ran, as JSON."""
+    versions = {name: _version(name) for name in ("spine-ignite", *_PACKAGES)}
+    record: dict[str, Any] = {
+        "versions": versions,
+        "plugin": plugin,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "device": device,
+        "precision": precision,
+        "git_revision": _git_revision(),
+        "data_fingerprint": fingerprint,
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+    return json.dumps(record, indent=2) + "\n"
+
+
+def truncate_metrics(path: Path, epoch: int) -> None:
+    """Drop the lines of epochs after ``epoch``: a resumed run writes them again."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["epoch"] <= epoch:
+                kept.append(line)
+        except (ValueError, KeyError, TypeError):
+            continue  # a line that a crash cut off
+    write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def _numbered(base: Path) -> Iterator[Path]:
+    yield base
+    number = 2
+    while True:
+        yield base.with_name(f"{base.name}_{number}")
+        number += 1
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout that the code runs from, if it does."""
+    here = Path(__file__).resolve().parent
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,207 @@
+"""Build the parts of a run, each from the configuration and the parts before it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from ignite.handlers import EMAHandler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from spine_ignite.config import RunConfig
+from spine_ignite.data.augment import BatchAugmenter
+from spine_ignite.data.batches import TrainingLoader, create_training_loader, create_validation_loader, training_size
+from spine_ignite.data.build import build_store
+from spine_ignite.data.folds import split_cases
+from spine_ignite.data.slices import SliceStore
+from spine_ignite.engines.budget import Budget
+from spine_ignite.engines.checkpoints import Description
+from spine_ignite.engines.evaluator import create_evaluator
+from spine_ignite.engines.losses import create_loss
+from spine_ignite.engines.optimizers import create_optimizer
+from spine_ignite.engines.precision import Precision, choose_device, choose_precision
+from spine_ignite.engines.run_directory import RunDirectory
+from spine_ignite.engines.trainer import UpdateStep, create_trainer
+from spine_ignite.labels import LabelScheme
+from spine_ignite.models import create_model
+from spine_ignite.registry import load_registry
+from spine_ignite.seeds import derive_seed, torch_seed
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The slice store, which cases are for what, and the loaders."""
+
+    store: SliceStore
+    scheme: LabelScheme
+    train_names: list[str]
+    validation_names: list[str]
+    training: TrainingLoader
+    validation: Iterable[Batch] | None
+    size: tuple[int, int]
+
+    def slices(self, names: list[str]) -> int:
+        """Number of slices of the training cases of these names."""
+        wanted = set(names)
+        return sum(case.num_slices for case in self.store.split("train") if case.name in wanted)
+
+
+@dataclass
+class Run:
+    """Everything of a run; what handlers, also those of plugins, may look at."""
+
+    config: RunConfig
+    directory: RunDirectory
+    device: torch.device
+    precision: Precision
+    data: RunData
+    description: Description
+    network: nn.Module
+    ema: EMAHandler | None
+    optimizer: Optimizer
+    step: UpdateStep
+    budget: Budget
+    trainer: Engine
+    evaluator: Engine | None
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """The label scheme."""
+        return self.data.scheme
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated and kept: the averaged one, if the run averages."""
+        judged: nn.Module = self.ema.ema_model if self.ema is not None else self.network
+        return judged
+
+
+def setup_data(config: RunConfig, progress: Callable[[Any], Any] | None = None) -> RunData:
+    """Bring the slice store up to date, split the training cases, create the loaders."""
+    store = build_store(config.data, progress).store
+    data = config.data
+    train_names, validation_names = split_cases(
+        [case.name for case in store.split("train")],
+        config.seed,
+        validation=data.validation,
+        folds=data.folds,
+        fold=data.fold,
+        fraction=data.fraction,
+    )
+    return RunData(
+        store=store,
+        scheme=store.scheme,
+        train_names=train_names,
+        validation_names=validation_names,
+        training=create_training_loader(store, train_names, config),
+        validation=create_validation_loader(store, validation_names, config) if validation_names else None,
+        size=data.patch.size if data.sampling == "patches" else training_size(store, config),
+    )
+
+
+def setup_model(config: RunConfig, data: RunData, device: torch.device) -> tuple[nn.Module, Description]:
+    """Build the network, with initial weights that depend on the seed alone."""
+    registry = load_registry()
+    spec = registry.find(config.model.name).value
+    options = registry.resolve_options(config.model.name, config.model.options).model_dump(mode="json")
+    with torch_seed(derive_seed(config.seed, 0)):
+        network = create_model(config.model.name, config.data.channels, data.scheme.num_classes, **options)
+    network = network.to(device)
+    if config.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.compile:
+        network.compile()
+    description = Description(
+        model=config.model.name if ":" in config.model.name else spec.name,
+        options=options,
+        in_channels=config.data.channels,
+        scheme=data.scheme,
+        spacing=data.store.settings.spacing,
+        clip_percentiles=data.store.settings.clip_percentiles,
+        context_slices=config.data.context_slices,
+        size=data.size,
+    )
+    return network, description
+
+
+def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
+    """Put the engines together.
+
+    Raises:
+        SpineIgniteError: a part of the configuration does not fit this machine or the installed plugins.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.backends.cudnn.benchmark = config.cudnn_benchmark
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    criterion = create_loss(config.loss, data.scheme.num_classes)
+    network, description = setup_model(config, data, device)
+    optimizer = create_optimizer(network, config.optimizer)
+    augment = BatchAugmenter(config.augment, derive_seed(config.seed, 2)) if config.augment.enabled else None
+    step = UpdateStep(
+        network,
+        optimizer,
+        criterion,
+        device=device,
+        precision=precision,
+        accumulate=config.train.accumulate,
+        clip_norm=config.train.clip_norm,
+        augment=augment,
+        channels_last=config.channels_last,
+        seed=config.seed,
+    )
+    ema = None
+    if config.train.ema is not None:
+        # Ignite's momentum is the share of the new weights, the configuration's decay that of the old.
+        ema = EMAHandler(network, momentum=1 - config.train.ema, handle_buffers="update")
+    trainer = create_trainer(step)
+    evaluator = None
+    if data.validation is not None:
+        evaluator = create_evaluator(
+            ema.ema_model if ema is not None else network,
+            data.scheme.names,
+            device=device,
+            precision=precision,
+            channels_last=config.channels_last,
+            criterion=criterion,
+        )
+    for engine in (trainer, evaluator):
+        if engine is not None:
+            engine.logger.setLevel(logging.CRITICAL)  # errors are told once, by whoever asked for the run
+    budget = Budget(config.train, data.training.steps_per_epoch)
+    return Run(
+        config,
+        directory,
+        device,
+        precision,
+        data,
+        description,
+        network,
+        ema,
+        optimizer,
+        step,
+        budget,
+        trainer,
+        evaluator,
+    )
+
+
+def resolved(config: RunConfig, data: RunData) -> RunConfig:
+    """Return the configuration with what the data decided filled in, so that it repeats this run."""
+    spacing = data.store.settings.spacing
+    size = config.data.size if config.data.sampling == "patches" else data.size
+    section = config.data.model_copy(update={"spacing": spacing, "size": size, "cache": data.store.root})
+    return config.model_copy(update={"data": section})
+
+
+def plugin_of(config: RunConfig) -> str:
+    """Name and version of the distribution that the architecture comes from."""
+    return str(load_registry().find(config.model.name).distribution)

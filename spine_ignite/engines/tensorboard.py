@@ -1,0 +1,112 @@
+"""What TensorBoard gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers.tensorboard_logger import TensorboardLogger
+
+from spine_ignite.config import dump_config
+from spine_ignite.data.volumes import read_image, volume_suffix, write_label_like
+from spine_ignite.engines.checkpoints import TrainedNetwork
+from spine_ignite.engines.handlers import EpochEnd
+from spine_ignite.engines.pictures import side_by_side
+from spine_ignite.engines.setup import Run
+
+_PICTURES = 4
+
+
+def attach_tensorboard(run: Run, epoch_end: EpochEnd) -> TensorboardLogger:
+    """Log scalars of every epoch, pictures of validation, and the configuration; close the logger after the run."""
+    purge = run.trainer.state.iteration + 1 if run.trainer.state.iteration else None
+    logger = TensorboardLogger(log_dir=str(run.directory.tensorboard), purge_step=purge)
+    logger.writer.add_text("config", f"```yaml\n{dump_config(run.config)}```", 0)
+    validations = 0
+    best = 0.0
+
+    def write(values: dict[str, Any], validated: bool) -> None:
+        nonlocal validations, best
+        for name, value in values.items():
+            if name not in ("epoch", "iteration") and np.isfinite(value):
+                logger.writer.add_scalar(name, value, values["iteration"])
+        if validated:
+            validations += 1
+            best = max(best, float(values.get("validation/dice", 0.0)))
+            every = run.config.log.pictures_every
+            if every and validations % every == 0:
+                logger.writer.add_images(
+                    "validation", np.stack(_pictures(run)), values["iteration"], dataformats="NHWC"
+                )
+
+    def close(_engine: Engine) -> None:
+        logger.writer.add_hparams(_hyper_parameters(run), {"hparam/dice": best}, run_name=".")
+
+    epoch_end.listeners.append(write)
+    run.trainer.add_event_handler(Events.COMPLETED, close)
+    return logger
+
+
+def attach_volumes(run: Run, epoch_end: EpochEnd) -> None:
+    """Write the predicted volume of the first validation case every ``log.volumes_every`` epochs."""
+    from spine_ignite.inference.predictor import predict_volume
+
+    every = run.config.log.volumes_every
+    names = set(run.data.validation_names)
+    cases = [case for case in run.data.store.split("train") if case.name in names]
+    if not every or not cases:
+        return
+
+    def write(values: dict[str, Any], _validated: bool) -> None:
+        if values["epoch"] % every:
+            return
+        from pathlib import Path
+
+        source = Path(cases[0].image.path)
+        volume = read_image(source)
+        trained = TrainedNetwork(run.judged.eval(), run.description, run.directory.last)
+        labels = predict_volume(trained, volume, device=run.device, precision=run.precision)
+        name = f"{cases[0].name}{volume_suffix(source)}"
+        write_label_like(run.directory.predictions / f"epoch_{values['epoch']}" / name, labels, volume)
+
+    epoch_end.listeners.append(write)
+
+
+def _pictures(run: Run) -> list[Any]:
+    """Image, reference and prediction of the validation slices with most structures, from as many places."""
+    validation = run.data.validation
+    if validation is None:
+        return []
+    chosen: list[tuple[int, Any]] = []
+    judged = run.judged.eval()
+    for batch in validation:
+        areas = (batch["label"] > 0).sum((1, 2))
+        place = int(areas.argmax())
+        chosen.append((int(areas[place]), {k: v[place : place + 1] for k, v in batch.items()}))
+    chosen.sort(key=lambda item: -item[0])
+    result = []
+    with torch.inference_mode():
+        for _, batch in chosen[:_PICTURES]:
+            image = batch["image"].to(run.device)
+            with run.precision.autocast():
+                prediction = judged(image).argmax(1)[0].to(torch.uint8).cpu().numpy()
+            middle = batch["image"][0, run.config.data.context_slices].numpy()
+            result.append(side_by_side(middle, batch["label"][0].numpy(), prediction, run.scheme))
+    return result
+
+
+def _hyper_parameters(run: Run) -> dict[str, Any]:
+    config = run.config
+    return {
+        "model": config.model.name,
+        "loss": config.loss.name,
+        "optimizer": config.optimizer.name,
+        "lr": config.optimizer.lr,
+        "weight_decay": config.optimizer.weight_decay,
+        "schedule": config.schedule.name,
+        "batch_size": config.data.batch_size,
+        "precision": run.precision.name,
+        "context_slices": config.data.context_slices,
+    }
