@@ -13,7 +13,7 @@ Angle = Annotated[FiniteFloat, Field(ge=-180.0, le=180.0)]
 Slant = Annotated[FiniteFloat, Field(ge=-60.0, le=60.0)]
 Share = Annotated[FiniteFloat, Field(ge=-1.0, le=1.0)]
 
-# Largest `magnitude * (control_points - 3)`: the displacement's gradient is 1.2 times that (standard deviation), so that
+# Largest `magnitude * (control_points - 3)`. The displacement's gradient has 1.2 times that as standard deviation:
 # neighbouring pixels change places (the image folds) only beyond four standard deviations.
 MAX_STRAIN = 0.2
 

@@ -119,7 +119,7 @@ class _Batch:
         """Run ``transform(images, *parameters)`` on some slices; ``parameters`` are of the whole batch, on the CPU."""
         for group in self.groups(rows):
             part = self.select(self.image, group)
-            transform(part, *(parameter[group].to(self.image.device, non_blocking=True) for parameter in parameters))
+            transform(part, *(parameter[group] for parameter in parameters))
             if 1 < len(group) < len(self.image):
                 self.store(self.image, group, part)
 

@@ -1,7 +1,8 @@
 """Intensity transforms of a batch of images, in place, each with one parameter per image.
 
-All take ``image``, float32 ``(N, C, H, W)``, and parameters of shape ``(N,)`` on the image's device. The channels of an
-image (neighbouring slices) are one picture: they share the parameters, and statistics are taken over all of them.
+All take ``image``, float32 ``(N, C, H, W)`` on any device, and parameters of shape ``(N,)`` on the CPU, so that nothing
+waits for a GPU to say how large a kernel must be. The channels of an image (neighbouring slices) are one picture: they
+share the parameters, and statistics are taken over all of them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ _FIELD_POINTS = 11  # control points per axis of a bias field: plenty for a poly
 _FIELD_ORDER = 3
 
 
-def _each(parameter: Tensor) -> Tensor:
-    return parameter[:, None, None, None]
+def _each(parameter: Tensor, image: Tensor) -> Tensor:
+    return parameter.to(image.device, non_blocking=True)[:, None, None, None]
 
 
 def moments(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,8 +35,8 @@ def moments(image: Tensor) -> tuple[Tensor, Tensor]:
 def change_contrast(image: Tensor, contrast: Tensor, brightness: Tensor) -> None:
     """Scale each image about its mean by ``contrast`` and add ``brightness`` standard deviations."""
     mean, std = moments(image)
-    factor = _each(contrast)
-    image.mul_(factor).add_(mean * (1 - factor) + std * _each(brightness))
+    factor = _each(contrast, image)
+    image.mul_(factor).add_(mean * (1 - factor) + std * _each(brightness, image))
 
 
 def change_gamma(image: Tensor, gamma: Tensor) -> None:
@@ -46,7 +47,7 @@ def change_gamma(image: Tensor, gamma: Tensor) -> None:
     mean, std = moments(image)
     low = image.amin(dim=(1, 2, 3), keepdim=True)
     high = image.amax(dim=(1, 2, 3), keepdim=True)
-    image.sub_(low).div_((high - low).clamp_(min=_TINY)).pow_(_each(gamma))
+    image.sub_(low).div_((high - low).clamp_(min=_TINY)).pow_(_each(gamma, image))
     new_mean, new_std = moments(image)
     factor = std / new_std.clamp_(min=_TINY)
     image.mul_(factor).add_(mean - new_mean * factor)
@@ -63,9 +64,9 @@ def bias_control(coefficients: Tensor, amplitude: Tensor) -> Tensor:
     Returns:
         ``(N, 11, 11)``, between ``exp(-amplitude)`` and ``exp(amplitude)``.
     """
-    x = torch.linspace(-1, 1, _FIELD_POINTS, device=coefficients.device)
+    x = torch.linspace(-1, 1, _FIELD_POINTS)
     legendre = torch.stack([torch.ones_like(x), x, (3 * x**2 - 1) / 2, (5 * x**3 - 3 * x) / 2])
-    order = torch.arange(_FIELD_ORDER + 1, device=coefficients.device)
+    order = torch.arange(_FIELD_ORDER + 1)
     total = order[:, None] + order
     used = coefficients * ((total > 0) & (total <= _FIELD_ORDER))
     field = legendre.T @ used @ legendre
@@ -86,7 +87,7 @@ def apply_bias_field(image: Tensor, control: Tensor) -> None:
     """
     rows = spline_basis(image.shape[-2], control.shape[-2], image.device)
     columns = spline_basis(image.shape[-1], control.shape[-1], image.device)
-    field = rows @ (control @ columns.T)
+    field = rows @ (control.to(image.device, non_blocking=True) @ columns.T)
     low = image.amin(dim=(1, 2, 3), keepdim=True)
     image.sub_(low).mul_(field[:, None]).add_(low)
 
@@ -110,16 +111,16 @@ def blur(image: Tensor, sigma: Tensor) -> None:
     radius = math.ceil(3 * float(sigma.max())) if len(sigma) else 0
     if radius == 0:
         return
-    taps = torch.arange(radius + 1, device=image.device)
+    taps = torch.arange(radius + 1)
     weights = torch.exp(-0.5 * (taps / sigma.clamp(min=1e-3)[:, None]) ** 2) * (taps <= torch.ceil(3 * sigma)[:, None])
-    weights = weights / (2 * weights.sum(dim=1, keepdim=True) - 1)
+    weights = (weights / (2 * weights.sum(dim=1, keepdim=True) - 1)).to(image.device, non_blocking=True)
     for axis in (-2, -1):
         length = image.shape[axis]
         edge = (radius, radius, 0, 0) if axis == -1 else (0, 0, radius, radius)
         padded = F.pad(image, edge, mode="replicate")
-        image.mul_(_each(weights[:, 0]))
+        image.mul_(_each(weights[:, 0], image))
         for tap in range(1, radius + 1):
-            weight = _each(weights[:, tap])
+            weight = _each(weights[:, tap], image)
             image.addcmul_(padded.narrow(axis, radius - tap, length), weight)
             image.addcmul_(padded.narrow(axis, radius + tap, length), weight)
 
@@ -135,9 +136,9 @@ def add_ghosts(image: Tensor, ghosts: Tensor, intensity: Tensor, axis: int) -> N
     """
     length = image.shape[axis]
     spectrum = torch.fft.rfft(image, dim=axis)
-    line = torch.arange(spectrum.shape[axis], device=image.device)
+    line = torch.arange(spectrum.shape[axis])
     hit = (line % ghosts.long()[:, None] == 0) & (line > 0)
-    kept = 1 - intensity[:, None] * hit
+    kept = (1 - intensity[:, None] * hit).to(image.device, non_blocking=True)
     spectrum *= kept[:, None, :, None] if axis == -2 else kept[:, None, None, :]
     image.copy_(torch.fft.irfft(spectrum, n=length, dim=axis))
 
@@ -152,4 +153,4 @@ def add_noise(image: Tensor, std: Tensor, generator: torch.Generator) -> None:
     """
     _, deviation = moments(image)
     noise = torch.randn(image.shape, generator=generator, device=image.device)
-    image.addcmul_(noise, deviation * _each(std))
+    image.addcmul_(noise, deviation * _each(std, image))

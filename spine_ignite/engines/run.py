@@ -18,8 +18,8 @@ from spine_ignite.engines import handlers
 from spine_ignite.engines.checkpoints import Description, load_weights, read_checkpoint
 from spine_ignite.engines.run_directory import (
     describe_environment,
-    plan_run_directory,
     open_run_directory,
+    plan_run_directory,
     truncate_metrics,
 )
 from spine_ignite.engines.setup import Run, RunData, plugin_of, resolved, setup_data, setup_run

@@ -196,7 +196,7 @@ def test_working_slice_by_slice_or_on_all_at_once_gives_the_same(monkeypatch: py
         assert torch.equal(label_a, label_b)
 
 
-def test_autocast_and_matmul_precision_do_not_move_positions() -> None:
+def test_autocast_changes_nothing() -> None:
     image, label = batch(height=200, width=300)
     config = only(affine={"p": 1}, elastic={"p": 1}, bias_field={"p": 1})
     expected, classes = BatchAugmenter(config, 0)(image, label, 1)
@@ -204,6 +204,19 @@ def test_autocast_and_matmul_precision_do_not_move_positions() -> None:
         out, cast_classes = BatchAugmenter(config, 0)(image, label, 1)
     assert torch.equal(out, expected)
     assert torch.equal(cast_classes, classes)
+
+
+def test_reduced_precision_of_matrix_products_does_not_move_positions() -> None:
+    image, label = batch(height=200, width=300)
+    augmenter = BatchAugmenter(only(affine={"p": 1}), 0)
+    expected, _ = augmenter(image, label, 1)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        out, _ = augmenter(image, label, 1)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert torch.equal(out, expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

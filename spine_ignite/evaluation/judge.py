@@ -1,0 +1,156 @@
+"""Evaluate a run, or any tool's predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spine_ignite.config import load_config
+from spine_ignite.data.cases import Case, case_id, find_cases, volume_files
+from spine_ignite.data.checks import grid_distance, require_valid
+from spine_ignite.data.folds import split_cases
+from spine_ignite.data.volumes import Volume, read_image, read_label
+from spine_ignite.engines.run_directory import open_run_directory
+from spine_ignite.errors import DataError, UsageError
+from spine_ignite.evaluation.cases import evaluate_case
+from spine_ignite.evaluation.pictures import write_picture
+from spine_ignite.evaluation.tables import Summary, summarise, write_tables
+from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.predictor import predict
+from spine_ignite.labels import LabelScheme, load_scheme
+
+Progress = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prediction and its reference, and the image for a picture if there is one."""
+
+    case: str
+    prediction: Path
+    reference: Path
+    image: Path | None = None
+
+
+def evaluate(
+    run: Path,
+    *,
+    split: str = "test",
+    data: Path | None = None,
+    checkpoint: str = "best",
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Summary:
+    """Predict a split with a run's network and judge it; writes into the run's ``predictions/`` and ``evaluation/``.
+
+    Args:
+        run: the run directory.
+        split: ``test`` or ``validation``.
+        data: the dataset; default the one of the run.
+        checkpoint: ``best`` or ``last``.
+        device: where to predict.
+        progress: wraps what is done one by one.
+
+    Raises:
+        DataError: the split has no labelled cases, or one cannot be used.
+    """
+    directory = open_run_directory(run)
+    config = load_config(directory.config)
+    dataset, problems = find_cases(data or config.data.root)
+    require_valid(dataset.root, problems)
+    if split == "test":
+        cases = [case for case in dataset.split("test") if case.label is not None]
+    elif data is not None:
+        raise UsageError("the validation split is part of the run's own data: --data goes with --split test only")
+    else:
+        names = [case.name for case in dataset.split("train")]
+        part = config.data
+        _, held_out = split_cases(
+            names, config.seed, validation=part.validation, folds=part.folds, fold=part.fold, fraction=part.fraction
+        )
+        cases = [case for case in dataset.split("train") if case.name in set(held_out)]
+    if not cases:
+        raise DataError(f"the {split} split of {dataset.root} has no case with a mask to judge by")
+    out = directory.predictions / split
+    jobs = collect_jobs([case.image for case in cases], out)
+    chosen = directory.best if checkpoint == "best" else directory.last
+    for result in predict(chosen, jobs, device=device, progress=progress):
+        if result.error is not None:
+            raise DataError(result.error)
+    outputs = {source: output for source, output in jobs}
+    pairs = [_pair(case, outputs[case.image]) for case in cases]
+    return _judge(pairs, load_scheme(config.data.scheme), directory.evaluation / split, progress)
+
+
+def evaluate_folders(
+    predictions: Path, labels: Path, scheme: LabelScheme, out: Path | None = None, progress: Progress | None = None
+) -> Summary:
+    """Judge the predictions of any tool.
+
+    Args:
+        predictions: folder of label volumes.
+        labels: folder of reference masks, matched by case id.
+        scheme: the values of both.
+        out: where tables go; None writes nothing.
+        progress: wraps what is done one by one.
+
+    Raises:
+        DataError: a reference has no prediction, or the two cannot be compared.
+    """
+    predicted = {case_id(path): path for path in volume_files(predictions)}
+    references = {case_id(path): path for path in volume_files(labels)}
+    if not references:
+        raise DataError(f"folder {labels} holds no label volumes")
+    missing = [path.name for key, path in references.items() if key not in predicted]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(references)} masks have no prediction in {predictions}, {missing[0]} for one; "
+            "predict all cases, or give a folder with the masks of those predicted"
+        )
+    pairs = [Pair(key, predicted[key], path) for key, path in references.items()]
+    return _judge(pairs, scheme, out, progress)
+
+
+def _pair(case: Case, prediction: Path) -> Pair:
+    assert case.label is not None
+    return Pair(case.name, prediction, case.label, case.image)
+
+
+def _judge(pairs: Sequence[Pair], scheme: LabelScheme, out: Path | None, progress: Progress | None) -> Summary:
+    results = []
+    for pair in progress(pairs) if progress is not None else pairs:
+        reference, prediction = read_label(pair.reference), read_label(pair.prediction)
+        _same_grid(pair, reference, prediction)
+        indices = [_indices(volume, scheme) for volume in (reference, prediction)]
+        spacing = tuple(float(n) for n in np.linalg.norm(reference.affine[:3, :3], axis=0))
+        results.append(evaluate_case(pair.case, indices[0], indices[1], spacing, scheme))
+        if out is not None and pair.image is not None:
+            image = read_image(pair.image)
+            write_picture(
+                out / "pictures" / f"{pair.case}.png", image, indices[0], indices[1], scheme, results[-1].dice
+            )
+    summary = summarise(results)
+    if out is not None:
+        write_tables(summary, out)
+    return summary
+
+
+def _indices(volume: Volume, scheme: LabelScheme) -> Any:
+    try:
+        return scheme.to_indices(volume.array)
+    except DataError as error:
+        raise DataError(f"{volume.path}: {error}") from error
+
+
+def _same_grid(pair: Pair, reference: Volume, prediction: Volume) -> None:
+    if reference.array.shape != prediction.array.shape:
+        raise DataError(
+            f"{pair.prediction} has shape {prediction.array.shape}, its reference {pair.reference} has "
+            f"{reference.array.shape}; predictions must be on the grid of the masks"
+        )
+    if grid_distance(reference.affine, prediction.affine, reference.array.shape) > 0.1:
+        raise DataError(f"{pair.prediction} lies elsewhere than its reference {pair.reference}: their affines differ")
