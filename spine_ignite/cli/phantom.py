@@ -1,0 +1,42 @@
+"""``spine-ignite phantom``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from spine_ignite.cli.options import echo_json, json_option, progress_bar
+from spine_ignite.errors import UsageError
+
+
+@click.command(
+    epilog="\b\nExample:\n  spine-ignite phantom dataset --train 20 --test 5 --seed 1 --picture phantoms.png"
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--train", type=click.IntRange(0), default=20, show_default=True, help="Training cases.")
+@click.option("--test", type=click.IntRange(0), default=6, show_default=True, help="Test cases.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other people.")
+@click.option("--slices", type=click.IntRange(3, 64), help="Slices per volume; default 11 to 15.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Also write a PNG of the first cases.")
+@click.option("--force", is_flag=True, help="Write into a folder that is not empty.")
+@json_option
+def command(
+    folder: Path, train: int, test: int, seed: int, slices: int | None, picture: Path | None, force: bool, as_json: bool
+) -> None:
+    """Write a synthetic sagittal T2 lumbar dataset with all 20 MRSpineSeg labels into FOLDER."""
+    from spine_ignite.data.phantom import write_phantoms
+
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise UsageError(f"{folder} is not empty; choose another folder, or add to it with --force")
+    write_phantoms(folder, train, test, seed, slices, lambda jobs: progress_bar(jobs, "Phantoms"))
+    if picture is not None:
+        from spine_ignite.data.phantom.picture import write_picture
+
+        write_picture(picture, min(4, max(1, train)), seed)
+    if as_json:
+        echo_json({"folder": folder, "train": train, "test": test, "seed": seed, "picture": picture})
+    else:
+        click.echo(f"{train} training and {test} test cases written to {folder}")
