@@ -92,21 +92,25 @@ def _paint_posterior(signal: Array, spine: Spine, plane: Plane, posterior: Array
     w = np.abs(plane.w)
     for level in range(9):
         low, high = spine.bounds[2 * level + 1], spine.bounds[2 * level + 2]
+        # Only the points that one of the three can reach.
+        near = np.nonzero(
+            (plane.s > low - 42) & (plane.s < high) & (behind > -_CANAL_DEPTH - 5) & (behind < 30) & (w < 25)
+        )
+        s, back, side = plane.s[near], behind[near], w[near]
         # They slope downwards; the thoracic ones more.
-        drop = (0.35 if level < 5 else 0.75) * np.clip(behind, 0, None)
+        drop = (0.35 if level < 5 else 0.75) * np.clip(back, 0, None)
         middle = low + 0.25 * (high - low) - drop
-        half = 0.36 * (high - low) * (1 - 0.004 * behind)
+        half = 0.36 * (high - low) * (1 - 0.004 * back)
         reach = 30 if level else 20
-        process = np.maximum(np.abs(plane.s - middle) - half, np.maximum(-behind, behind - reach))
-        process = np.maximum(process, w - 4.5)
-        facet = np.hypot((plane.s - low + 4) / 1.5, behind - 4) - 7
-        facet = np.maximum(facet, np.abs(w - 16) - 8)
-        pedicle = np.maximum(np.abs(plane.s - (low + 0.68 * (high - low))) - 6.5, np.abs(w - 15) - 4.5)
-        pedicle = np.maximum(pedicle, np.abs(plane.v - posterior - 5) - 9)
-        for inside in (process, facet, pedicle):
-            bone = inside < 0
-            value = np.where(inside > -_RIM, CORTEX + 8, marrow * 0.95 + 10 * plane.fine)
-            signal[bone] = value[bone]
+        process = np.maximum(np.abs(s - middle) - half, np.maximum(-back, back - reach))
+        process = np.maximum(process, side - 4.5)
+        facet = np.hypot((s - low + 4) / 1.5, back - 4) - 7
+        facet = np.maximum(facet, np.abs(side - 16) - 8)
+        pedicle = np.maximum(np.abs(s - (low + 0.68 * (high - low))) - 6.5, np.abs(side - 15) - 4.5)
+        pedicle = np.maximum(pedicle, np.abs(back + _CANAL_DEPTH - 5) - 9)
+        inside = np.minimum(np.minimum(process, facet), pedicle)
+        value = np.where(inside > -_RIM, CORTEX + 8, marrow * 0.95 + 10 * plane.fine[near])
+        signal[near] = np.where(inside < 0, value, signal[near])
 
 
 def _paint_canal(signal: Array, spine: Spine, plane: Plane, posterior: Array) -> None:
