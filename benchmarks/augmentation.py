@@ -42,8 +42,8 @@ ROTATE = {"degrees": (-10, 10), "scale": (0.9, 1.1), "shear": (0, 0), "shift_row
 
 SETS: dict[str, dict[str, Any]] = {
     "this program's defaults": {},
-    # nnUNetTrainer's transforms and rates. Its rotation and zoom (0.2 each), brightness and contrast (0.15 each), and two
-    # gammas (0.1 and 0.3) are one transform here; blur and low resolution hit half of the channels there.
+    # nnUNetTrainer's transforms and rates. Its rotation and zoom (0.2 each), brightness and contrast (0.15 each) and
+    # two gammas (0.1 and 0.3) are one transform here; its blur and low resolution hit half of the channels.
     "nnU-Net's set": OFF
     | {
         "flip": {"p": 0.5, "head_to_foot": 0.5},

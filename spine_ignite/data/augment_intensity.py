@@ -128,19 +128,23 @@ def blur(image: Tensor, sigma: Tensor) -> None:
 def add_ghosts(image: Tensor, ghosts: Tensor, intensity: Tensor, axis: int) -> None:
     """Weaken every n-th line of k-space along one axis, which adds n - 1 shifted copies of the image.
 
+    The signal is counted from each image's minimum, and its magnitude is taken, as scanners do: copies brighten the
+    background and never go below it.
+
     Args:
-        image: ``(N, C, H, W)``, changed in place; its mean is kept (the central line is not touched).
+        image: ``(N, C, H, W)``, changed in place. The central line of k-space (the mean along the axis) is not touched.
         ghosts: n, ``(N,)``: the copies lie one n-th of the field of view apart and wrap around.
         intensity: Share of the signal that those lines lose, ``(N,)``; each copy has ``intensity / n`` of the image.
         axis: -2 for phase encoding along rows (copies above and below), -1 along columns.
     """
     length = image.shape[axis]
-    spectrum = torch.fft.rfft(image, dim=axis)
+    low = image.amin(dim=(1, 2, 3), keepdim=True)
+    spectrum = torch.fft.rfft(image.sub_(low), dim=axis)
     line = torch.arange(spectrum.shape[axis])
     hit = (line % ghosts.long()[:, None] == 0) & (line > 0)
     kept = (1 - intensity[:, None] * hit).to(image.device, non_blocking=True)
     spectrum *= kept[:, None, :, None] if axis == -2 else kept[:, None, None, :]
-    image.copy_(torch.fft.irfft(spectrum, n=length, dim=axis))
+    image.copy_(torch.fft.irfft(spectrum, n=length, dim=axis)).abs_().add_(low)
 
 
 def add_noise(image: Tensor, std: Tensor, generator: torch.Generator) -> None:

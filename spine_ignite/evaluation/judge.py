@@ -81,7 +81,7 @@ def evaluate(
     for result in predict(chosen, jobs, device=device, progress=progress):
         if result.error is not None:
             raise DataError(result.error)
-    outputs = {source: output for source, output in jobs}
+    outputs = dict(jobs)
     pairs = [_pair(case, outputs[case.image]) for case in cases]
     return _judge(pairs, load_scheme(config.data.scheme), directory.evaluation / split, progress)
 

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from spine_ignite.errors import UsageError
+from spine_ignite.models import create_model
+from spine_ignite.spec import ModelOutput
+from spine_ignite.testing import ModelConformance
+
+PAPER: dict[str, Any] = {"width": 64, "depth": 5, "max_width": 1024, "norm": "none"}
+
+
+class TestUNet(ModelConformance):
+    model = "unet"
+    options: ClassVar[dict[str, Any]] = {"width": 8}
+
+
+class TestUNetVariant(ModelConformance):
+    model = "unet"
+    learn_rate = 1e-2
+    options: ClassVar[dict[str, Any]] = {
+        "width": 16,
+        "depth": 7,
+        "max_width": 32,
+        "norm": "group",
+        "upsampling": "bilinear",
+        "deep_supervision": True,
+    }
+
+
+def parameters(in_channels: int, classes: int, **options: Any) -> int:
+    network = create_model("unet", in_channels, classes, **options)
+    return sum(p.numel() for p in network.parameters())
+
+
+def from_the_layer_table(in_channels: int, classes: int) -> int:
+    """Figure 1 of the paper: 3x3 convolutions, 2x2 up-convolutions and a 1x1 convolution, all with biases."""
+    widths = [64, 128, 256, 512, 1024]
+    total = 0
+    for before, width in zip([in_channels, *widths[:-1]], widths, strict=True):
+        total += 9 * before * width + width + 9 * width * width + width
+    for deep, width in zip(widths[:0:-1], widths[-2::-1], strict=True):
+        total += 4 * deep * width + width
+        total += 9 * 2 * width * width + width + 9 * width * width + width
+    return total + 64 * classes + classes
+
+
+@pytest.mark.parametrize(("in_channels", "classes", "millions"), [(3, 2, 31.032), (1, 2, 31.031), (1, 20, 31.032)])
+def test_the_paper_s_network_has_the_paper_s_size(in_channels: int, classes: int, millions: float) -> None:
+    count = parameters(in_channels, classes, **PAPER)
+    assert count == from_the_layer_table(in_channels, classes)
+    assert count / 1e6 == pytest.approx(millions, abs=6e-4)
+
+
+def test_batch_norm_adds_two_and_removes_one_parameter_per_channel() -> None:
+    channels = 2 * (64 + 128 + 256 + 512 + 1024 + 512 + 256 + 128 + 64)
+    assert parameters(1, 2, **{**PAPER, "norm": "batch"}) == from_the_layer_table(1, 2) + channels
+
+
+def test_deep_supervision_halves_the_weight_at_each_coarser_level() -> None:
+    network = create_model("unet", 1, 3, width=4, depth=4, deep_supervision=True).train()
+    output = network(torch.randn(1, 1, 64, 64))
+    assert isinstance(output, ModelOutput)
+    found = sorted((aux.logits.shape[-1], aux.weight) for aux in output.aux.values())
+    assert found == [(16, 0.25), (32, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 1}, "width: input should be greater than or equal to 4"),
+        ({"norm": "layer"}, "norm: input should be 'batch', 'instance', 'group' or 'none'"),
+        ({"widht": 8}, "unknown key 'widht'. Did you mean 'width'?"),
+    ],
+)
+def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        create_model("unet", 1, 2, **options)
+    assert message in str(caught.value)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spine_ignite.data.cases import case_id, find_cases, natural_order
+from spine_ignite.errors import DataError
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("Case1.nii.gz", "mask_case1.nii.gz"),
+        ("Case007.nii.gz", "mask_case7.nii"),
+        ("subj-A.nii.gz", "mask_subj-a.nii.gz"),
+        ("Case12.mha", "CASE12.nii.gz"),
+    ],
+)
+def test_an_image_and_its_mask_share_an_id(image: str, label: str) -> None:
+    assert case_id(Path(image)) == case_id(Path(label))
+
+
+def test_pairs_are_matched_by_id_not_by_order(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path,
+        *(f"train/source/Case{n}.nii.gz" for n in (1, 2, 10)),
+        *(f"train/label/mask_case{n}.nii.gz" for n in (1, 2, 10)),
+        "test/source/Case11.nii.gz",
+    )
+    dataset, problems = find_cases(root)
+    assert problems == []
+    assert dataset.layout == "mrspineseg"
+    assert [(c.name, c.label.name) for c in dataset.split("train") if c.label] == [
+        ("Case1", "mask_case1.nii.gz"),
+        ("Case2", "mask_case2.nii.gz"),
+        ("Case10", "mask_case10.nii.gz"),
+    ]
+    assert [(c.id, c.label) for c in dataset.split("test")] == [("11", None)]
+
+
+def test_nnunet_raw_folders(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path,
+        "imagesTr/spine_001_0000.nii.gz",
+        "labelsTr/spine_001.nii.gz",
+        "imagesTs/spine_002_0000.nii.gz",
+        "dataset.json",
+    )
+    dataset, problems = find_cases(root)
+    assert problems == []
+    assert [(c.name, c.split) for c in dataset.cases] == [("spine_001", "train"), ("spine_002", "test")]
+
+
+def test_spider(tmp_path: Path) -> None:
+    root = touch(tmp_path, "images/1_t2.mha", "images/1_t1.mha", "masks/1_t2.mha", "masks/1_t1.mha")
+    dataset, problems = find_cases(root)
+    assert (dataset.layout, problems) == ("spider", [])
+    assert [c.name for c in dataset.split("train")] == ["1_t1", "1_t2"]
+
+
+def test_every_pairing_problem_is_found_at_once(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path,
+        "train/source/Case1.nii.gz",
+        "train/source/case1.nii",
+        "train/source/Case2.nii.gz",
+        "train/label/mask_case1.nii.gz",
+        "train/label/mask_case3.nii.gz",
+        "test/source/Case1.nii.gz",
+        "test/source/Case5.nii.gz",
+        "test/label/mask_case1.nii.gz",
+    )
+    messages = sorted(problem.message for problem in find_cases(root)[1])
+    assert len(messages) == 5
+    assert [m.split(" ")[0] for m in messages] == ["has", "has", "has", "has", "is"]
+    text = "\n".join(messages)
+    assert "has the same case id '1' as" in text
+    assert "in the train split; test cases must not be trained on" in text
+    assert text.count("has no mask in") == 2
+    assert "is a mask without an image" in text
+
+
+@pytest.mark.parametrize("folders", [[], ["train/source", "test/source"], ["something"]])
+def test_an_empty_or_unknown_folder_is_refused_with_what_was_expected(tmp_path: Path, folders: list[str]) -> None:
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(DataError, match=r"expected train/source \+ train/label"):
+        find_cases(tmp_path)
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        find_cases(tmp_path / "none")
+
+
+def test_natural_order() -> None:
+    assert sorted(["case10", "case9", "a", "case9b"], key=natural_order) == ["a", "case9", "case9b", "case10"]

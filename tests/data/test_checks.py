@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from spine_ignite.data.checks import check_dataset, grid_distance, require_valid
+from spine_ignite.errors import DataError
+from spine_ignite.labels import load_scheme
+
+Writer = Callable[..., Path]
+SCHEME = load_scheme("lumbar-vertebrae")
+
+
+def test_a_sound_dataset_has_no_problems(tiny_dataset: Path) -> None:
+    report = check_dataset(tiny_dataset, SCHEME)
+    assert (report.problems, report.warnings) == ((), ())
+    assert {item.values for item in report.checked} == {(0, 2, 3, 4)}
+
+
+def test_every_problem_is_reported_at_once(tiny_dataset: Path, write_volume: Writer) -> None:
+    labels = tiny_dataset / "train" / "label"
+    image = nib.load(labels / "mask_case1.nii.gz")
+    array = np.asarray(image.dataobj).copy()
+    array[0, 0, 0] = 77
+    write_volume(labels / "mask_case1.nii.gz", array)
+    write_volume(labels / "mask_case2.nii.gz", np.zeros((4, 4, 4), np.uint8))
+    shifted = image.affine.copy()
+    shifted[0, 3] += 3
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), shifted), labels / "mask_case3.nii.gz")
+    (tiny_dataset / "test" / "source" / "Case5.nii.gz").write_bytes(b"\x1f\x8b broken")
+    (labels / "mask_case4.nii.gz").unlink()
+    report = check_dataset(tiny_dataset, SCHEME)
+    found = {problem.case: problem.message for problem in report.problems}
+    assert "label values 77 (1 voxels) are not in the scheme" in found["1"]
+    assert "has shape (4, 4, 4), its image Case2.nii.gz has (48, 64, 5)" in found["2"]
+    assert "lies elsewhere than its image Case3.nii.gz" in found["3"]
+    assert "has no mask in" in found["4"]
+    assert "is not a readable NIfTI image" in found["5"]
+    with pytest.raises(DataError, match="and 2 more .run `spine-ignite check"):
+        require_valid(tiny_dataset, report.problems)
+
+
+def test_a_test_case_that_is_also_trained_on_is_warned_of(tiny_dataset: Path) -> None:
+    shutil.copy(tiny_dataset / "train/source/Case1.nii.gz", tiny_dataset / "test/source/Case5.nii.gz")
+    report = check_dataset(tiny_dataset, SCHEME)
+    (warning,) = report.warnings
+    assert warning.case == "5"
+    assert warning.message.startswith("is the same image as Case1.nii.gz of the train split; a test case")
+
+
+def test_grid_distance_is_in_voxels() -> None:
+    first, second = np.diag([2.0, 2.0, 4.0, 1.0]), np.diag([2.0, 2.0, 4.0, 1.0])
+    second[1, 3] = 1.0
+    assert grid_distance(first, second, (10, 10, 10)) == pytest.approx(0.5)
+    assert grid_distance(first, np.diag([2.02, 2.0, 4.0, 1.0]), (100, 10, 10)) == pytest.approx(1.0)

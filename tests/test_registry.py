@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+from pydantic import Field
+
+from spine_ignite.errors import RunError, UsageError
+from spine_ignite.hookspecs import hookimpl
+from spine_ignite.models import create_model
+from spine_ignite.registry import Registry, build_registry, load_registry
+from spine_ignite.spec import ModelOptions, ModelSpec, Paper
+
+PAPER = Paper("Title", "A. Author", "Venue", 2020, "https://example.org", "author2020")
+
+
+class Options(ModelOptions):
+    recurrence: int = Field(2, ge=1, le=4, description="rounds")
+
+
+class FakeDistribution:
+    def __init__(self, name: str, version: str) -> None:
+        self.name = name
+        self.version = version
+
+
+Install = Callable[..., EntryPoint]
+
+
+@pytest.fixture
+def install() -> Iterator[Install]:
+    """``install("dist", "entry", register_models=...)`` makes a module with these hooks and an entry point to it."""
+    made: list[str] = []
+
+    def make(distribution: str, entry: str, **attributes: Any) -> EntryPoint:
+        name = f"fake_plugin_{len(made)}"
+        module = types.ModuleType(name)
+        for key, value in attributes.items():
+            setattr(module, key, value)
+        sys.modules[name] = module
+        made.append(name)
+        point = EntryPoint(entry, name, "spine_ignite")
+        return point._for(FakeDistribution(distribution, "1.0"))  # type: ignore[attr-defined, no-any-return]
+
+    yield make
+    for name in made:
+        del sys.modules[name]
+
+
+def models(*names: str, aliases: tuple[str, ...] = (), target: str = "nowhere:Net") -> Callable[..., None]:
+    @hookimpl
+    def register_models(register: Callable[[ModelSpec], None]) -> None:
+        for name in names:
+            register(ModelSpec(name, target, "summary", PAPER, Options, aliases))
+
+    return register_models
+
+
+def names(registry: Registry) -> list[str]:
+    return [item.value.name for item in registry.models()]
+
+
+def test_models_are_found_by_name_and_alias(install: Install) -> None:
+    registry = build_registry([install("dist-a", "a", register_models=models("net", aliases=("alias",)))])
+    assert names(registry) == ["net"]
+    assert registry.find("alias").value.name == "net"
+    assert str(registry.find("net").distribution) == "dist-a 1.0"
+
+
+def test_a_plugin_that_fails_to_import_breaks_nothing_else(install: Install) -> None:
+    missing = EntryPoint("bad", "no_such_module_anywhere", "spine_ignite")._for(FakeDistribution("dist-bad", "2.0"))  # type: ignore[attr-defined]
+    registry = build_registry([missing, install("dist-a", "a", register_models=models("net"))])
+    assert names(registry) == ["net"]
+    (broken,) = registry.broken
+    assert str(broken.distribution) == "dist-bad 2.0"
+    assert "ModuleNotFoundError" in broken.error
+    with pytest.raises(UsageError, match="plugin dist-bad 2.0 failed to load: ModuleNotFoundError"):
+        registry.find("bad")
+
+
+def test_a_plugin_whose_hook_raises_registers_nothing(install: Install) -> None:
+    @hookimpl
+    def register_models(register: Callable[[ModelSpec], None]) -> None:
+        register(ModelSpec("half", "nowhere:Net", "summary", PAPER))
+        raise RuntimeError("no")
+
+    registry = build_registry([install("dist-a", "a", register_models=register_models)])
+    assert names(registry) == []
+    assert registry.broken[0].error == "RuntimeError: no"
+
+
+def test_a_misspelt_hook_is_reported(install: Install) -> None:
+    registry = build_registry([install("dist-a", "a", register_model=models("net"))])
+    assert "register_model" in registry.broken[0].error
+
+
+def test_what_is_not_a_spec_is_reported(install: Install) -> None:
+    @hookimpl
+    def register_models(register: Callable[[Any], None]) -> None:
+        register("net")
+
+    registry = build_registry([install("dist-a", "a", register_models=register_models)])
+    assert registry.broken[0].error == "TypeError: register_models must be given a ModelSpec, got str"
+
+
+def test_a_clash_names_both_distributions_and_a_prefix_chooses(install: Install) -> None:
+    points = [
+        install("dist-a", "net", register_models=models("net")),
+        install("dist-b", "net", register_models=models("net")),
+    ]
+    registry = build_registry(points)
+    assert registry.clashes == ["model 'net' is registered by dist-a 1.0 and dist-b 1.0"]
+    with pytest.raises(UsageError, match="registered by both dist-a 1.0 and dist-b 1.0; uninstall one, or choose"):
+        registry.find("net")
+    assert registry.find("dist-b:net").distribution.name == "dist-b"
+
+
+def test_an_alias_can_clash_with_a_name(install: Install) -> None:
+    points = [
+        install("dist-a", "a", register_models=models("net")),
+        install("dist-b", "b", register_models=models("other", aliases=("net",))),
+    ]
+    registry = build_registry(points)
+    with pytest.raises(UsageError, match="registered by both"):
+        registry.find("net")
+    assert registry.find("other").value.name == "other"
+
+
+def test_an_unknown_name_is_answered_with_the_closest(install: Install) -> None:
+    registry = build_registry([install("dist-a", "a", register_models=models("ccnet"))])
+    with pytest.raises(UsageError, match=r"no model 'cnet'. Did you mean 'ccnet'\? Installed: ccnet"):
+        registry.find("cnet")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recurence": 2}, "options of model 'net': unknown key 'recurence'. Did you mean 'recurrence'?"),
+        ({"recurrence": 9}, "recurrence: input should be less than or equal to 4 (got 9)"),
+    ],
+)
+def test_options_are_validated(install: Install, options: dict[str, Any], message: str) -> None:
+    registry = build_registry([install("dist-a", "a", register_models=models("net"))])
+    assert registry.resolve_options("net", {"recurrence": 3}) == Options(recurrence=3)
+    with pytest.raises(UsageError) as caught:
+        registry.resolve_options("net", options)
+    assert message in str(caught.value)
+
+
+def test_losses_and_schemes_come_through_the_same_hooks(install: Install) -> None:
+    @hookimpl
+    def register_losses(register: Callable[[str, str, str], None]) -> None:
+        register("mine", "json:dumps", "a loss")
+
+    registry = build_registry([install("dist-a", "a", register_losses=register_losses)])
+    assert {"mine", "dice_ce", "hausdorff_dt"} <= registry.losses().keys()
+    import json
+
+    assert registry.loss_factory("mine") is json.dumps
+    with pytest.raises(UsageError, match=r"no loss 'dice-ce'. Did you mean 'dice_ce'\?"):
+        registry.loss_factory("dice-ce")
+
+
+def test_the_installed_registry_is_sound() -> None:
+    registry = load_registry()
+    assert registry.broken == []
+    assert registry.clashes == []
+    assert "unet" in names(registry)
+
+
+def test_a_target_that_does_not_exist_is_told_with_its_distribution(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = build_registry([install("dist-a", "a", register_models=models("net"))])
+    monkeypatch.setattr("spine_ignite.models.load_registry", lambda: registry)
+    with pytest.raises(RunError, match="model 'net' of dist-a 1.0 cannot be imported from 'nowhere:Net'"):
+        create_model("net", 1, 2)
+
+
+@pytest.mark.parametrize(("channels", "classes"), [(0, 2), (1, 1)])
+def test_a_network_needs_channels_and_classes(channels: int, classes: int) -> None:
+    with pytest.raises(UsageError, match="at least 1 input channel and 2 classes"):
+        create_model("unet", channels, classes)
