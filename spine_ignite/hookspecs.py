@@ -5,8 +5,8 @@ A plugin is a distribution with an entry point in the group ``spine_ignite`` tha
     [project.entry-points."spine_ignite"]
     mynet = "spine_ignite_mynet"
 
-The module implements any of the hooks below with :data:`hookimpl`. It must not import torch, so that ``list-models`` stays
-instant: what is heavy is named by a ``"package.module:name"`` target and imported when it is used.
+The module implements any of the hooks below with :data:`hookimpl`. It must not import torch, so that ``list-models``
+stays instant: what is heavy is named by a ``"package.module:name"`` target and imported when it is used.
 """
 
 from __future__ import annotations

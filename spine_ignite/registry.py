@@ -136,7 +136,8 @@ class Registry:
             for plugin in self.broken:
                 if name in (plugin.entry_point, plugin.distribution.name.removeprefix("spine-ignite-")):
                     raise UsageError(
-                        f"model '{name}' cannot be used: its plugin {plugin.distribution} failed to load: {plugin.error}"
+                        f"model '{name}' cannot be used: "
+                        f"its plugin {plugin.distribution} failed to load: {plugin.error}"
                     ) from error
             if name not in self._models.entries and ":" not in name:
                 raise UsageError(f"{error} (further ones: pip install spine-ignite-<name>)") from error

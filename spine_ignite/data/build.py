@@ -75,7 +75,7 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
     scheme = load_scheme(data.scheme)
     if data.num_classes is not None and data.num_classes != scheme.num_classes:
         raise DataError(
-            f"data.num_classes is {data.num_classes}, but the label scheme '{scheme.name}' has {scheme.num_classes} classes"
+            f"data.num_classes is {data.num_classes}, but the scheme '{scheme.name}' has {scheme.num_classes} classes"
         )
     dataset, problems = find_cases(data.root)
     require_valid(data.root, problems)
@@ -124,8 +124,12 @@ def _median_spacing(dataset: Dataset) -> tuple[float, float]:
     cases = dataset.split("train") or dataset.cases
     found = []
     for case in cases:
-        shape, affine = read_geometry(case.image)
-        found.append(SliceGrid.from_geometry(shape, affine).native_spacing)
+        try:
+            found.append(SliceGrid.from_geometry(*read_geometry(case.image)).native_spacing)
+        except DataError:
+            continue  # told with all other problems when the case is read
+    if not found:
+        return 1.0, 1.0
     rows, columns = np.median(np.array(found), axis=0)
     return round(float(rows), 4), round(float(columns), 4)
 

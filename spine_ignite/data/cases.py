@@ -10,7 +10,10 @@ from pathlib import Path
 from spine_ignite.data.volumes import SUFFIXES, volume_stem, volume_suffix
 from spine_ignite.errors import DataError
 
-LAYOUTS = """train/source + train/label (and test/), nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs), or SPIDER (images, masks)"""
+LAYOUTS = (
+    "train/source + train/label (and test/), nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs), "
+    "or SPIDER (images, masks)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,9 @@ def _shared_ids(cases: Iterable[Case]) -> list[Problem]:
     for case in cases:
         other = first.setdefault(case.id, case)
         if other.split != case.split:
-            message = f"has the same case id '{case.id}' as {other.image} in the {other.split} split; test cases must not be trained on"
+            message = (
+                f"has the same case id '{case.id}' as {other.image} in the {other.split} split; "
+                "test cases must not be trained on"
+            )
             problems.append(Problem(case.id, case.image, message))
     return problems

@@ -147,7 +147,9 @@ def _open_nifti(path: Path) -> Any:
         shape = tuple(int(n) for n in image.shape)
         itemsize = image.get_data_dtype().itemsize
     except Exception as error:  # nibabel raises many kinds for what is not an image
-        raise DataError(f"{path} is not a readable NIfTI image ({_first_line(error)})") from error
+        raise DataError(
+            f"{path} is not a readable NIfTI image: it is truncated or corrupt, or another kind of file"
+        ) from error
     if not isinstance(image, (nib.Nifti1Image, nib.Nifti2Image)):
         raise DataError(f"{path} is a {type(image).__name__}, not a NIfTI image; convert it to .nii.gz")
     if image.get_data_dtype().kind not in "iufb":

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from ignite.handlers import DiskSaver
@@ -33,10 +33,37 @@ class OneFileSaver(DiskSaver):
 
     def __call__(self, checkpoint: Mapping[str, Any], filename: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Replace the file by this checkpoint."""
-        write_with(self.path, lambda file: torch.save(dict(checkpoint), file))
+        write_with(self.path, lambda file: _save(dict(checkpoint), file))
 
     def remove(self, filename: str) -> None:
         """Nothing to remove: a new checkpoint replaces the old one."""
+
+
+class _Watched:
+    """A file that remembers the error of a failed write, which torch's writer replaces by one of its own."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def _save(checkpoint: dict[str, Any], file: IO[bytes]) -> None:
+    watched = _Watched(file)
+    try:
+        torch.save(checkpoint, watched)  # type: ignore[arg-type]
+        file.flush()
+    except RuntimeError as error:
+        raise (watched.error or error) from error
 
 
 @dataclass(frozen=True)

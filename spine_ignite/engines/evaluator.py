@@ -27,9 +27,8 @@ def create_evaluator(
 ) -> Engine:
     """Return the engine that judges a network on batches as they are.
 
-    After a run ``state.metrics`` holds ``confusion`` (a tensor), what :func:`~spine_ignite.engines.metrics.summarise`
-    gives, and ``loss`` if a criterion is given. ``state.output`` holds the last batch's image, label, prediction (on the
-    device) and loss.
+    After a run ``state.metrics`` holds ``confusion`` (a tensor), what :func:`.metrics.summarise` gives, and ``loss`` if
+    a criterion is given. ``state.output`` holds the last batch's image, label, prediction (on the device) and loss.
     """
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
 

@@ -251,8 +251,10 @@ def attach_interruption(run: Run, interruption: Interruption, last: Checkpoint) 
     def check(engine: Engine) -> None:
         if interruption.signal is None or engine.should_terminate:
             return
-        # At the end of an epoch, validation and checkpoint come first: `stop` sees to it.
-        if engine.state.iteration % engine.state.epoch_length:
+        # Gradients are not saved, so a group of accumulated steps is finished first. At the end of an epoch, validation
+        # and checkpoint come first: `stop` sees to it.
+        place = engine.state.iteration % engine.state.epoch_length
+        if place and place % run.config.train.accumulate == 0:
             last(engine)
             engine.terminate()
 

@@ -27,8 +27,8 @@ class LossValue:
 class Criterion:
     """A loss applied to plain logits or to a :class:`ModelOutput`.
 
-    The total is ``loss(logits) + sum(weight * loss(aux)) + sum(penalties)``; auxiliary logits are resized to the label's
-    size (bilinear, ``align_corners=False``).
+    The total is ``loss(logits) + sum(weight * loss(aux)) + sum(penalties)``; auxiliary logits are resized to the
+    label's size (bilinear, ``align_corners=False``).
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -74,13 +74,13 @@ def _resize(logits: Tensor, label: Tensor) -> Tensor:
 class SoftDice(nn.Module):
     """Soft Dice loss (Milletari et al. 2016 in the form with sums) without a full-size one-hot tensor.
 
-    ``1 - mean over classes of (2 sum(p g) + s) / (sum(p) + sum(g) + s)`` with ``p`` the softmax and ``g`` the reference.
+    ``1 - mean over classes of (2 sum(p g) + s) / (sum(p) + sum(g) + s)`` with ``p`` the softmax, ``g`` the reference.
     MONAI's ``DiceLoss(softmax=True, to_onehot_y=True)`` gives the same number.
 
     Args:
         num_classes: classes, background included.
-        batch: sum over the batch before the ratio (else per slice). Most structures are absent from most slices, and an
-            absent class has no gradient worth following: hence the default.
+        batch: sum over the batch before the ratio (else per slice). Most structures are absent from most slices, and
+            an absent class has no gradient worth following: hence the default.
         include_background: let class 0 count.
         smooth: ``s``, in pixels.
     """

@@ -125,11 +125,11 @@ def _run(run: Run, checkpoint: dict[str, Any] | None, echo: Echo, show_steps: bo
     interruption = handlers.Interruption()
     record = handlers.EpochRecord(run)
     last, best, restored = handlers.create_checkpoints(run)
+    handlers.attach_schedule(run)  # before a checkpoint's decayed rates replace the peak rates
     if checkpoint is not None:
         _restore(run, checkpoint, restored)
     steps = run.data.training.steps_per_epoch
     run.data.training.start_at(run.trainer.state.iteration)
-    handlers.attach_schedule(run)
     handlers.attach_average(run)
     record.attach()
     handlers.attach_nan_guard(run)
@@ -171,9 +171,8 @@ def _conclude(
         )
     if interruption.signal is not None:
         name = signal.Signals(interruption.signal).name
-        echo(
-            f"Stopped by {name} after step {state.iteration}; go on with: spine-ignite train --resume {run.directory.root}"
-        )
+        echo(f"Stopped by {name} after step {state.iteration}")
+        echo(f"Go on with: spine-ignite train --resume {run.directory.root}")
     elif epoch_end.validated_at != state.iteration:
         epoch_end.finish(validate=True, save=True)
     scores = [item.priority for item in best._saved]

@@ -16,9 +16,9 @@ from spine_ignite.config import ScheduleConfig
 def rate(config: ScheduleConfig, progress: float) -> float:
     """Return the factor on the peak learning rate at ``progress`` in [0, 1].
 
-    Warm-up rises linearly over the first ``warmup`` share; what follows runs from 0 to 1 over the rest:
-    ``poly`` is ``(1 - t)^power`` (Chen et al. 2018), ``cosine`` is ``f + (1 - f)(1 + cos(pi t)) / 2`` with ``f`` the final
-    share (Loshchilov & Hutter 2017), ``step`` is ``gamma^floor(t / step_share)``, ``constant`` is 1.
+    Warm-up rises linearly over the first ``warmup`` share; what follows runs from 0 to 1 over the rest: ``poly`` is
+    ``(1 - t)^power`` (Chen et al. 2018), ``cosine`` is ``f + (1 - f)(1 + cos(pi t)) / 2`` with ``f`` the final share
+    (Loshchilov & Hutter 2017), ``step`` is ``gamma^floor(t / step_share)``, ``constant`` is 1.
     """
     progress = min(max(progress, 0.0), 1.0)
     if progress < config.warmup:

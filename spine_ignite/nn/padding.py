@@ -13,8 +13,8 @@ from spine_ignite.spec import Aux, ModelOutput
 class PaddedNetwork(nn.Module):
     """Pad H and W at the bottom and right to a multiple, run the network, crop its logits back.
 
-    The border is replicated. Auxiliary logits of ``1/s`` of the padded size are cropped to the ``1/s`` part of them that
-    the input covers, rounded up.
+    The border is replicated. Auxiliary logits of ``1/s`` of the padded size are cropped to the part of them that the
+    input covers, rounded up.
 
     Args:
         network: takes ``(B, C, H, W)`` with H and W multiples of ``multiple``.

@@ -41,7 +41,7 @@ def test_every_problem_is_reported_at_once(tiny_dataset: Path, write_volume: Wri
     assert "lies elsewhere than its image Case3.nii.gz" in found["3"]
     assert "has no mask in" in found["4"]
     assert "is not a readable NIfTI image" in found["5"]
-    with pytest.raises(DataError, match="and 2 more .run `spine-ignite check"):
+    with pytest.raises(DataError, match="and 3 more .run `spine-ignite check"):
         require_valid(tiny_dataset, report.problems)
 
 

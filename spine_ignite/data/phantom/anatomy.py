@@ -25,7 +25,7 @@ SACRUM_DEPTH = 30.0
 
 @dataclass(frozen=True)
 class Spine:
-    """A column in curved coordinates: ``s`` mm along it from the sacral endplate up, ``v`` mm from its middle to the back.
+    """A column in curved coordinates: ``s`` mm upwards from the sacral endplate, ``v`` mm backwards from its middle.
 
     Args:
         bounds: ``s`` of the borders of L5/S, L5, L4/L5, L4 … T9, ascending, 19 values.

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spine_ignite.config import RunConfig, load_config
+from spine_ignite.data.batches import (
+    SliceDataset,
+    create_training_loader,
+    create_validation_loader,
+    place_centred,
+    training_size,
+)
+from spine_ignite.data.build import build_store
+from spine_ignite.data.sampling import Request
+from spine_ignite.data.slices import SliceStore
+from spine_ignite.errors import DataError, UsageError
+
+NAMES = ["Case1", "Case2", "Case3"]
+
+
+@pytest.fixture
+def store(tiny_dataset: Path) -> SliceStore:
+    return build_store(config(tiny_dataset).data).store
+
+
+def config(root: Path, *overrides: str) -> RunConfig:
+    return load_config(None, [f"data.root={root}", "data.scheme=lumbar-vertebrae", "data.batch_size=4", *overrides])
+
+
+def epoch(loader: Any) -> list[dict[str, torch.Tensor]]:
+    return [{key: value.clone() for key, value in batch.items()} for batch in loader.loader]
+
+
+def same(first: list[dict[str, torch.Tensor]], second: list[dict[str, torch.Tensor]]) -> bool:
+    return len(first) == len(second) and all(
+        torch.equal(a[key], b[key]) for a, b in zip(first, second, strict=True) for key in a
+    )
+
+
+def test_a_batch_is_what_the_store_holds(store: SliceStore, tiny_dataset: Path) -> None:
+    dataset = SliceDataset(store, store.split("train")[:2], 0, (64, 48))
+    batch = dataset[Request(0, [7, 0])]
+    assert batch["image"].shape == (2, 1, 64, 48)
+    assert (batch["image"].dtype, batch["label"].dtype) == (torch.float32, torch.uint8)
+    second = store.split("train")[1]
+    np.testing.assert_array_equal(batch["image"][0, 0], store.image(second)[2].astype(np.float32))
+    np.testing.assert_array_equal(batch["label"][0], store.label(second)[2])
+    assert dataset.foreground == [1, 2, 3, 6, 7, 8]
+
+
+def test_neighbours_are_channels_and_the_ends_repeat(store: SliceStore) -> None:
+    case = store.split("train")[0]
+    dataset = SliceDataset(store, [case], 1, (64, 48))
+    first, last = dataset[Request(0, [0])]["image"][0], dataset[Request(0, [4])]["image"][0]
+    slices = store.image(case).astype(np.float32)
+    for channel, index in enumerate((0, 0, 1)):
+        np.testing.assert_array_equal(first[channel], slices[index])
+    for channel, index in enumerate((3, 4, 4)):
+        np.testing.assert_array_equal(last[channel], slices[index])
+
+
+def test_crop_and_pad_are_centred() -> None:
+    source = np.arange(30, dtype=np.float32).reshape(5, 6) + 1
+    small, large = np.zeros((3, 4)), np.zeros((7, 10))
+    place_centred(source, small, fill=0)
+    np.testing.assert_array_equal(small, source[1:4, 1:5])
+    place_centred(source, large, fill=None)
+    np.testing.assert_array_equal(large[1:6, 2:8], source)
+    assert large[0, 0] == 1.0, "the margin is the source's minimum"
+
+
+def test_workers_change_nothing(store: SliceStore, tiny_dataset: Path) -> None:
+    alone = create_training_loader(store, NAMES, config(tiny_dataset))
+    helped = create_training_loader(store, NAMES, config(tiny_dataset, "data.workers=2"))
+    assert alone.steps_per_epoch == 15 // 4
+    first, second = epoch(alone), epoch(alone)
+    assert same(epoch(helped), first)
+    assert same(epoch(helped), second)
+    assert not same(first, second)
+
+
+@pytest.mark.parametrize(
+    "overrides", [[], ["data.sampling=patches", "data.patch.size=[32, 24]", "data.context_slices=1"]]
+)
+def test_an_epoch_can_be_entered_anywhere(store: SliceStore, tiny_dataset: Path, overrides: list[str]) -> None:
+    settings = config(tiny_dataset, *overrides)
+    whole = create_training_loader(store, NAMES, settings)
+    epochs = [epoch(whole), epoch(whole)]
+    late = create_training_loader(store, NAMES, settings)
+    late.start_at(whole.steps_per_epoch + 2)
+    assert same(epoch(late), epochs[1][2:])
+
+
+def test_validation_sees_every_slice_once_as_it_is(store: SliceStore, tiny_dataset: Path) -> None:
+    settings = config(tiny_dataset, "augment.torchio=[{RandomNoise: {std: 9}}]")
+    batches = list(create_validation_loader(store, ["Case4"], settings))
+    image = torch.cat([batch["image"] for batch in batches])
+    case = store.split("train")[3]
+    np.testing.assert_array_equal(image[:, 0], store.image(case).astype(np.float32))
+
+
+def test_torchio_transforms_are_applied_in_training_and_repeat(store: SliceStore, tiny_dataset: Path) -> None:
+    plain = epoch(create_training_loader(store, NAMES, config(tiny_dataset)))
+    settings = config(tiny_dataset, "augment.torchio=[{RandomNoise: {std: 1}}]")
+    noisy = epoch(create_training_loader(store, NAMES, settings))
+    workers = config(tiny_dataset, "augment.torchio=[{RandomNoise: {std: 1}}]", "data.workers=2")
+    assert same(epoch(create_training_loader(store, NAMES, workers)), noisy)
+    assert not same(noisy, plain)
+    for first, second in zip(plain, noisy, strict=True):
+        assert torch.equal(first["label"], second["label"])
+
+
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        ("{RandomSwp: {}}", "TorchIO has no transform 'RandomSwp'. Did you mean 'RandomSwap'?"),
+        ("{RandomNoise: {sdt: 1}}", "RandomNoise refuses its arguments"),
+    ],
+)
+def test_a_wrong_torchio_transform_is_refused(
+    store: SliceStore, tiny_dataset: Path, transform: str, message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        create_training_loader(store, NAMES, config(tiny_dataset, f"augment.torchio=[{transform}]"))
+    assert message in str(caught.value)
+
+
+def test_patches_have_their_size_and_balanced_labels(store: SliceStore, tiny_dataset: Path) -> None:
+    overrides = ("data.sampling=patches", "data.patch.size=[16, 12]", "data.patch.samples_per_volume=40")
+    shares = {}
+    for sampler in ("uniform", "label"):
+        loader = create_training_loader(store, NAMES, config(tiny_dataset, *overrides, f"data.patch.sampler={sampler}"))
+        assert loader.steps_per_epoch == 3 * 40 // 4
+        batches = epoch(loader)
+        assert batches[0]["image"].shape == (4, 1, 16, 12)
+        centres = torch.cat([batch["label"][:, 8, 6] for batch in batches])
+        shares[sampler] = float((centres > 0).float().mean())
+    assert shares["uniform"] < 0.5
+    assert shares["label"] == pytest.approx(0.75, abs=0.12), "three structures and the background, equally often"
+
+
+def test_the_default_size_is_the_largest_training_slice(store: SliceStore, tiny_dataset: Path) -> None:
+    assert training_size(store, config(tiny_dataset)) == (64, 48)
+
+
+def test_unknown_cases_are_refused(store: SliceStore, tiny_dataset: Path) -> None:
+    with pytest.raises(DataError, match="has no training case"):
+        create_training_loader(store, ["Case99"], config(tiny_dataset))

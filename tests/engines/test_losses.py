@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from typing import Any
+
+import monai.losses
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spine_ignite.config import LossConfig
+from spine_ignite.engines.losses import create_loss
+from spine_ignite.errors import UsageError
+from spine_ignite.registry import load_registry
+from spine_ignite.spec import Aux, ModelOutput
+
+
+def example(seed: int, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(3, classes, 12, 10, generator=generator, dtype=torch.float64)
+    return logits, torch.randint(0, classes, (3, 12, 10), generator=generator, dtype=torch.uint8)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 999), batch=st.booleans(), background=st.booleans())
+def test_dice_and_dice_ce_are_monai_s(seed: int, batch: bool, background: bool) -> None:
+    """Value and gradient, to rounding. MONAI's smoothing terms are set to ours."""
+    options: dict[str, Any] = {"batch": batch, "include_background": background}
+    monai_options = {**options, "softmax": True, "to_onehot_y": True, "smooth_nr": 1e-5, "smooth_dr": 1e-5}
+    for name, reference in (
+        ("dice", monai.losses.DiceLoss(**monai_options)),
+        ("dice_ce", monai.losses.DiceCELoss(**monai_options)),
+    ):
+        ours_in, theirs_in = (example(seed)[0].float().requires_grad_() for _ in range(2))
+        label = example(seed)[1]
+        ours = create_loss(LossConfig(name=name, options=options), 5)(ours_in, label).total
+        theirs = reference(theirs_in, label[:, None].long())
+        ours.backward()
+        theirs.backward()
+        assert float(ours) == pytest.approx(float(theirs), abs=1e-6)
+        torch.testing.assert_close(ours_in.grad, theirs_in.grad, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", sorted(load_registry().losses()))
+def test_every_loss_falls_along_its_gradient(name: str) -> None:
+    logits, label = example(0)
+    logits = logits.float().requires_grad_()
+    criterion = create_loss(LossConfig(name=name), 5)
+    before = criterion(logits, label).total
+    before.backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+    step = 1e-2 * logits.grad / logits.grad.norm()
+    assert float(criterion(logits.detach() - step, label).total) < float(before)
+
+
+@pytest.mark.parametrize("name", ["dice", "dice_ce", "tversky", "generalised_dice"])
+def test_a_perfect_answer_costs_almost_nothing(name: str) -> None:
+    label = example(0)[1]
+    perfect = 40 * torch.nn.functional.one_hot(label.long(), 5).permute(0, 3, 1, 2).float()
+    assert float(create_loss(LossConfig(name=name), 5)(perfect, label).total) < 1e-3
+
+
+def test_deep_supervision_and_penalties_add_up() -> None:
+    logits, label = example(1)
+    coarse = logits.float()[..., ::2, ::2]
+    criterion = create_loss(LossConfig(), 5)
+    output = ModelOutput(logits.float(), {"half": Aux(coarse, 0.4)}, {"kl": torch.tensor(0.25)})
+    resized = torch.nn.functional.interpolate(coarse, (12, 10), mode="bilinear", align_corners=False)
+    main, aux = (criterion(x, label).total for x in (logits.float(), resized))
+    value = criterion(output, label)
+    assert float(value.total) == pytest.approx(float(main + 0.4 * aux + 0.25), abs=1e-6)
+    assert value.parts.keys() == {"main", "aux/half", "penalty/kl"}
+
+
+def test_half_precision_logits_are_judged_in_float32() -> None:
+    logits, label = example(2)
+    criterion = create_loss(LossConfig(), 5)
+    half = logits.bfloat16()
+    assert criterion(half, label).total.dtype is torch.float32
+    assert float(criterion(half, label).total) == pytest.approx(float(criterion(half.float(), label).total))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (LossConfig(name="dise"), "there is no loss 'dise'. Did you mean 'dice'?"),
+        (LossConfig(name="dice", options={"smoth": 1}), "loss.options of 'dice' are refused"),
+        (LossConfig(name="ce", options={"weight": [1.0]}), "weight needs 5 numbers, got 1"),
+    ],
+)
+def test_a_wrong_loss_is_refused(config: LossConfig, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        create_loss(config, 5)
+    assert message in str(caught.value)

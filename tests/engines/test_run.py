@@ -1,0 +1,211 @@
+"""The whole of training, on a tiny dataset, from Python."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Engine
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from spine_ignite.config import RunConfig, load_config
+from spine_ignite.engines import handlers
+from spine_ignite.engines.run import resume, train
+from spine_ignite.errors import RunError, UsageError
+from spine_ignite.hookspecs import hookimpl
+from spine_ignite.registry import load_registry
+
+
+def config(root: Path, *overrides: str) -> RunConfig:
+    return load_config(
+        None,
+        [
+            f"data.root={root}",
+            "data.scheme=lumbar-vertebrae",
+            "data.batch_size=3",
+            "model.width=4",
+            "model.depth=3",
+            "train.epochs=3",
+            "train.ema=0.9",
+            "precision=fp32",
+            "threads=1",
+            "log.tensorboard=false",
+            *overrides,
+        ],
+    )
+
+
+def quiet(_line: str) -> None:
+    pass
+
+
+def weights(path: Path) -> dict[str, Any]:
+    return dict(torch.load(path, weights_only=True)["model"])
+
+
+def equal(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_a_run_writes_what_it_promises(tiny_dataset: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    out = tmp_path / "run"
+    settings = config(tiny_dataset, "log.tensorboard=true", "log.volumes_every=2", "data.context_slices=1")
+    result = train(settings, out, echo=lines.append)
+    assert (result.epochs, result.exit_code) == (3, 0)
+    text = "\n".join(lines)
+    for fact in ("Device:    cpu with 1 threads, fp32", "unet, ", "3 input channels, 8 classes", "slices for training"):
+        assert fact in text
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert {"train/loss", "lr", "validation/dice", "validation/iou/L5", "slices_per_second"} <= records[0].keys()
+    assert result.best_dice == pytest.approx(max(record["validation/dice"] for record in records))
+    assert json.loads((out / "environment.json").read_text())["data_fingerprint"]
+    assert load_config(out / "config.yaml").data.size == (64, 48), "what the data decided is written down"
+    assert [p.name for p in (out / "predictions" / "epoch_2").iterdir()] == [f"{_held_out(out)}.nii.gz"]
+    events = EventAccumulator(str(out / "tensorboard"), size_guidance={"images": 0}).Reload()
+    assert {"train/loss", "lr", "validation/dice"} <= set(events.Tags()["scalars"])
+    assert events.Tags()["images"]
+    assert not list(out.rglob(".part-*"))
+
+
+def _held_out(out: Path) -> str:
+    from spine_ignite.data.folds import split_cases
+
+    seed = load_config(out / "config.yaml").seed
+    names = [f"Case{n}" for n in range(1, 5)]
+    return split_cases(names, seed, validation=0.2, folds=5, fold=None)[1][0]
+
+
+def test_the_resolved_configuration_repeats_the_run(tiny_dataset: Path, tmp_path: Path) -> None:
+    train(config(tiny_dataset), tmp_path / "first", echo=quiet)
+    train(load_config(tmp_path / "first" / "config.yaml"), tmp_path / "second", echo=quiet)
+    first, second = (weights(tmp_path / name / "checkpoints" / "last.pt") for name in ("first", "second"))
+    assert equal(first, second)
+    train(config(tiny_dataset, "seed=1"), tmp_path / "third", echo=quiet)
+    assert not equal(first, weights(tmp_path / "third" / "checkpoints" / "last.pt"))
+
+
+@pytest.mark.parametrize("stop_at", [2, 5, 8])
+@pytest.mark.parametrize("overrides", [[], ["data.sampling=patches", "data.patch.size=[32, 32]"]])
+def test_a_run_stopped_at_any_step_resumes_bit_for_bit(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int, overrides: list[str]
+) -> None:
+    """A signal in mid-epoch saves; what follows equals the run that was never stopped, averages and best included."""
+    settings = config(tiny_dataset, "train.accumulate=2", "train.patience=50", *overrides)
+    train(settings, tmp_path / "whole", echo=quiet)
+    attach = handlers.attach_interruption
+
+    def interrupt(run: Any, interruption: handlers.Interruption, last: Any) -> None:
+        from ignite.engine import Events
+
+        def pull(engine: Engine) -> None:
+            interruption.signal = 15
+
+        run.trainer.add_event_handler(Events.ITERATION_COMPLETED(once=stop_at), pull)
+        attach(run, interruption, last)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(handlers, "attach_interruption", interrupt)
+        stopped = train(settings, tmp_path / "parts", echo=quiet)
+    assert stopped.exit_code == 143
+    assert stop_at <= stopped.iterations <= stop_at + 1, "a group of accumulated steps is finished"
+    resume(tmp_path / "parts", echo=quiet)
+    for name in ("last.pt", "best.pt"):
+        whole, parts = (
+            torch.load(tmp_path / run / "checkpoints" / name, weights_only=True) for run in ("whole", "parts")
+        )
+        assert equal(whole["model"], parts["model"])
+        if name == "last.pt":
+            assert equal(whole["ema"], parts["ema"])
+            assert whole["early_stopping"] == parts["early_stopping"]
+    epochs = [json.loads(line)["epoch"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
+    assert epochs == [1, 2, 3]
+
+
+def test_a_finished_run_says_so_and_can_be_made_longer(tiny_dataset: Path, tmp_path: Path) -> None:
+    train(config(tiny_dataset), tmp_path / "run", echo=quiet)
+    with pytest.raises(RunError, match="has come to its end .3 epochs"):
+        resume(tmp_path / "run", echo=quiet)
+    assert resume(tmp_path / "run", epochs=4, echo=quiet).epochs == 4
+
+
+def test_early_stopping(tiny_dataset: Path, tmp_path: Path) -> None:
+    settings = config(tiny_dataset, "train.epochs=40", "train.patience=2", "optimizer.lr=1e-12", "train.ema=null")
+    result = train(settings, tmp_path / "run", echo=quiet)
+    assert result.epochs < 10
+
+
+def test_a_time_budget_ends_the_run_with_a_validation(tiny_dataset: Path, tmp_path: Path) -> None:
+    settings = config(tiny_dataset, "train.epochs=null", "train.minutes=0.05", "train.validate_every=1000")
+    result = train(settings, tmp_path / "run", echo=quiet)
+    assert result.best_dice is not None
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["iteration"] == result.iterations
+    assert "validation/dice" in last
+    assert last["lr"] < 1e-3
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    settings = config(
+        tiny_dataset, "optimizer.name=sgd", "optimizer.lr=1e30", "train.clip_norm=null", "train.epochs=50"
+    )
+    with pytest.raises(RunError, match="the loss is not finite at step"):
+        train(settings, tmp_path / "run", echo=quiet)
+    last = tmp_path / "run" / "checkpoints" / "last.pt"
+    if last.exists():
+        assert all(torch.isfinite(v).all() for v in weights(last).values() if v.is_floating_point())
+
+
+def test_without_validation_the_best_is_the_last(tiny_dataset: Path, tmp_path: Path) -> None:
+    result = train(config(tiny_dataset, "data.validation=0"), tmp_path / "run", echo=quiet)
+    assert result.best_dice is None
+    assert (tmp_path / "run" / "checkpoints" / "best.pt").is_file()
+
+
+def test_a_mistake_leaves_no_run_directory_behind(tiny_dataset: Path, tmp_path: Path) -> None:
+    for override, error in (
+        ("model.widht=4", UsageError),
+        ("model.name=nothing", UsageError),
+        ("loss.name=nothing", UsageError),
+        ("device=cuda:77", RunError),
+    ):
+        with pytest.raises(error):
+            train(config(tiny_dataset, override), tmp_path / "run", echo=quiet)
+        assert not (tmp_path / "run").exists()
+
+
+def test_plugins_can_attach_handlers(tiny_dataset: Path, tmp_path: Path) -> None:
+    class Plugin:
+        epochs = 0
+        dice = math.nan
+
+        @hookimpl
+        def attach_handlers(self, trainer: Engine, evaluator: Engine, run: Any) -> None:
+            from ignite.engine import Events
+
+            trainer.add_event_handler(Events.EPOCH_COMPLETED, self.count)
+            evaluator.add_event_handler(Events.COMPLETED, self.look)
+            assert run.description.model == "unet"
+
+        def count(self) -> None:
+            self.epochs += 1
+
+        def look(self, engine: Engine) -> None:
+            self.dice = engine.state.metrics["dice"]
+
+    plugin = Plugin()
+    manager = load_registry().plugin_manager
+    manager.register(plugin)
+    try:
+        train(config(tiny_dataset), tmp_path / "run", echo=quiet)
+    finally:
+        manager.unregister(plugin)
+    assert plugin.epochs == 3
+    assert not math.isnan(plugin.dice)
