@@ -133,7 +133,7 @@ def _judge(pairs: Sequence[Pair], scheme: LabelScheme, out: Path | None, progres
             write_picture(
                 out / "pictures" / f"{pair.case}.png", image, indices[0], indices[1], scheme, results[-1].dice
             )
-    summary = summarise(results)
+    summary = summarise(results, scheme.names)
     if out is not None:
         write_tables(summary, out)
     return summary

@@ -66,9 +66,10 @@ class Summary:
         }
 
 
-def summarise(cases: Sequence[CaseResult]) -> Summary:
-    """Sum up cases."""
-    order = list(dict.fromkeys(result.label for case in cases for result in case.classes))
+def summarise(cases: Sequence[CaseResult], names: Sequence[str]) -> Summary:
+    """Sum up cases; ``names`` are the classes in the order of the scheme."""
+    present = {result.label for case in cases for result in case.classes}
+    order = [name for name in names if name in present]
     classes = []
     for label in order:
         found = [result for case in cases for result in case.classes if result.label == label]

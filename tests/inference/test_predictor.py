@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spine_ignite.data.volumes import Volume, read_image, read_label
+from spine_ignite.engines.checkpoints import Description, TrainedNetwork
+from spine_ignite.engines.precision import choose_precision
+from spine_ignite.errors import DataError, UsageError
+from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.predictor import predict_volume
+from spine_ignite.labels import load_scheme
+
+CPU = torch.device("cpu")
+Writer = Callable[..., Path]
+
+
+class Threshold(nn.Module):
+    """Calls bright pixels class 1, and pixels whose neighbour slices are both bright class 2."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.sizes: list[tuple[int, ...]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sizes.append(tuple(x.shape))
+        middle = x[:, self.channels // 2]
+        around = torch.minimum(x[:, 0], x[:, -1]) if self.channels > 1 else torch.full_like(middle, -9)
+        background = torch.zeros_like(middle)
+        return torch.stack([background, middle, torch.where((around > 0) & (middle > 0), middle + 1, -9.0)], 1)
+
+
+def trained(spacing: tuple[float, float], context: int = 0, size: tuple[int, int] = (8, 8)) -> TrainedNetwork:
+    scheme = load_scheme("lumbar-vertebrae")
+    description = Description("unet", {}, 2 * context + 1, scheme, spacing, (0.0, 100.0), context, size)
+    return TrainedNetwork(Threshold(2 * context + 1), description, Path("x.pt"))
+
+
+def predict(network: TrainedNetwork, volume: Volume, batch_size: int = 3) -> Any:
+    precision = choose_precision("fp32", CPU)
+    return predict_volume(network, volume, device=CPU, precision=precision, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("axes", ["PSR", "RAS", "LPI", "SAL"])
+def test_the_labels_lie_where_the_structure_is(tmp_path: Path, write_volume: Writer, axes: str) -> None:
+    array = np.zeros((20, 24, 22), np.float32)
+    array[4:13, 6:18, 5:15] = 100
+    volume = read_image(write_volume(tmp_path / "x.nii.gz", array, spacing=(1, 1, 1), axes=axes))
+    np.testing.assert_array_equal(predict(trained((1.0, 1.0)), volume), np.where(array > 0, 2, 0))
+
+
+def test_resampling_and_padding_are_undone(tmp_path: Path, write_volume: Writer) -> None:
+    array = np.zeros((40, 60, 7), np.float32)
+    array[10:30, 15:45, 1:6] = 100
+    volume = read_image(write_volume(tmp_path / "x.nii.gz", array))
+    network = trained((2.0, 2.0), size=(48, 48))
+    values = predict(network, volume)
+    assert values.shape == array.shape
+    assert values.dtype == np.uint8
+    assert isinstance(network.network, Threshold)
+    assert {size[-2:] for size in network.network.sizes} == {(48, 48)}, "padded to the training size"
+    truth = array > 0
+    dice = 2 * (truth & (values > 0)).sum() / (truth.sum() + (values > 0).sum())
+    assert dice > 0.9, "the threshold lies at the mean, so the edge moves by a part of a pixel"
+    centres = [np.argwhere(mask).mean(0) for mask in (truth, values > 0)]
+    np.testing.assert_allclose(centres[0], centres[1], atol=0.1)
+
+
+def test_neighbours_are_the_right_slices_and_batches_change_nothing(tmp_path: Path, write_volume: Writer) -> None:
+    array = np.zeros((10, 10, 9), np.float32)
+    array[:, 2:8, 3:7] = 100
+    volume = read_image(write_volume(tmp_path / "x.nii.gz", array))
+    network = trained((1.0, 1.0), context=1)
+    values = predict(network, volume, batch_size=2)
+    np.testing.assert_array_equal(values, predict(network, volume, batch_size=50))
+    expected = np.where(array > 0, 2, 0)
+    expected[:, 2:8, 4:6] = 3  # slices 3 and 6 have a dark neighbour
+    np.testing.assert_array_equal(values, expected)
+
+
+def test_jobs_keep_the_input_s_name(tmp_path: Path) -> None:
+    for name in ("a.nii.gz", "b.mha", "c.mhd", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    out = tmp_path / "out"
+    names = [output.name for _, output in collect_jobs([tmp_path], out)]
+    assert names == ["a.nii.gz", "b.mha", "c.mha"]
+
+
+def test_a_dataset_means_its_test_cases(tiny_dataset: Path, tmp_path: Path) -> None:
+    names = [source.name for source, _ in collect_jobs([tiny_dataset], tmp_path / "out")]
+    assert names == ["Case5.nii.gz", "Case6.nii.gz"]
+
+
+def test_jobs_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.nii.gz").write_bytes(b"")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x.nii.gz").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.txt").write_bytes(b"")
+    with pytest.raises(UsageError, match="would overwrite it"):
+        collect_jobs([tmp_path / "x.nii.gz"], tmp_path)
+    with pytest.raises(UsageError, match="would both be written to"):
+        collect_jobs([tmp_path / "x.nii.gz", tmp_path / "other"], tmp_path / "out")
+    for missing, message in (("none", "does not exist"), ("empty", "holds neither"), ("x.txt", "is not a volume")):
+        with pytest.raises(DataError, match=message):
+            collect_jobs([tmp_path / missing], tmp_path / "out")
+
+
+def test_written_labels_open_in_nibabel(tmp_path: Path, write_volume: Writer) -> None:
+    from spine_ignite.data.volumes import write_label_like
+
+    volume = read_image(write_volume(tmp_path / "x.nii.gz", np.random.default_rng(0).random((6, 7, 5)).astype("f4")))
+    write_label_like(tmp_path / "y.nii.gz", predict(trained((1.0, 1.0)), volume), volume)
+    written = nib.load(tmp_path / "y.nii.gz")
+    np.testing.assert_allclose(written.affine, volume.affine)
+    np.testing.assert_array_equal(np.asarray(written.dataobj), read_label(tmp_path / "y.nii.gz").array)
