@@ -158,10 +158,14 @@ class LogConfig(Section):
 class RunConfig(Section):
     """Everything that defines a run; ``config.yaml`` in a run directory holds one, resolved."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
+        0, description="of the split, the weights and all that is random"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    channels_last: bool = True
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 where the device computes it fast, else fp32"
+    )
+    channels_last: bool = Field(True, description="memory layout of images; faster on most devices")
     compile: bool = Field(False, description="torch.compile the network")
     cudnn_benchmark: bool = Field(True, description="let cuDNN time its algorithms (not repeatable bit for bit)")
     threads: PositiveInt | None = Field(None, description="CPU threads of a step; default: torch's choice")

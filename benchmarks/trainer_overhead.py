@@ -1,0 +1,136 @@
+"""Steps per second of the whole training loop against a bare loop over preloaded batches.
+
+Both train the same network with the same loss, optimizer and precision on batches of the same sizes, in alternating
+blocks of one process, so that a noisy machine disturbs both alike. The bare loop has its batches in memory and does
+nothing but forward, loss, backward and update. The whole loop is what ``spine-ignite train`` runs: slices read from the
+store, augmentation off (the bare loop has none either), learning-rate schedule, averaged weights, records, TensorBoard.
+
+    python benchmarks/trainer_overhead.py --out benchmarks/results/trainer_overhead.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine, Events
+
+from spine_ignite.config import load_config
+from spine_ignite.data.phantom import write_phantoms
+from spine_ignite.engines import handlers
+from spine_ignite.engines.run_directory import RunDirectory
+from spine_ignite.engines.setup import Run, setup_data, setup_run
+from spine_ignite.engines.tensorboard import attach_tensorboard
+
+
+def prepare(folder: Path, steps: int, width: int) -> Run:
+    """Build a run on phantoms, with all handlers that a run has."""
+    write_phantoms(folder / "data", train=6, test=0, num_slices=11)
+    overrides = [
+        f"data.root={folder / 'data'}",
+        "data.size=[224, 160]",
+        "data.batch_size=8",
+        f"model.width={width}",
+        "model.depth=6",
+        "augment.enabled=false",
+        "train.ema=null",
+        f"train.steps_per_epoch={steps}",
+        "train.epochs=1000",
+        "train.validate_every=1000",
+        "train.checkpoint_every=1000",
+    ]
+    config = load_config(None, overrides)
+    directory = RunDirectory(folder / "run")
+    directory.root.mkdir()
+    run = setup_run(config, directory, setup_data(config))
+    record = handlers.EpochRecord(run)
+    last, best, _ = handlers.create_checkpoints(run)
+    handlers.attach_schedule(run)
+    record.attach()
+    handlers.attach_nan_guard(run)
+    epoch_end = handlers.EpochEnd(run, record, last, best, lambda line: None)
+    attach_tensorboard(run, epoch_end)
+    run.trainer.add_event_handler(Events.EPOCH_COMPLETED, epoch_end)
+    handlers.attach_interruption(run, handlers.Interruption(), last)
+    return run
+
+
+def bare_block(run: Run, batches: list[dict[str, torch.Tensor]]) -> float:
+    """Seconds of a loop over preloaded batches."""
+    step, network = run.step, run.network
+    network.train()
+    started = time.perf_counter()
+    for batch in batches:
+        with run.precision.autocast():
+            output = network(batch["image"])
+        step.criterion(output, batch["label"]).total.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
+        step.optimizer.step()
+        step.optimizer.zero_grad(set_to_none=True)
+    return time.perf_counter() - started
+
+
+def measure(blocks: int, steps: int, width: int) -> dict[str, object]:
+    """Run both loops in turn; the ratio is the median over pairs of neighbouring blocks."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = prepare(Path(folder), steps, width)
+        loader = run.data.training
+        loader.start_at(0)
+        batches = [
+            {"image": b["image"].contiguous(memory_format=torch.channels_last), "label": b["label"]}
+            for b in loader.loader
+        ]
+        loader.start_at(0)
+        bare_block(run, batches[:2])
+        bare: list[float] = []
+        whole: list[float] = []
+        started = [0.0]
+
+        def begin(_engine: Engine) -> None:
+            bare.append(bare_block(run, batches))
+            started[0] = time.perf_counter()
+
+        def end(engine: Engine) -> None:
+            whole.append(time.perf_counter() - started[0])
+            if len(whole) == blocks:
+                engine.terminate()
+
+        run.trainer.add_event_handler(Events.EPOCH_STARTED, begin)
+        run.trainer.add_event_handler(Events.EPOCH_COMPLETED, end)
+        run.trainer.run(loader.loader, max_epochs=1000, epoch_length=steps)
+    ratios = [b / w for b, w in zip(bare, whole, strict=True)]
+    return {
+        "steps_per_block": steps,
+        "blocks": blocks,
+        "precision": run.precision.name,
+        "threads": torch.get_num_threads(),
+        "bare_steps_per_second": steps / statistics.median(bare),
+        "whole_steps_per_second": steps / statistics.median(whole),
+        "ratio": statistics.median(ratios),
+        "ratios": ratios,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
+    parser.add_argument("--blocks", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--width", type=int, default=16)
+    options = parser.parse_args()
+    result = measure(options.blocks, options.steps, options.width)
+    print(f"bare loop   {result['bare_steps_per_second']:.3f} steps/s")
+    print(f"whole loop  {result['whole_steps_per_second']:.3f} steps/s")
+    print(f"ratio       {result['ratio']:.3f} (median of {options.blocks} alternating blocks)")
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
