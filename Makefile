@@ -17,7 +17,7 @@ install: .venv/.installed
 	@touch $@
 
 demo: install
-	$(BIN)/spine-ignite phantom $(DEMO)/data --force
+	$(BIN)/spine-ignite phantom $(DEMO)/data --train 18 --test 4 --force
 	$(BIN)/spine-ignite check $(DEMO)/data
 	$(BIN)/spine-ignite preprocess $(DEMO)/data --config configs/demo.yaml
 	$(BIN)/spine-ignite train --config configs/demo.yaml --data $(DEMO)/data --out $(DEMO)/run --force

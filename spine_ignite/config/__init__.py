@@ -1,8 +1,8 @@
 """A run's configuration: validated sections, YAML files and dotted overrides."""
 
+from spine_ignite.config.augment import AugmentConfig
 from spine_ignite.config.load import dump_config, load_config, parse_config
 from spine_ignite.config.sections import (
-    AugmentConfig,
     DataConfig,
     LogConfig,
     LossConfig,

@@ -62,7 +62,7 @@ def check_case(case: Case, scheme: LabelScheme) -> CheckedCase:
         shape=image.array.shape,
         spacing=tuple(round(float(n), 4) for n in np.linalg.norm(image.affine[:3, :3], axis=0)),
         values=tuple(int(v) for v in np.unique(label.array)) if label is not None else (),
-        digest=hashlib.sha256(np.ascontiguousarray(image.array)).hexdigest(),
+        digest=hashlib.sha256(np.ascontiguousarray(image.array).tobytes()).hexdigest(),
     )
 
 

@@ -159,7 +159,8 @@ class SliceGrid:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SliceGrid:
         """Read what :meth:`to_dict` wrote."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        return cls(**plain)
 
 
 def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -20,7 +20,8 @@ def normalise(slices: NDArray[np.float32], clip_percentiles: tuple[float, float]
     clipped = np.clip(slices, np.float32(low), np.float32(high))
     mean = clipped.mean(dtype=np.float64)
     std = max(float(clipped.std(dtype=np.float64)), 1e-6)
-    return ((clipped - np.float32(mean)) / np.float32(std)).astype(np.float32, copy=False)
+    result: NDArray[np.float32] = ((clipped - np.float32(mean)) / np.float32(std)).astype(np.float32, copy=False)
+    return result
 
 
 def prepare_image(

@@ -202,10 +202,10 @@ def _spatial_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _check_affine(path: Path, affine: Any) -> NDArray[np.float64]:
-    affine = np.asarray(affine, np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    checked: NDArray[np.float64] = np.asarray(affine, np.float64)
+    if not np.isfinite(checked).all() or abs(np.linalg.det(checked[:3, :3])) < 1e-9:
         raise DataError(f"{path} has an affine that is singular or not finite; repair its header")
-    return affine
+    return checked
 
 
 def _meta_shape(path: Path, reader: Any) -> tuple[int, ...]:

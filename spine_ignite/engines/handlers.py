@@ -97,15 +97,15 @@ class Interruption:
                 signal.signal(caught, handler)
 
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                former[number] = signal.signal(number, on_signal)
+            for wanted in (signal.SIGINT, signal.SIGTERM):
+                former[wanted] = signal.signal(wanted, on_signal)
         except ValueError:
             former.clear()
         try:
             yield
         finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
+            for caught, handler in former.items():
+                signal.signal(caught, handler)
 
 
 def attach_schedule(run: Run) -> None:

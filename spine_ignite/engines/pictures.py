@@ -24,7 +24,8 @@ def overlay(
     base = gray(image).astype(np.float32)
     colors = np.array([c.color for c in scheme.classes], np.float32)[label]
     share = np.where(label > 0, opacity, 0.0)[..., None]
-    return (base * (1 - share) + colors * share).round().astype(np.uint8)
+    blended: NDArray[np.uint8] = (base * (1 - share) + colors * share).round().astype(np.uint8)
+    return blended
 
 
 def side_by_side(

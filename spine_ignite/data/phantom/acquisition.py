@@ -15,7 +15,7 @@ from spine_ignite.data.phantom.rendering import Plane, render, smooth_noise
 # How scanners and converters store sagittal volumes: where the axes of the array point.
 _ORIENTATIONS = ("PSR", "ASL", "LPS", "RAS", "PIR", "SAL")
 _FINE = 2  # points per voxel and in-plane axis
-_THROUGH = 3  # planes per slice
+_THROUGH = 2  # planes per slice
 
 
 @dataclass(frozen=True)
@@ -91,23 +91,25 @@ def _sample(rng: np.random.Generator, spine: Spine, scan: _Scan) -> tuple[NDArra
     z = scan.top - (np.arange(rows * _FINE) + 0.5) * scan.spacing[1] / _FINE
     y = scan.front + (np.arange(columns * _FINE) + 0.5) * scan.spacing[2] / _FINE
     s, v, sideways = spine.coordinates(*np.meshgrid(z, y, indexing="ij"))
-    shape = (slices, *s.shape)
-    per_mm = _FINE / scan.spacing[1]
-    fine = smooth_noise(rng, shape, (0.6, 0.9 * per_mm, 0.9 * per_mm))
-    coarse = smooth_noise(rng, shape, (1.2, 7 * per_mm, 7 * per_mm))
-    streaks = smooth_noise(rng, shape, (0.8, 9 * per_mm, 1.1 * per_mm))
+    # Textures are as fine as the voxels; only the anatomy needs more points.
+    per_mm = 1 / scan.spacing[1]
+    fine = smooth_noise(rng, scan.size, (0.6, 0.9 * per_mm, 0.9 * per_mm))
+    coarse = smooth_noise(rng, scan.size, (1.2, 7 * per_mm, 7 * per_mm))
+    streaks = smooth_noise(rng, scan.size, (0.8, 9 * per_mm, 1.1 * per_mm))
     marrow, fat_behind = rng.uniform(85, 130), rng.uniform(8, 32)
     tilt = np.tan(np.radians(rng.normal(0, 1.5)))
     offset = rng.normal(0, 2)
     signal = np.empty(scan.size, np.float32)
     label = np.empty(scan.size, np.uint8)
+    s, v = s.astype(np.float32), v.astype(np.float32)
     for number in range(slices):
+        textures = [field[number].repeat(_FINE, axis=0).repeat(_FINE, axis=1) for field in (fine, coarse, streaks)]
         total = np.zeros(s.shape, np.float32)
         planes = []
         for sub in range(_THROUGH):
             left = (number - (slices - 1) / 2 + (sub + 0.5) / _THROUGH - 0.5) * scan.spacing[0]
             w = (left + offset - sideways + tilt * s).astype(np.float32)
-            plane = Plane(s.astype(np.float32), v.astype(np.float32), w, fine[number], coarse[number], streaks[number])
+            plane = Plane(s, v, w, *textures)
             value, classes = render(spine, plane, marrow, fat_behind)
             total += value
             planes.append(classes)
@@ -154,7 +156,7 @@ def _store(
     here = axcodes2ornt(("L", "I", "P"))
     there = axcodes2ornt(tuple(axes))
     order = [int(np.flatnonzero(here[:, 0] == world)[0]) for world in there[:, 0]]
-    flips = [axis for axis, source in enumerate(order) if here[source, 1] != there[axis, 1]]
+    flips = tuple(axis for axis, source in enumerate(order) if here[source, 1] != there[axis, 1])
     affine = np.eye(4)
     affine[:3, :3] = 0
     for axis, source in enumerate(order):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from scipy import ndimage
 
 from spine_ignite.data.phantom.anatomy import SACRUM_DEPTH, SACRUM_LENGTH, Spine
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 # T2-weighted signal of the tissues, arbitrary units.
 AIR, CORTEX, ANNULUS, MUSCLE, CORD, CSF, FAT, VESSEL = 3.0, 22.0, 38.0, 52.0, 105.0, 235.0, 190.0, 10.0
@@ -53,11 +54,13 @@ def render(spine: Spine, plane: Plane, marrow: float, fat_behind: float) -> tupl
 
 def _profile(spine: Spine, sizes: NDArray[np.float64], s: Array) -> Array:
     middles = (spine.bounds[1::2] + spine.bounds[2::2]) / 2
-    return np.interp(s, middles, sizes).astype(np.float32)
+    profile: Array = np.interp(s, middles, sizes).astype(np.float32)
+    return profile
 
 
 def _smooth_step(x: Array, softness: float) -> Array:
-    return (1 / (1 + np.exp(-np.clip(x / softness, -30, 30)))).astype(np.float32)
+    step: Array = (1 / (1 + np.exp(-np.clip(x / softness, -30, 30)))).astype(np.float32)
+    return step
 
 
 def _background(plane: Plane, posterior: Array, fat_behind: float) -> Array:
@@ -203,4 +206,5 @@ def _paint_column(
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: tuple[float, ...]) -> NDArray[np.float32]:
     """Return a smooth random field with mean 0 and standard deviation about 0.5, limited to -1.5 … 1.5."""
     field = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), sigma, mode="wrap")
-    return np.clip(0.5 * field / max(float(field.std()), 1e-6), -1.5, 1.5).astype(np.float32)
+    scaled: NDArray[np.float32] = np.clip(0.5 * field / max(float(field.std()), 1e-6), -1.5, 1.5).astype(np.float32)
+    return scaled
