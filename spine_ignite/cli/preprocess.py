@@ -21,19 +21,27 @@ def command(
     from spine_ignite.config import load_config
     from spine_ignite.data.build import build_store
 
+    data = load_config(config_file, overrides).data
     if folder is not None:
-        overrides = (*overrides, f"data.root={folder}")
-    config = load_config(config_file, overrides)
-    result = build_store(config.data, lambda cases: progress_bar(cases, "Preprocessing"))
+        data = data.model_copy(update={"root": folder})
+    result = build_store(data, lambda cases: progress_bar(cases, "Preprocessing"))
     files = 0
     if export_nifti is not None:
         from spine_ignite.data.export import export_nifti as export
 
         files = export(result.store, export_nifti, lambda cases: progress_bar(cases, "Exporting"))
     counts = result.store.counts()
+    equal = []
+    for group in result.store.duplicates():
+        equal.append([f"{case.split}/{case.name}" for case in group])
+        across = len({case.split for case in group}) > 1
+        leak = "; a test case that is trained on flatters the result" if across else ""
+        click.echo(f"Warning: {', '.join(equal[-1])} are the same image{leak}", err=True)
     if as_json:
         cases = {"built": result.built, "reused": result.reused, "removed": result.removed}
-        echo_json({"store": str(result.store.root), "slices": counts, "cases": cases, "exported": files})
+        echo_json(
+            {"store": str(result.store.root), "slices": counts, "cases": cases, "duplicates": equal, "exported": files}
+        )
         return
     rows = [
         [split, str(len(result.store.split(split))), str(counts[split]["source"]), str(counts[split]["label"])]

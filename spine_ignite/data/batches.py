@@ -15,14 +15,27 @@ from torch.utils.data import DataLoader, Dataset
 
 from spine_ignite.config import RunConfig
 from spine_ignite.data.sampling import Request, TrainingStream
-from spine_ignite.data.slices import SliceStore, StoredCase
+from spine_ignite.data.slices import ReaderHold, SliceStore, StoredCase
 from spine_ignite.errors import DataError
-from spine_ignite.seeds import derive_seed, torch_seed
+from spine_ignite.seeds import derive_seed
 
 Batch = dict[str, Tensor]
 
-# Open maps per process: bounds file handles, however many cases there are.
-_OPEN_CASES = 128
+
+def _open_cases() -> int:
+    """Cases that a dataset keeps mapped: however many there are, half of the process's file handles stay free.
+
+    A case has two files, and there are two datasets: training and validation.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows, where 512 files is the least limit
+        return 64
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(8, min(limit, 4096) // 8) if limit != resource.RLIM_INFINITY else 512
+
+
+_OPEN_CASES = _open_cases()
 
 
 class TrainingLoader(Protocol):
@@ -69,6 +82,7 @@ class SliceDataset(Dataset[Batch]):
         self.seed = seed
         self.starts = np.cumsum([0, *(case.num_slices for case in self.cases)])
         self._maps: OrderedDict[int, tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
+        self._hold: ReaderHold | None = ReaderHold(store)
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -86,18 +100,25 @@ class SliceDataset(Dataset[Batch]):
         for place, index in enumerate(request.indices):
             self._read(index, image[place].numpy(), label[place].numpy())
             if self.transform is not None:
-                seed = derive_seed(self.seed, 3, request.step, place)
-                image[place], label[place] = _transform(self.transform, image[place], label[place], seed)
+                self._augment(image[place], label[place], derive_seed(self.seed, 3, request.step, place))
         return {"image": image, "label": label}
 
     def _read(self, index: int, image: NDArray[np.float32], label: NDArray[np.uint8]) -> None:
         number = int(np.searchsorted(self.starts, index, side="right")) - 1
         images, labels = self._open(number)
         middle = index - int(self.starts[number])
+        first, last = max(middle - self.context, 0), min(middle + self.context, len(images) - 1)
+        # torch turns half into single precision some twenty times faster than numpy does.
+        sources = torch.from_numpy(images[first : last + 1]).float().numpy()
         for channel, offset in enumerate(range(-self.context, self.context + 1)):
-            source = images[min(max(middle + offset, 0), len(images) - 1)]
-            place_centred(source, image[channel], fill=None)
+            place_centred(sources[min(max(middle + offset, first), last) - first], image[channel], fill=None)
         place_centred(labels[middle], label, fill=0)
+
+    def _augment(self, image: Tensor, label: Tensor, seed: int) -> None:
+        from spine_ignite.data.torchio_transforms import apply_torchio
+
+        changed = apply_torchio(self.transform, image[..., None], label[None, ..., None], seed)
+        image[...], label[...] = changed[0][..., 0], changed[1][0, ..., 0]
 
     def _open(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
         if number in self._maps:
@@ -110,7 +131,7 @@ class SliceDataset(Dataset[Batch]):
         return self._maps[number]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": OrderedDict()}
+        return {**self.__dict__, "_maps": OrderedDict(), "_hold": None}
 
 
 def place_centred(source: NDArray[Any], target: NDArray[Any], fill: float | None) -> None:
@@ -127,7 +148,8 @@ def place_centred(source: NDArray[Any], target: NDArray[Any], fill: float | None
     here, there = zip(
         *(_overlap(have, want) for have, want in zip(source.shape, target.shape, strict=True)), strict=True
     )
-    target[...] = source.min() if fill is None else fill
+    if any(have < want for have, want in zip(source.shape, target.shape, strict=True)):
+        target[...] = source.min() if fill is None else fill
     target[there] = source[here]
 
 
@@ -135,18 +157,6 @@ def _overlap(have: int, want: int) -> tuple[slice, slice]:
     length = min(have, want)
     start, put = (have - length) // 2, (want - length) // 2
     return slice(start, start + length), slice(put, put + length)
-
-
-def _transform(transform: Any, image: Tensor, label: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    import torchio as tio
-
-    subject = tio.Subject(
-        image=tio.ScalarImage(tensor=image[..., None].clone()),
-        label=tio.LabelMap(tensor=label[None, ..., None].clone()),
-    )
-    with torch_seed(seed):
-        result = transform(subject)
-    return result["image"].data[..., 0].float(), result["label"].data[0, ..., 0].to(torch.uint8)
 
 
 @dataclass
@@ -203,10 +213,12 @@ def create_training_loader(store: SliceStore, names: Sequence[str], config: RunC
     data = config.data
     dataset = SliceDataset(store, cases, data.context_slices, training_size(store, config), transform, config.seed)
     steps = config.train.steps_per_epoch or max(1, len(dataset) // data.batch_size)
+    if transform is not None:
+        dataset[Request(0, [0])]  # a transform that does not fit is told before anything starts
     stream = TrainingStream(
         len(dataset), data.batch_size, steps, config.seed, dataset.foreground, data.foreground_share
     )
-    return SliceLoader(_loader(dataset, stream, data.workers), stream, steps)
+    return SliceLoader(_loader(dataset, stream, config), stream, steps)
 
 
 def create_validation_loader(store: SliceStore, names: Sequence[str], config: RunConfig) -> DataLoader[Batch]:
@@ -216,15 +228,18 @@ def create_validation_loader(store: SliceStore, names: Sequence[str], config: Ru
     indices = range(len(dataset))
     batches = [indices[start : start + data.batch_size] for start in range(0, len(dataset), data.batch_size)]
     requests = [Request(step, list(batch)) for step, batch in enumerate(batches)]
-    return _loader(dataset, requests, data.workers)
+    return _loader(dataset, requests, config)
 
 
-def _loader(dataset: SliceDataset, sampler: Iterable[Request], workers: int) -> DataLoader[Batch]:
+def _loader(dataset: SliceDataset, sampler: Iterable[Request], config: RunConfig) -> DataLoader[Batch]:
+    workers = config.data.workers
     return DataLoader(
         dataset,
         sampler=sampler,
         batch_size=None,  # the dataset builds whole batches, without a copy per slice
         num_workers=workers,
         persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=torch.cuda.is_available() and config.device not in ("cpu", "mps"),
+        # The loader draws a seed for its workers each epoch: from here, so that it leaves the global generator alone.
+        generator=torch.Generator().manual_seed(derive_seed(config.seed, 6)),
     )

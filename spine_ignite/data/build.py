@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spine_ignite.config import DataConfig
 from spine_ignite.data.cases import Case, Dataset, Problem, find_cases
-from spine_ignite.data.checks import grid_distance, require_valid
+from spine_ignite.data.checks import check_case, grid_distance, require_valid
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.intensity import prepare_image
 from spine_ignite.data.slices import (
+    FORMAT,
     MANIFEST,
     SliceStore,
     SourceFile,
     StoredCase,
     StoreSettings,
+    delete_unless_read,
+    format_manifest,
     open_store,
-    write_manifest,
 )
-from spine_ignite.data.volumes import read_geometry, read_image, read_label
+from spine_ignite.data.volumes import Volume, read_geometry, read_image, read_label
 from spine_ignite.errors import DataError
 from spine_ignite.files import write_text, write_with
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.locks import lock_folder
 
 Progress = Callable[[Sequence[Case]], Any]
+
+# Written last into a finished case's folder, so that an interrupted build goes on where it was.
+_FINISHED = "case.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,8 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
 
     A case is rebuilt when the content of its image or mask has changed; all are when the settings have (the default
     spacing, the median of the training cases, is one of them). The manifest is written last, so that until then
-    readers see the former store.
+    readers see the former store; cases that an interrupted build has finished are not converted again. A store that is
+    up to date is neither locked nor written, so that many runs can start on it at once, also on a read-only disk.
 
     Raises:
         DataError: the dataset has problems; all are found before any is reported, and the former store is kept.
@@ -81,43 +89,64 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
     require_valid(data.root, problems)
     spacing = data.spacing or _median_spacing(dataset)
     settings = StoreSettings(scheme.to_dict(), spacing, data.clip_percentiles)
-    root = store_folder(data)
-    with lock_folder(root, "is preprocessing it"):
-        return _bring_up_to_date(root, settings, scheme, dataset, progress)
+    store = SliceStore(store_folder(data), settings)
+    current = _as_it_is(store, dataset)
+    if current is not None:
+        return BuildResult(current, 0, len(current.cases), 0)
+    with lock_folder(store.root, "is preprocessing it"):
+        return _bring_up_to_date(store, scheme, dataset, progress)
+
+
+def _as_it_is(store: SliceStore, dataset: Dataset) -> SliceStore | None:
+    """Return the store on disk if nothing has to be written."""
+    former = _former(store)
+    keys = [(case.split, case.name) for case in dataset.cases]
+    if set(keys) != set(former):
+        return None
+    try:
+        same = all(_unchanged(case, former[key]) == former[key] for case, key in zip(dataset.cases, keys, strict=True))
+    except OSError:
+        return None
+    return replace(store, cases=tuple(former[key] for key in keys)) if same else None
 
 
 def _bring_up_to_date(
-    root: Path, settings: StoreSettings, scheme: LabelScheme, dataset: Dataset, progress: Progress | None
+    empty: SliceStore, scheme: LabelScheme, dataset: Dataset, progress: Progress | None
 ) -> BuildResult:
-    former = _former(root, settings)
+    former = _former(empty)
     cases: list[StoredCase] = []
     problems: list[Problem] = []
+    made: set[str] = set()
     built = 0
     for case in progress(dataset.cases) if progress is not None else dataset.cases:
         known = former.get((case.split, case.name))
-        current = _unchanged(case, known) if known is not None else None
-        if current is None:
-            try:
-                current = _convert(root, case, settings, scheme)
-                built += 1
-            except DataError as error:
-                problems.append(Problem(case.id, None, str(error)))
-                continue
+        try:
+            current = _unchanged(case, known) if known is not None else None
+            if current is None:
+                current, converted = _convert(empty, case, scheme)
+                made |= {current.folder} if converted else set()
+                built += current.folder in made  # two cases of equal content share a folder; both are new
+        except (DataError, OSError) as error:
+            problems += check_case(case, scheme).problems or [Problem(case.id, None, str(error))]
+            continue
         cases.append(current)
     require_valid(dataset.root, problems)
-    store = SliceStore(root, settings, tuple(cases))
-    write_text(root / MANIFEST, write_manifest(store))
-    removed = _remove_strays(root, {case.folder for case in cases}, former)
+    store = replace(empty, cases=tuple(cases))
+    write_text(store.root / MANIFEST, format_manifest(store))
+    delete_unless_read(store, lambda: _remove_strays(store))
+    removed = len(set(former) - {(case.split, case.name) for case in cases})
     return BuildResult(store, built, len(cases) - built, removed)
 
 
-def _former(root: Path, settings: StoreSettings) -> dict[tuple[str, str], StoredCase]:
-    """Cases of the store as it is, if its settings are the same."""
+def _former(empty: SliceStore) -> dict[tuple[str, str], StoredCase]:
+    """Cases of the store on disk that are complete, if its settings are the same."""
     try:
-        store = open_store(root)
+        store = open_store(empty.root)
     except DataError:
         return {}
-    return {(c.split, c.name): c for c in store.cases} if store.settings == settings else {}
+    if store.settings != empty.settings:
+        return {}
+    return {(case.split, case.name): case for case in store.cases if store.is_complete(case)}
 
 
 def _median_spacing(dataset: Dataset) -> tuple[float, float]:
@@ -170,36 +199,28 @@ def _digest(file: Any) -> str:
     return digest.hexdigest()
 
 
-def _convert(root: Path, case: Case, settings: StoreSettings, scheme: LabelScheme) -> StoredCase:
-    """Read, check and convert one case; its arrays go into a folder named by their sources' content."""
+def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[StoredCase, bool]:
+    """Read, check and convert one case; its arrays go into a folder named by the settings and its sources' content.
+
+    Returns:
+        The case, and whether it had to be converted: an interrupted build may have done so.
+    """
     image_file = _describe(case.image)
     label_file = _describe(case.label) if case.label is not None else None
+    content = (FORMAT, store.settings, image_file.sha256, label_file.sha256 if label_file else None)
+    folder = Path(case.split) / hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+    finished = _finished(store, folder)
+    if finished is not None:
+        return replace(finished, name=case.name, id=case.id, image=image_file, label=label_file), False
     volume = read_image(case.image)
-    slices, grid = prepare_image(volume, settings.spacing, settings.clip_percentiles)
-    label = None
-    if case.label is not None:
-        mask = read_label(case.label)
-        if (
-            mask.array.shape != volume.array.shape
-            or grid_distance(volume.affine, mask.affine, volume.array.shape) > 0.1
-        ):
-            raise DataError(f"{case.label} and its image {case.image} differ in shape or affine; resample the mask")
-        try:
-            label = grid.label_to_slices(scheme.to_indices(mask.array))
-        except DataError as error:
-            raise DataError(f"{case.label}: {error}") from error
-    key = hashlib.sha256(
-        repr((image_file.sha256, label_file.sha256 if label_file else None, settings)).encode()
-    ).hexdigest()[:16]
-    folder = Path(case.split) / key
-    half = slices.astype(np.float16)
-    write_with(root / folder / "image.npy", lambda file: np.save(file, half, allow_pickle=False))
+    slices, grid = prepare_image(volume, store.settings.spacing, store.settings.clip_percentiles)
+    label = _read_indices(case.label, volume, grid, scheme) if case.label is not None else None
+    _save(store.root / folder / "image.npy", slices.astype(np.float16))
     if label is not None:
-        indices = label
-        write_with(root / folder / "label.npy", lambda file: np.save(file, indices, allow_pickle=False))
+        _save(store.root / folder / "label.npy", label)
     voxels = np.bincount(label.ravel(), minlength=scheme.num_classes) if label is not None else np.zeros(0, int)
     foreground = np.flatnonzero(label.any(axis=(1, 2))) if label is not None else np.zeros(0, int)
-    return StoredCase(
+    stored = StoredCase(
         name=case.name,
         id=case.id,
         split=case.split,
@@ -210,13 +231,38 @@ def _convert(root: Path, case: Case, settings: StoreSettings, scheme: LabelSchem
         foreground=tuple(int(i) for i in foreground),
         voxels=tuple(int(n) for n in voxels),
     )
+    write_text(store.root / folder / _FINISHED, json.dumps(asdict(stored)))
+    return stored, True
 
 
-def _remove_strays(root: Path, kept: set[str], former: dict[tuple[str, str], StoredCase]) -> int:
-    """Delete the arrays of no case; a reader that has them mapped keeps them until it lets go."""
+def _finished(store: SliceStore, folder: Path) -> StoredCase | None:
+    try:
+        text = (store.root / folder / _FINISHED).read_text(encoding="utf-8")
+        case = StoredCase.from_dict(json.loads(text))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return case if store.is_complete(case) else None
+
+
+def _read_indices(path: Path, volume: Volume, grid: SliceGrid, scheme: LabelScheme) -> NDArray[np.uint8]:
+    mask = read_label(path)
+    shape = volume.array.shape
+    if mask.array.shape != shape or grid_distance(volume.affine, mask.affine, shape) > 0.1:
+        raise DataError(f"{path} and its image {volume.path} differ in shape or affine; resample the mask")
+    return grid.label_to_slices(scheme.to_indices(mask.array))
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    write_with(path, lambda file: np.save(file, array, allow_pickle=False))
+
+
+def _remove_strays(store: SliceStore) -> None:
+    """Delete the arrays of no case, and what a killed process left half written."""
+    kept = {case.folder for case in store.cases}
     for split in ("train", "test"):
-        folder = root / split
-        for path in folder.iterdir() if folder.is_dir() else ():
+        folder = store.root / split
+        for path in list(folder.iterdir()) if folder.is_dir() else ():
             if f"{split}/{path.name}" not in kept:
                 shutil.rmtree(path, ignore_errors=True)
-    return sum(case.folder not in kept for case in former.values())
+    for path in list(store.root.rglob(".part-*")):
+        path.unlink(missing_ok=True)

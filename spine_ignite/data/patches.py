@@ -3,19 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torchio as tio
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from spine_ignite.config import RunConfig
-from spine_ignite.data.slices import SliceStore, StoredCase
+from spine_ignite.data.slices import ReaderHold, SliceStore, StoredCase
+from spine_ignite.data.torchio_transforms import apply_torchio
 from spine_ignite.seeds import derive_seed
 
 Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """The ``number``-th time in an epoch that a case is loaded: what its transform's randomness depends on."""
+
+    epoch: int
+    number: int
+    case: int
+
+
+class VisitOrder(Sampler[Visit]):
+    """All cases in a random order, another one each time an epoch needs a further pass.
+
+    Args:
+        cases: number of cases.
+        seed: the run's seed.
+        epoch: number of the epoch.
+    """
+
+    def __init__(self, cases: int, seed: int, epoch: int) -> None:
+        self.cases = cases
+        self.seed = seed
+        self.epoch = epoch
+        self._passes = 0
+
+    def __len__(self) -> int:
+        return self.cases
+
+    def __iter__(self) -> Iterator[Visit]:
+        number = self._passes
+        self._passes += 1
+        order = np.random.default_rng((self.seed, 5, self.epoch, number)).permutation(self.cases)
+        for place, case in enumerate(order):
+            yield Visit(self.epoch, number * self.cases + place, int(case))
 
 
 class CaseSubjects(Dataset[Any]):
@@ -23,27 +60,48 @@ class CaseSubjects(Dataset[Any]):
 
     The neighbours of the outermost slices are repeated and planes smaller than a patch are padded, so that a patch can
     be centred on every slice.
+
+    Args:
+        store: the slice store.
+        cases: the cases to read.
+        context: slices that are repeated at each end.
+        patch: least rows and columns.
+        transform: a TorchIO transform applied to each volume, or None.
+        seed: seeds the transform together with the visit.
     """
 
-    def __init__(self, store: SliceStore, cases: Sequence[StoredCase], context: int, patch: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        store: SliceStore,
+        cases: Sequence[StoredCase],
+        context: int,
+        patch: tuple[int, int],
+        transform: Any = None,
+        seed: int = 0,
+    ) -> None:
         self.store = store
         self.cases = list(cases)
         self.context = context
         self.patch = patch
-        self.transform: Any = None
+        self.transform = transform
+        self.seed = seed
+        self._hold: ReaderHold | None = ReaderHold(store)
 
     def __len__(self) -> int:
         return len(self.cases)
 
-    def __getitem__(self, index: int) -> Any:
-        case = self.cases[index]
-        image = torch.from_numpy(self.store.image(case).astype(np.float32))
-        label = torch.from_numpy(np.array(self.store.label(case)))
-        subject = tio.Subject(
-            image=tio.ScalarImage(tensor=self._lay_out(image, float(image.min()))),
-            label=tio.LabelMap(tensor=self._lay_out(label, 0)),
-        )
-        return self.transform(subject) if self.transform is not None else subject
+    def __getitem__(self, visit: Visit) -> Any:
+        case = self.cases[visit.case]
+        slices = torch.from_numpy(self.store.image(case)).float()
+        image = self._lay_out(slices, float(slices.min()))
+        label = self._lay_out(torch.from_numpy(np.array(self.store.label(case))), 0)
+        if self.transform is not None:
+            seed = derive_seed(self.seed, 7, visit.epoch, visit.number)
+            image, label = apply_torchio(self.transform, image, label, seed)
+        return tio.Subject(image=tio.ScalarImage(tensor=image), label=tio.LabelMap(tensor=label))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_hold": None}
 
     def _lay_out(self, slices: Tensor, fill: float) -> Tensor:
         edges = [slices[:1]] * self.context + [slices] + [slices[-1:]] * self.context
@@ -69,8 +127,9 @@ class PatchLoader:
         self.batch_size = data.batch_size
         self.workers = data.workers
         self.context = data.context_slices
-        self.subjects = CaseSubjects(store, cases, data.context_slices, data.patch.size)
-        self.subjects.transform = transform
+        self.subjects = CaseSubjects(store, cases, data.context_slices, data.patch.size, transform, config.seed)
+        if transform is not None:
+            self.subjects[Visit(0, 0, 0)]  # a transform that does not fit is told before anything starts
         depth = 2 * data.context_slices + 1
         size = (*data.patch.size, depth)
         if data.patch.sampler == "label":
@@ -104,6 +163,8 @@ class PatchLoader:
                 max_length=max(self.patch.queue_length, self.batch_size),
                 samples_per_volume=self.patch.samples_per_volume,
                 sampler=self.sampler,
+                subject_sampler=VisitOrder(len(self.subjects), self.seed, epoch),
+                shuffle_subjects=False,
                 num_workers=self.workers,
             )
             state = torch.get_rng_state()

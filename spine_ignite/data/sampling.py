@@ -25,8 +25,9 @@ class TrainingStream(Sampler[Request]):
     The stream is one seeded permutation of all items after another, so that each pass holds every item once. A batch
     depends on the seed and its step only, which is why a resumed run sees what an uninterrupted one would have seen.
 
-    With ``foreground`` items and a ``foreground_share``, the first ``ceil(share * batch_size)`` places of each batch
-    are taken from such a stream of the foreground items; the rest of the batch stays as it was.
+    Where a batch holds fewer than ``ceil(foreground_share * batch_size)`` foreground items, the missing ones come from
+    such a stream of the foreground items and take the place of the batch's first other items. What gives way is not
+    seen in this pass; which items these are differs from pass to pass.
 
     Args:
         num_items: number of items.
@@ -72,8 +73,11 @@ class TrainingStream(Sampler[Request]):
         """Return the indices of one step's batch."""
         indices = self._take(0, self.num_items, step * self.batch_size, self.batch_size)
         if self.reserved:
-            places = self._take(1, len(self.foreground), step * self.reserved, self.reserved)
-            indices[: self.reserved] = self.foreground[places]
+            others = np.flatnonzero(~np.isin(indices, self.foreground))
+            missing = self.reserved - (len(indices) - len(others))
+            if missing > 0:
+                places = self._take(1, len(self.foreground), step * self.reserved, missing)
+                indices[others[:missing]] = self.foreground[places]
         return [int(index) for index in indices]
 
     def _take(self, stream: int, size: int, start: int, count: int) -> NDArray[np.int64]:

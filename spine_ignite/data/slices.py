@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,14 @@ from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.errors import DataError
 from spine_ignite.labels import LabelScheme
 
+try:
+    import fcntl
+except ImportError:  # Windows itself refuses to delete a file that is in use
+    fcntl = None  # type: ignore[assignment]
+
 FORMAT = 1
 MANIFEST = "manifest.json"
+_READERS = ".readers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,25 @@ class StoredCase:
         """Rows and columns of a slice."""
         return self.grid.size
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> StoredCase:
+        """Read what ``dataclasses.asdict`` made, by way of JSON.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: the data is something else.
+        """
+        return cls(
+            name=data["name"],
+            id=data["id"],
+            split=data["split"],
+            folder=data["folder"],
+            image=SourceFile(**data["image"]),
+            label=SourceFile(**data["label"]) if data["label"] is not None else None,
+            grid=SliceGrid.from_dict(data["grid"]),
+            foreground=tuple(data["foreground"]),
+            voxels=tuple(data["voxels"]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
@@ -77,7 +104,10 @@ class StoreSettings:
 
 @dataclass(frozen=True)
 class SliceStore:
-    """Preprocessed cases under ``root``; arrays are mapped into memory when asked for, never copied."""
+    """Preprocessed cases under ``root``; arrays are mapped into memory when asked for.
+
+    What is written into such an array stays in this process; the files do not change.
+    """
 
     root: Path
     settings: StoreSettings
@@ -108,6 +138,13 @@ class SliceStore:
             for split in ("train", "test")
         }
 
+    def duplicates(self) -> list[tuple[StoredCase, ...]]:
+        """Groups of cases whose image files are equal byte for byte; across splits they flatter a result."""
+        groups: dict[str, list[StoredCase]] = {}
+        for case in self.cases:
+            groups.setdefault(case.image.sha256, []).append(case)
+        return [tuple(group) for group in groups.values() if len(group) > 1]
+
     def image(self, case: StoredCase) -> NDArray[np.float16]:
         """Map a case's normalised slices, float16 ``(S, H, W)``."""
         return self._map(case, "image.npy")
@@ -116,16 +153,64 @@ class SliceStore:
         """Map a case's class indices, uint8 ``(S, H, W)``."""
         return self._map(case, "label.npy")
 
+    def is_complete(self, case: StoredCase) -> bool:
+        """Whether the arrays of a case are there, whole and of the right shape."""
+        shape = (case.num_slices, *case.size)
+        try:
+            return self.image(case).shape == shape and (case.label is None or self.label(case).shape == shape)
+        except DataError:
+            return False
+
     def _map(self, case: StoredCase, name: str) -> NDArray[Any]:
         path = self.root / case.folder / name
         try:
-            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            array: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path} cannot be read; run `spine-ignite preprocess` again") from error
         return array
 
 
-def write_manifest(store: SliceStore) -> str:
+class ReaderHold:
+    """Keeps the arrays of a store from being deleted while this object lives, also in processes forked from this one.
+
+    A reader opens the arrays of many cases in turn; without a hold, a second process that brings the store up to date
+    would delete what the reader is about to open again.
+    """
+
+    def __init__(self, store: SliceStore) -> None:
+        self._descriptor: int | None = _lock_readers(store.root, shared=True)
+
+    def __del__(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+
+def delete_unless_read(store: SliceStore, delete: Callable[[], None]) -> None:
+    """Call ``delete`` unless some :class:`ReaderHold` on the store lives, in this or another process."""
+    descriptor = _lock_readers(store.root, shared=False)
+    if descriptor is None:
+        return
+    try:
+        delete()
+    finally:
+        os.close(descriptor)
+
+
+def _lock_readers(root: Path, shared: bool) -> int | None:
+    try:
+        descriptor = os.open(root / _READERS, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:  # a store that cannot be written: nobody deletes from it either
+        return None
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def format_manifest(store: SliceStore) -> str:
     """Return the manifest of a store as JSON."""
     return json.dumps(
         {
@@ -155,25 +240,11 @@ def open_store(root: Path) -> SliceStore:
             spacing=_pair(data["settings"]["spacing"]),
             clip_percentiles=_pair(data["settings"]["clip_percentiles"]),
         )
-        return SliceStore(Path(root), settings, tuple(_read_case(case) for case in data["cases"]))
+        return SliceStore(Path(root), settings, tuple(StoredCase.from_dict(case) for case in data["cases"]))
     except FileNotFoundError:
         raise DataError(f"there is no slice store in {root}; run `spine-ignite preprocess` first") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is corrupt; delete it and run `spine-ignite preprocess` again") from error
-
-
-def _read_case(data: dict[str, Any]) -> StoredCase:
-    return StoredCase(
-        name=data["name"],
-        id=data["id"],
-        split=data["split"],
-        folder=data["folder"],
-        image=SourceFile(**data["image"]),
-        label=SourceFile(**data["label"]) if data["label"] is not None else None,
-        grid=SliceGrid.from_dict(data["grid"]),
-        foreground=tuple(data["foreground"]),
-        voxels=tuple(data["voxels"]),
-    )
 
 
 def _pair(values: Any) -> tuple[float, float]:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torchio as tio
+from torch import Tensor
 
 from spine_ignite.errors import UsageError, suggest
+from spine_ignite.seeds import torch_seed
 
 
 def resolve_torchio(entries: Sequence[dict[str, dict[str, Any]]]) -> Any:
@@ -17,6 +19,35 @@ def resolve_torchio(entries: Sequence[dict[str, dict[str, Any]]]) -> Any:
         UsageError: a name is not a TorchIO transform, or its arguments are refused.
     """
     return tio.Compose([_build(entry) for entry in entries])
+
+
+def apply_torchio(transform: Any, image: Tensor, label: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Apply a transform to an image and its mask, with randomness from ``seed`` alone.
+
+    Args:
+        transform: a TorchIO transform.
+        image: float32 ``(C, I, J, K)``; not changed.
+        label: uint8 ``(1, I, J, K)``; not changed.
+        seed: seeds torch's generator, the only one that TorchIO draws from.
+
+    Raises:
+        UsageError: the transform fails, or changes the shape of the image or the mask.
+    """
+    subject = tio.Subject(image=tio.ScalarImage(tensor=image), label=tio.LabelMap(tensor=label))
+    try:
+        with torch_seed(seed):
+            result = transform(subject)
+    except Exception as error:  # whatever a transform raises, the configuration has asked for it
+        message = " ".join(str(error).split())[:300]
+        raise UsageError(f"augment.torchio cannot be applied to a slice or volume of this data: {message}") from error
+    changed = result["image"].data.float(), result["label"].data
+    if changed[0].shape != image.shape or changed[1].shape != label.shape:
+        raise UsageError(
+            "augment.torchio must keep the shape of image and mask, but turns "
+            f"{tuple(image.shape)} and {tuple(label.shape)} into "
+            f"{tuple(changed[0].shape)} and {tuple(changed[1].shape)}; remove the transform that does so"
+        )
+    return changed[0], changed[1].to(label.dtype)
 
 
 def _build(entry: dict[str, dict[str, Any]]) -> Any:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from spine_ignite.config import RunConfig, load_config
+from spine_ignite.data import batches
 from spine_ignite.data.batches import (
     SliceDataset,
     create_training_loader,
@@ -98,8 +99,7 @@ def test_an_epoch_can_be_entered_anywhere(store: SliceStore, tiny_dataset: Path,
 
 def test_validation_sees_every_slice_once_as_it_is(store: SliceStore, tiny_dataset: Path) -> None:
     settings = config(tiny_dataset, "augment.torchio=[{RandomNoise: {std: 9}}]")
-    batches = list(create_validation_loader(store, ["Case4"], settings))
-    image = torch.cat([batch["image"] for batch in batches])
+    image = torch.cat([batch["image"] for batch in create_validation_loader(store, ["Case4"], settings)])
     case = store.split("train")[3]
     np.testing.assert_array_equal(image[:, 0], store.image(case).astype(np.float32))
 
@@ -136,9 +136,9 @@ def test_patches_have_their_size_and_balanced_labels(store: SliceStore, tiny_dat
     for sampler in ("uniform", "label"):
         loader = create_training_loader(store, NAMES, config(tiny_dataset, *overrides, f"data.patch.sampler={sampler}"))
         assert loader.steps_per_epoch == 3 * 40 // 4
-        batches = epoch(loader)
-        assert batches[0]["image"].shape == (4, 1, 16, 12)
-        centres = torch.cat([batch["label"][:, 8, 6] for batch in batches])
+        drawn = epoch(loader)
+        assert drawn[0]["image"].shape == (4, 1, 16, 12)
+        centres = torch.cat([batch["label"][:, 8, 6] for batch in drawn])
         shares[sampler] = float((centres > 0).float().mean())
     assert shares["uniform"] < 0.5
     assert shares["label"] == pytest.approx(0.75, abs=0.12), "three structures and the background, equally often"
@@ -151,3 +151,25 @@ def test_the_default_size_is_the_largest_training_slice(store: SliceStore, tiny_
 def test_unknown_cases_are_refused(store: SliceStore, tiny_dataset: Path) -> None:
     with pytest.raises(DataError, match="has no training case"):
         create_training_loader(store, ["Case99"], config(tiny_dataset))
+
+
+def test_open_files_do_not_grow_with_the_cases(store: SliceStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_OPEN_CASES", 2)
+    few = SliceDataset(store, store.split("train"), 0, (64, 48))
+    monkeypatch.setattr(batches, "_OPEN_CASES", 99)
+    many = SliceDataset(store, store.split("train"), 0, (64, 48))
+    order = Request(0, [0, 19, 3, 12, 7, 1, 18])
+    assert torch.equal(few[order]["image"], many[order]["image"])
+
+
+def test_training_goes_on_while_the_store_is_rebuilt(
+    store: SliceStore, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch, write_volume: Any
+) -> None:
+    monkeypatch.setattr(batches, "_OPEN_CASES", 1)
+    running = create_training_loader(store, NAMES, config(tiny_dataset))
+    expected = epoch(running)
+    for name in NAMES:
+        write_volume(tiny_dataset / f"train/source/{name}.nii.gz", np.zeros((48, 64, 5), np.int16))
+    assert build_store(config(tiny_dataset).data).built == 3
+    running.start_at(0)
+    assert same(epoch(running), expected)

@@ -1,22 +1,24 @@
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 
 from spine_ignite.config import DataConfig
 from spine_ignite.data.build import build_store, store_folder
-from spine_ignite.data.export import export_nifti
-from spine_ignite.data.slices import open_store
+from spine_ignite.data.cases import Case
+from spine_ignite.data.slices import ReaderHold, open_store
 from spine_ignite.data.volumes import read_label
 from spine_ignite.errors import DataError, RunError
-from spine_ignite.labels import load_scheme
+from spine_ignite.locks import lock_folder
 
 Writer = Callable[..., Path]
 
@@ -72,12 +74,15 @@ def test_only_a_changed_file_is_rebuilt(data: DataConfig, write_volume: Writer) 
     assert again.store.fingerprint != fingerprint
 
 
-def test_a_case_that_is_gone_leaves_the_store(data: DataConfig) -> None:
+def test_a_case_that_is_gone_leaves_the_store(data: DataConfig, write_volume: Writer) -> None:
     store = build_store(data).store
     (data.root / "train/source/Case4.nii.gz").unlink()
     (data.root / "train/label/mask_case4.nii.gz").unlink()
     result = build_store(data)
     assert (result.built, result.reused, result.removed) == (0, 5, 1)
+    write_volume(data.root / "train/source/Case2.nii.gz", np.ones((48, 64, 5), np.int16))
+    result = build_store(data)
+    assert (result.built, result.reused, result.removed) == (1, 4, 0), "a changed case is not a removed one"
     assert len(list(store.root.rglob("image.npy"))) == 5
 
 
@@ -129,24 +134,115 @@ def test_a_second_process_is_told_to_wait(data: DataConfig) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"format": 99}', "[1]"])
-def test_a_corrupt_manifest_is_refused_by_readers_and_rebuilt(data: DataConfig, content: str) -> None:
+def test_a_corrupt_manifest_is_refused_by_readers_and_written_again(data: DataConfig, content: str) -> None:
     store = build_store(data).store
     (store.root / "manifest.json").write_text(content)
     with pytest.raises(DataError, match="preprocess"):
         open_store(store.root)
-    assert build_store(data).built == 6
+    again = build_store(data)
+    assert (again.built, again.reused) == (0, 6), "the cases themselves are whole"
+    assert open_store(store.root) == again.store == store
 
 
-def test_exported_slices_are_files_with_the_scheme_s_values(data: DataConfig, tmp_path: Path) -> None:
+def interrupt_after(cases: int) -> Callable[..., Any]:
+    def progress(sequence: Sequence[Case]) -> Iterator[Case]:
+        yield from sequence[:cases]
+        raise KeyboardInterrupt
+
+    return progress
+
+
+def test_an_interrupted_build_goes_on_where_it_was(data: DataConfig) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        build_store(data, interrupt_after(4))
+    with pytest.raises(DataError, match="run `spine-ignite preprocess` first"):
+        open_store(store_folder(data))
+    stray = store_folder(data) / "train" / "unfinished"
+    stray.mkdir()
+    (stray / ".part-x-image.npy").write_bytes(b"half")
+    result = build_store(data)
+    assert (result.built, result.reused) == (2, 4)
+    assert not stray.exists()
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "other"])
+def test_damaged_arrays_are_made_again(data: DataConfig, damage: str) -> None:
     store = build_store(data).store
-    out = tmp_path / "files"
-    assert export_nifti(store, out) == 60
-    names = {path.relative_to(out).as_posix() for path in out.rglob("*.nii.gz")}
-    assert "slice_train/source/Case1_1.nii.gz" in names
-    assert "slice_test/label/mask_case6_5.nii.gz" in names
-    label = nib.load(out / "slice_train/label/mask_case1_3.nii.gz")
-    assert nib.aff2axcodes(label.affine) == ("P", "I", "L")
-    assert label.header.get_zooms() == pytest.approx((1.0, 1.0, 4.0))
-    case = store.split("train")[0]
-    expected = load_scheme("lumbar-vertebrae").to_values(store.label(case)[2])
-    np.testing.assert_array_equal(np.asarray(label.dataobj)[:, :, 0].T, expected)
+    label = store.root / store.cases[1].folder / "label.npy"
+    whole = label.read_bytes()
+    if damage == "gone":
+        shutil.rmtree(label.parent)
+    elif damage == "cut":
+        label.write_bytes(whole[:-1])
+    else:
+        np.save(label, np.zeros((2, 2), np.uint8))
+    result = build_store(data)
+    assert (result.built, result.reused) == (1, 5)
+    assert label.read_bytes() == whole
+
+
+def test_a_store_that_is_up_to_date_is_not_written(data: DataConfig) -> None:
+    store = build_store(data).store
+    before = {path: path.stat().st_mtime_ns for path in store.root.rglob("*")}
+    with lock_folder(store.root, "is testing"):  # many runs may start on it at once
+        assert build_store(data).store == store
+    after = {path: path.stat().st_mtime_ns for path in store.root.rglob("*") if path.name != ".lock"}
+    assert after.items() <= before.items()
+
+
+def test_arrays_that_are_being_read_stay(data: DataConfig, write_volume: Writer) -> None:
+    store = build_store(data).store
+    case = store.cases[0]
+    hold = ReaderHold(store)
+    write_volume(Path(case.image.path), np.ones((48, 64, 5), np.int16))
+    build_store(data)
+    assert store.is_complete(case), "a training that opens its cases in turn must find them"
+    del hold
+    write_volume(Path(case.image.path), np.full((48, 64, 5), 2, np.int16))
+    build_store(data)
+    assert not store.is_complete(case)
+
+
+def test_every_problem_of_a_case_is_told(data: DataConfig) -> None:
+    image, mask = data.root / "train/source/Case2.nii.gz", data.root / "train/label/mask_case2.nii.gz"
+    image.write_bytes(b"no image")
+    mask.unlink()
+    mask.symlink_to("nowhere.nii.gz")
+    with pytest.raises(DataError) as caught:
+        build_store(data)
+    assert f"{image} is not a readable NIfTI image" in str(caught.value)
+    assert f"{mask} cannot be read: No such file" in str(caught.value)
+    assert not list(store_folder(data).rglob("manifest.json"))
+
+
+def test_a_full_disk_is_told_and_the_former_store_stays(
+    data: DataConfig, write_volume: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = build_store(data).store
+    write_volume(data.root / "train/source/Case1.nii.gz", np.ones((48, 64, 5), np.int16))
+
+    def full(file: object, array: object, **_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(RunError, match="the disk .or quota. is full"):
+        build_store(data)
+    assert open_store(former.root) == former
+    assert all(former.is_complete(case) for case in former.cases)
+    assert not list(former.root.rglob(".part-*"))
+
+
+def test_cases_of_equal_content_are_all_new(data: DataConfig) -> None:
+    for folder, name in (("source", "Case{}"), ("label", "mask_case{}")):
+        paths = [data.root / "train" / folder / f"{name.format(number)}.nii.gz" for number in (1, 2)]
+        shutil.copy(*paths)
+    result = build_store(data)
+    assert (result.built, result.reused) == (6, 0)
+    assert {case.name for case in result.store.split("train")} == {"Case1", "Case2", "Case3", "Case4"}
+
+
+def test_test_cases_need_no_masks(data: DataConfig) -> None:
+    shutil.rmtree(data.root / "test/label")
+    store = build_store(data).store
+    assert store.counts()["test"] == {"source": 10, "label": 0}
+    assert all(case.label is None and case.foreground == () for case in store.split("test"))

@@ -41,3 +41,16 @@ def test_the_share_of_foreground_is_kept(seed: int, share: float) -> None:
 def test_passes_differ() -> None:
     stream = TrainingStream(50, 50, 1, 0)
     assert stream.batch(0) != stream.batch(1)
+
+
+@given(st.integers(0, 99), st.integers(1, 8))
+def test_only_missing_foreground_is_brought_in(seed: int, reserved: int) -> None:
+    foreground = set(range(0, 40, 3))
+    plain = TrainingStream(40, 8, 10, seed)
+    stream = TrainingStream(40, 8, 10, seed, sorted(foreground), reserved / 8)
+    for step in range(20):
+        before, after = plain.batch(step), stream.batch(step)
+        missing = max(0, reserved - sum(index in foreground for index in before))
+        changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+        assert len(changed) == missing
+        assert all(old not in foreground and new in foreground for old, new in changed)
