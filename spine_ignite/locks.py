@@ -12,7 +12,7 @@ from spine_ignite.files import explain
 
 try:
     import fcntl
-except ImportError:  # Windows has no fcntl: there the lock is the file's exclusive creation.
+except ImportError:  # pragma: no cover - Windows has no fcntl: there nothing keeps a second process out
     fcntl = None  # type: ignore[assignment]
 
 
@@ -30,16 +30,21 @@ def lock_folder(folder: Path, what: str, name: str = ".lock") -> Iterator[None]:
     except OSError as error:
         raise RunError(explain(error, path)) from error
     try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _acquire(descriptor, folder, what)
         yield
-    except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-        by = f" (process {holder})" if holder else ""
-        raise RunError(
-            f"{folder} is in use: another process{by} {what}; wait for it or choose another folder"
-        ) from None
     finally:
         os.close(descriptor)
+
+
+def _acquire(descriptor: int, folder: Path, what: str) -> None:
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip()
+            by = f" (process {holder})" if holder else ""
+            raise RunError(
+                f"{folder} is in use: another process{by} {what}; wait for it or choose another folder"
+            ) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())

@@ -216,8 +216,24 @@ def _introduction(run: Run, resumed: bool) -> list[str]:
         f"{config.data.sampling}, loss {config.loss.name}, {config.optimizer.name}, {config.schedule.name} schedule",
         f"Run:       {run.directory.root} (config.yaml, metrics.jsonl, checkpoints/, tensorboard/)",
     ]
+    lines += _leaks(data)
     if resumed:
         lines.append(f"Resuming:  at step {run.trainer.state.iteration}, epoch {run.trainer.state.epoch}")
+    return lines
+
+
+def _leaks(data: RunData) -> list[str]:
+    """Warn of an image that is both trained on and judged by."""
+    held_out = set(data.validation_names)
+    lines = []
+    for group in data.store.duplicates():
+        roles = {
+            case.name: "test" if case.split == "test" else "validation" if case.name in held_out else "training"
+            for case in group
+        }
+        if len(set(roles.values())) > 1:
+            named = " and ".join(f"{name} ({role})" for name, role in roles.items())
+            lines.append(f"Warning:   {named} are the same image, which flatters the result")
     return lines
 
 

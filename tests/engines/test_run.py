@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ignite.engine import Engine
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from spine_ignite.config import RunConfig, load_config
+from spine_ignite.data.folds import split_cases
 from spine_ignite.engines import handlers
 from spine_ignite.engines.run import resume, train
 from spine_ignite.errors import RunError, UsageError
@@ -74,8 +76,6 @@ def test_a_run_writes_what_it_promises(tiny_dataset: Path, tmp_path: Path) -> No
 
 
 def _held_out(out: Path) -> str:
-    from spine_ignite.data.folds import split_cases
-
     seed = load_config(out / "config.yaml").seed
     names = [f"Case{n}" for n in range(1, 5)]
     return split_cases(names, seed, validation=0.2, folds=5, fold=None)[1][0]
@@ -179,6 +179,18 @@ def test_a_mistake_leaves_no_run_directory_behind(tiny_dataset: Path, tmp_path: 
         with pytest.raises(error):
             train(config(tiny_dataset, override), tmp_path / "run", echo=quiet)
         assert not (tmp_path / "run").exists()
+
+
+def test_an_image_that_is_trained_on_and_tested_is_told(tiny_dataset: Path, tmp_path: Path) -> None:
+    held_out = split_cases([f"Case{n}" for n in range(1, 5)], 0, validation=0.2, folds=5, fold=None)[1][0]
+    trained = next(f"Case{n}" for n in range(1, 5) if f"Case{n}" != held_out)
+    shutil.copy(tiny_dataset / f"train/source/{trained}.nii.gz", tiny_dataset / "test/source/Case5.nii.gz")
+    lines: list[str] = []
+    train(config(tiny_dataset, "train.epochs=1"), tmp_path / "run", echo=lines.append)
+    warnings = [line for line in lines if line.startswith("Warning")]
+    assert warnings == [
+        f"Warning:   {trained} (training) and Case5 (test) are the same image, which flatters the result"
+    ]
 
 
 def test_plugins_can_attach_handlers(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class _Scan:
 def make_phantom(seed: int, split: int = 0, number: int = 0, num_slices: int | None = None) -> Phantom:
     """Make an exam that depends on its three numbers alone.
 
-    The field of view ends somewhere from T12 to above T9 and always holds the upper sacrum. Spacing is 1.0 to 1.5 mm in
+    The field of view ends somewhere from T11 to above T9 and always holds the upper sacrum. Spacing is 1.0 to 1.5 mm in
     plane, 3.8 to 5 mm between slices.
 
     Args:
@@ -71,10 +71,8 @@ def make_phantom(seed: int, split: int = 0, number: int = 0, num_slices: int | N
 
 def _plan(rng: np.random.Generator, spine: Spine, num_slices: int | None) -> _Scan:
     spacing = (rng.uniform(3.8, 5.0), *(2 * [rng.uniform(1.0, 1.5)]))
-    # Highest element in view: from the disc below T12 to above T9.
-    reach = float(
-        np.interp(rng.uniform(0, 1), [0, 0.35, 1], [spine.bounds[12], spine.bounds[15], spine.bounds[-1] + 15])
-    )
+    # Where the view ends: a third of the scans within T11 or T10, the others above T9 or within it.
+    reach = float(np.interp(rng.uniform(), [0, 0.33, 1], [spine.bounds[13], spine.bounds[16], spine.bounds[-1] + 30]))
     top = float(np.interp(reach, spine.arc, spine.curve[:, 0]))
     bottom = float(np.interp(-rng.uniform(45, 75), spine.arc, spine.curve[:, 0]))
     inside = spine.curve[(spine.arc > -50) & (spine.arc < reach), 1]
