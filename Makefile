@@ -24,7 +24,7 @@ demo: install
 	$(BIN)/spine-ignite evaluate $(DEMO)/run
 	$(BIN)/spine-ignite predict $(DEMO)/run $(DEMO)/data/test/source -o $(DEMO)/predictions
 	@echo
-	@echo "Pictures of reference and prediction: $(DEMO)/run/evaluation/pictures"
+	@echo "Pictures of reference and prediction: $(DEMO)/run/evaluation/test/pictures"
 	@echo "Predicted label volumes:              $(DEMO)/predictions"
 	@echo "Training curves:                      $(BIN)/tensorboard --logdir $(DEMO)/run/tensorboard"
 

@@ -75,7 +75,7 @@ class SoftDice(nn.Module):
     """Soft Dice loss (Milletari et al. 2016 in the form with sums) without a full-size one-hot tensor.
 
     ``1 - mean over classes of (2 sum(p g) + s) / (sum(p) + sum(g) + s)`` with ``p`` the softmax, ``g`` the reference.
-    MONAI's ``DiceLoss(softmax=True, to_onehot_y=True)`` gives the same number.
+    With ``skip_absent=False`` MONAI's ``DiceLoss(softmax=True, to_onehot_y=True)`` gives the same number.
 
     Args:
         num_classes: classes, background included.
@@ -83,16 +83,25 @@ class SoftDice(nn.Module):
             an absent class has no gradient worth following: hence the default.
         include_background: let class 0 count.
         smooth: ``s``, in pixels.
+        skip_absent: leave out classes that the reference lacks. Their term would be 1 as soon as they have any
+            probability at all, with a gradient that grows without bound as it falls; what is predicted where it should
+            not be already costs the classes that are there, and cross-entropy.
     """
 
     def __init__(
-        self, num_classes: int, batch: bool = True, include_background: bool = False, smooth: float = 1e-5
+        self,
+        num_classes: int,
+        batch: bool = True,
+        include_background: bool = False,
+        smooth: float = 1e-5,
+        skip_absent: bool = True,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.batch = batch
         self.include_background = include_background
         self.smooth = smooth
+        self.skip_absent = skip_absent
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the loss of logits ``(B, K, H, W)`` for labels ``(B, H, W)``."""
@@ -110,9 +119,12 @@ class SoftDice(nn.Module):
         predicted = probabilities.sum((2, 3))
         if self.batch:
             overlap, reference, predicted = overlap.sum(0), reference.sum(0), predicted.sum(0)
-        ratio = (2 * overlap + self.smooth) / (reference + predicted + self.smooth)
+        loss = 1 - (2 * overlap + self.smooth) / (reference + predicted + self.smooth)
         first = 0 if self.include_background else 1
-        return 1 - ratio[..., first:].mean()
+        loss, present = loss[..., first:], reference[..., first:] > 0
+        if not self.skip_absent:
+            return loss.mean()
+        return (loss * present).sum() / present.sum().clamp_min(1)
 
 
 class DiceCrossEntropy(nn.Module):
@@ -158,9 +170,15 @@ class _Monai(nn.Module):
         return value
 
 
-def dice(num_classes: int, batch: bool = True, include_background: bool = False, smooth: float = 1e-5) -> nn.Module:
+def dice(
+    num_classes: int,
+    batch: bool = True,
+    include_background: bool = False,
+    smooth: float = 1e-5,
+    skip_absent: bool = True,
+) -> nn.Module:
     """Soft Dice; see :class:`SoftDice`."""
-    return SoftDice(num_classes, batch, include_background, smooth)
+    return SoftDice(num_classes, batch, include_background, smooth, skip_absent)
 
 
 def dice_ce(
@@ -168,12 +186,13 @@ def dice_ce(
     batch: bool = True,
     include_background: bool = False,
     smooth: float = 1e-5,
+    skip_absent: bool = True,
     dice_weight: float = 1.0,
     ce_weight: float = 1.0,
     label_smoothing: float = 0.0,
 ) -> nn.Module:
     """Soft Dice plus cross-entropy; see :class:`DiceCrossEntropy`."""
-    soft = SoftDice(num_classes, batch, include_background, smooth)
+    soft = SoftDice(num_classes, batch, include_background, smooth, skip_absent)
     return DiceCrossEntropy(soft, dice_weight, ce_weight, label_smoothing)
 
 
