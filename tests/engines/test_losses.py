@@ -25,8 +25,15 @@ def example(seed: int, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
 @given(seed=st.integers(0, 999), batch=st.booleans(), background=st.booleans())
 def test_dice_and_dice_ce_are_monai_s(seed: int, batch: bool, background: bool) -> None:
     """Value and gradient, to rounding. MONAI's smoothing terms are set to ours."""
-    options: dict[str, Any] = {"batch": batch, "include_background": background}
-    monai_options = {**options, "softmax": True, "to_onehot_y": True, "smooth_nr": 1e-5, "smooth_dr": 1e-5}
+    options: dict[str, Any] = {"batch": batch, "include_background": background, "skip_absent": False}
+    monai_options = {
+        "batch": batch,
+        "include_background": background,
+        "softmax": True,
+        "to_onehot_y": True,
+        "smooth_nr": 1e-5,
+        "smooth_dr": 1e-5,
+    }
     for name, reference in (
         ("dice", monai.losses.DiceLoss(**monai_options)),
         ("dice_ce", monai.losses.DiceCELoss(**monai_options)),
@@ -39,6 +46,22 @@ def test_dice_and_dice_ce_are_monai_s(seed: int, batch: bool, background: bool) 
         theirs.backward()
         assert float(ours) == pytest.approx(float(theirs), abs=1e-6)
         torch.testing.assert_close(ours_in.grad, theirs_in.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_a_class_that_the_batch_lacks_costs_nothing_in_soft_dice() -> None:
+    """The loss of five classes of which one is absent equals that of the other four, whatever it was given."""
+    logits, label = example(3)
+    label[label == 4] = 0
+    five = create_loss(LossConfig(name="dice"), 5)
+    probabilities = logits.float().softmax(1)
+    present = [k for k in (1, 2, 3) if (label == k).any()]
+    ratios = []
+    for k in present:
+        p, g = probabilities[:, k], (label == k).float()
+        ratios.append(float((2 * (p * g).sum() + 1e-5) / (p.sum() + g.sum() + 1e-5)))
+    assert float(five(logits, label).total) == pytest.approx(1 - sum(ratios) / len(ratios), abs=1e-6)
+    nothing = torch.zeros_like(label)
+    assert float(five(logits, nothing).total) == 0.0
 
 
 @pytest.mark.parametrize("name", sorted(load_registry().losses()))
