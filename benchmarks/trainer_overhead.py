@@ -3,7 +3,8 @@
 Both train the same network with the same loss, optimizer and precision on batches of the same sizes, in alternating
 blocks of one process, so that a noisy machine disturbs both alike. The bare loop has its batches in memory and does
 nothing but forward, loss, backward and update. The whole loop is what ``spine-ignite train`` runs: slices read from the
-store, augmentation off (the bare loop has none either), learning-rate schedule, averaged weights, records, TensorBoard.
+store, learning-rate schedule, check for NaN, records, TensorBoard. Augmentation and averaged weights are off, since the
+bare loop has neither, and there is no validation.
 
     python benchmarks/trainer_overhead.py --out benchmarks/results/trainer_overhead.json
 """

@@ -28,7 +28,8 @@ def create_evaluator(
     """Return the engine that judges a network on batches as they are.
 
     After a run ``state.metrics`` holds ``confusion`` (a tensor), what :func:`.metrics.summarise` gives, and ``loss`` if
-    a criterion is given. ``state.output`` holds the last batch's image, label, prediction (on the device) and loss.
+    a criterion is given (the mean over batches). ``state.output`` holds the last batch's image, label, prediction (on
+    the device) and loss.
     """
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
 

@@ -119,7 +119,13 @@ def attach_schedule(run: Run) -> None:
 def attach_average(run: Run) -> None:
     """Update the averaged weights after each update."""
     if run.ema is not None:
-        run.ema.attach(run.trainer, event=Events.ITERATION_COMPLETED(every=run.config.train.accumulate))
+
+        def after_update(engine: Engine, iteration: int) -> bool:
+            # Groups of accumulated steps begin anew in each epoch, and the last one of an epoch may be smaller.
+            place = (iteration - 1) % engine.state.epoch_length + 1
+            return bool(place % run.config.train.accumulate == 0 or place == engine.state.epoch_length)
+
+        run.ema.attach(run.trainer, event=Events.ITERATION_COMPLETED(event_filter=after_update))
 
 
 def attach_nan_guard(run: Run) -> None:

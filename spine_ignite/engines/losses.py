@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spine_ignite.config import LossConfig
-from spine_ignite.errors import UsageError
+from spine_ignite.errors import UsageError, suggest
 from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput
+
+# Rows and columns of the slice that a loss is tried on: the smallest that a network must accept.
+_TRIAL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,32 @@ class Criterion:
 def create_loss(config: LossConfig, num_classes: int) -> Criterion:
     """Build the loss of a configuration.
 
+    The loss is tried once on a blank slice: many losses, MONAI's among them, look at an option only when they are used,
+    and a wrong one should stop a run before its data is read, not in its first step.
+
     Raises:
-        UsageError: the loss or one of its options does not exist.
+        UsageError: the loss or one of its options does not exist, or it cannot be computed with them.
     """
     factory = load_registry().loss_factory(config.name)
     try:
-        return Criterion(factory(num_classes=num_classes, **config.options))
-    except (TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        parameters = inspect.signature(factory).parameters.values()
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+            _require_known(config.options, (p.name for p in parameters if p.name != "num_classes"))
+        loss = factory(num_classes=num_classes, **config.options)
+        value = loss(torch.zeros(1, num_classes, _TRIAL, _TRIAL), torch.zeros(1, _TRIAL, _TRIAL, dtype=torch.uint8))
+        if value.ndim:
+            raise ValueError(f"the loss must be one number, got a tensor of shape {tuple(value.shape)}")
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
         raise UsageError(f"loss.options of '{config.name}' are refused: {reason}") from error
+    return Criterion(loss)
+
+
+def _require_known(options: dict[str, Any], known: Iterable[str]) -> None:
+    names = sorted(known)
+    for option in options:
+        if option not in names:
+            raise ValueError(f"there is no option '{option}'.{suggest(option, names)} Options: {', '.join(names)}")
 
 
 def _resize(logits: Tensor, label: Tensor) -> Tensor:
@@ -84,8 +105,8 @@ class SoftDice(nn.Module):
         include_background: let class 0 count.
         smooth: ``s``, in pixels.
         skip_absent: leave out classes that the reference lacks. Their term would be 1 as soon as they have any
-            probability at all, with a gradient that grows without bound as it falls; what is predicted where it should
-            not be already costs the classes that are there, and cross-entropy.
+            probability at all, with a gradient that grows without bound as it falls. Only together with cross-entropy,
+            which then is what keeps them from being predicted.
     """
 
     def __init__(
@@ -94,7 +115,7 @@ class SoftDice(nn.Module):
         batch: bool = True,
         include_background: bool = False,
         smooth: float = 1e-5,
-        skip_absent: bool = True,
+        skip_absent: bool = False,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -175,7 +196,7 @@ def dice(
     batch: bool = True,
     include_background: bool = False,
     smooth: float = 1e-5,
-    skip_absent: bool = True,
+    skip_absent: bool = False,
 ) -> nn.Module:
     """Soft Dice; see :class:`SoftDice`."""
     return SoftDice(num_classes, batch, include_background, smooth, skip_absent)
@@ -206,9 +227,13 @@ def cross_entropy(num_classes: int, weight: list[float] | None = None, label_smo
 def _monai(name: str, options: dict[str, Any], **fixed: Any) -> nn.Module:
     import monai.losses
 
-    return _Monai(getattr(monai.losses, name)(**{**fixed, **options}))
+    loss = getattr(monai.losses, name)
+    _require_known(options, inspect.signature(loss).parameters.keys() - _SETTLED)
+    return _Monai(loss(**{**fixed, **options}))
 
 
+# What MONAI offers but the program has decided: one activation (softmax), labels as indices, one number per batch.
+_SETTLED = {"sigmoid", "softmax", "use_softmax", "other_act", "to_onehot_y", "reduction", "soft_label", "ignore_index"}
 _DICE_LIKE: dict[str, Any] = {"softmax": True, "to_onehot_y": True, "include_background": False, "batch": True}
 
 

@@ -68,6 +68,8 @@ def pixel_accuracy(confusion: Tensor) -> float:
 def summarise(confusion: Tensor, names: Sequence[str]) -> dict[str, float]:
     """Return all metrics by name: means over the structures, and ``dice/L5`` and so on per class.
 
+    ``classes`` is the number of structures that the mean Dice and IoU count: those in the reference or the prediction.
+
     Args:
         confusion: ``(K, K)`` counts, rows reference, columns prediction.
         names: class names; the first is the background, which means leave out.
@@ -80,6 +82,7 @@ def summarise(confusion: Tensor, names: Sequence[str]) -> dict[str, float]:
         "fpr": false_positive_rate(confusion),
     }
     result = {key: _mean(values[1:]) for key, values in measures.items()}
+    result["classes"] = float((~measures["dice"][1:].isnan()).sum())
     result["pixel_accuracy"] = pixel_accuracy(confusion)
     for key, values in measures.items():
         result |= {f"{key}/{name}": float(value) for name, value in zip(names[1:], values[1:], strict=True)}

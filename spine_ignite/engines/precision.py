@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -71,7 +72,7 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     """Return the arithmetic for a device; ``auto`` takes bfloat16 where the device computes it fast.
 
     Raises:
-        UsageError: float16 without a GPU.
+        UsageError: float16 without a CUDA GPU; its gradients need a scaler, which not every torch has elsewhere.
     """
     kind = device.type
     if name == "fp32":
@@ -79,8 +80,8 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     if name == "bf16":
         return Precision(torch.bfloat16, kind, "as asked")
     if name == "fp16":
-        if kind == "cpu":
-            raise UsageError("precision fp16 needs a GPU; on a CPU use bf16, fp32 or auto")
+        if kind != "cuda":
+            raise UsageError(f"precision fp16 needs a GPU with CUDA; on {kind} use bf16, fp32 or auto")
         return Precision(torch.float16, kind, "as asked, with gradient scaling")
     if kind == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
@@ -95,9 +96,21 @@ def choose_precision(name: str, device: torch.device) -> Precision:
 
 
 def _bf16_feature() -> str | None:
-    """Name the processor's bfloat16 instructions; torch's own answer moved between versions."""
-    for name, feature in (("_is_amx_tile_supported", "AMX"), ("_is_avx512_bf16_supported", "AVX512-bf16")):
+    """Name the processor's bfloat16 instructions; asks the system where this torch has no answer of its own."""
+    for name, flag, feature in (
+        ("_is_amx_tile_supported", "amx_bf16", "AMX"),
+        ("_is_avx512_bf16_supported", "avx512_bf16", "AVX512-bf16"),
+    ):
         supported = getattr(torch.cpu, name, None)
-        if supported is not None and supported():
+        if supported() if supported is not None else flag in _processor_flags():
             return feature
     return None
+
+
+def _processor_flags() -> set[str]:
+    """What Linux lists of the first processor; nothing on other systems."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return set(next((line for line in lines if line.startswith("flags")), "").split())

@@ -52,7 +52,7 @@ def test_a_class_that_the_batch_lacks_costs_nothing_in_soft_dice() -> None:
     """The loss of five classes of which one is absent equals that of the other four, whatever it was given."""
     logits, label = example(3)
     label[label == 4] = 0
-    five = create_loss(LossConfig(name="dice"), 5)
+    five = create_loss(LossConfig(name="dice", options={"skip_absent": True}), 5)
     probabilities = logits.float().softmax(1)
     present = [k for k in (1, 2, 3) if (label == k).any()]
     ratios = []
@@ -96,6 +96,25 @@ def test_deep_supervision_and_penalties_add_up() -> None:
     assert value.parts.keys() == {"main", "aux/half", "penalty/kl"}
 
 
+def test_a_plugin_s_loss_must_give_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss with free options is a plugin's business, but what it returns is tried before training."""
+
+    def factory(num_classes: int, **options: Any) -> torch.nn.Module:
+        return torch.nn.Softmax(options["axis"])
+
+    class OneInput(torch.nn.Module):
+        def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+            return logits.mean((1, 2, 3))
+
+    registry = load_registry()
+    monkeypatch.setattr(registry, "loss_factory", lambda name: factory)
+    with pytest.raises(UsageError, match="loss.options of 'mine' are refused"):
+        create_loss(LossConfig(name="mine", options={"axis": 1}), 5)
+    monkeypatch.setattr(registry, "loss_factory", lambda name: lambda num_classes, **options: OneInput())
+    with pytest.raises(UsageError, match="the loss must be one number, got a tensor of shape"):
+        create_loss(LossConfig(name="mine"), 5)
+
+
 def test_half_precision_logits_are_judged_in_float32() -> None:
     logits, label = example(2)
     criterion = create_loss(LossConfig(), 5)
@@ -108,7 +127,12 @@ def test_half_precision_logits_are_judged_in_float32() -> None:
     ("config", "message"),
     [
         (LossConfig(name="dise"), "there is no loss 'dise'. Did you mean 'dice'?"),
-        (LossConfig(name="dice", options={"smoth": 1}), "loss.options of 'dice' are refused"),
+        (LossConfig(name="dice", options={"smoth": 1}), "no option 'smoth'. Did you mean 'smooth'? Options: batch,"),
+        (LossConfig(name="tversky", options={"alpa": 1}), "no option 'alpa'. Did you mean 'alpha'? Options: alpha,"),
+        (LossConfig(name="tversky", options={"softmax": False}), "'tversky' are refused: there is no option 'softmax'"),
+        (LossConfig(name="focal", options={"reduction": "none"}), "'focal' are refused: there is no option"),
+        (LossConfig(name="focal", options={"gamma": "two"}), "loss.options of 'focal' are refused"),
+        (LossConfig(name="dice", options={"smooth": "a bit"}), "loss.options of 'dice' are refused"),
         (LossConfig(name="ce", options={"weight": [1.0]}), "weight needs 5 numbers, got 1"),
     ],
 )

@@ -76,10 +76,12 @@ def test_a_class_absent_from_both_is_left_out_of_the_mean() -> None:
     summary = summarise(confusion_of(label.long(), label, 4), ["background", "a", "b", "c"])
     assert summary["dice"] == 1.0
     assert summary["dice/a"] == 1.0
+    assert summary["classes"] == 1
     assert math.isnan(summary["dice/b"])
 
 
 def test_a_class_that_is_only_predicted_counts_as_zero() -> None:
     label = torch.zeros(1, 4, 4, dtype=torch.uint8)
     prediction = torch.full((1, 4, 4), 2)
-    assert summarise(confusion_of(prediction, label, 3), ["background", "a", "b"])["dice"] == 0.0
+    summary = summarise(confusion_of(prediction, label, 3), ["background", "a", "b"])
+    assert (summary["dice"], summary["classes"]) == (0.0, 1)

@@ -28,6 +28,19 @@ def test_the_processor_s_answer_is_that_of_the_operating_system() -> None:
         assert (precision._bf16_feature() is not None) == ("amx_bf16" in flags or "avx512_bf16" in flags)
 
 
+@pytest.mark.parametrize(
+    ("flags", "feature"),
+    [({"avx2", "amx_bf16", "avx512_bf16"}, "AMX"), ({"avx512_bf16"}, "AVX512-bf16"), ({"avx2"}, None)],
+)
+def test_the_system_is_asked_where_torch_has_no_answer(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], feature: str | None
+) -> None:
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
+    monkeypatch.setattr(precision, "_processor_flags", lambda: flags)
+    assert precision._bf16_feature() == feature
+
+
 def test_autocast_computes_in_the_chosen_type() -> None:
     conv = torch.nn.Conv2d(1, 1, 3)
     for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
@@ -48,6 +61,8 @@ def test_a_device_that_is_not_there_is_refused(name: str, error: type[Exception]
         choose_device(name)
 
 
-def test_float16_needs_a_gpu() -> None:
-    with pytest.raises(UsageError, match="precision fp16 needs a GPU"):
-        choose_precision("fp16", CPU)
+@pytest.mark.parametrize("kind", ["cpu", "mps"])
+def test_float16_needs_cuda(kind: str) -> None:
+    with pytest.raises(UsageError, match=f"precision fp16 needs a GPU with CUDA; on {kind} use"):
+        choose_precision("fp16", torch.device(kind))
+    assert choose_precision("fp16", torch.device("cuda")).scales_gradients

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from spine_ignite.config import LossConfig
 from spine_ignite.engines.evaluator import create_evaluator
 from spine_ignite.engines.losses import create_loss
-from spine_ignite.engines.precision import choose_precision
+from spine_ignite.engines.precision import Precision, choose_precision
 from spine_ignite.engines.trainer import UpdateStep, create_trainer
+from spine_ignite.spec import Aux, ModelOutput
 
 CPU = torch.device("cpu")
 Batch = dict[str, Tensor]
@@ -73,6 +74,62 @@ def test_the_gradient_norm_is_clipped() -> None:
     before, after = network(), network()
     trainer(after, clip_norm=0.01, lr=1.0).run(batches(1), max_epochs=1)
     assert float((weights(after) - weights(before)).norm()) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_scaled_gradients_are_unscaled_before_they_are_clipped() -> None:
+    """The float16 path, on a CPU: the same clipped step as without a scaler, to float16's rounding of the forward."""
+    plain, scaled = network(), network()
+    trainer(plain, clip_norm=0.01, lr=1.0).run(batches(1), max_epochs=1)
+    before = weights(scaled)
+    half = Precision(torch.float16, "cpu", "to test the scaler")
+    step = UpdateStep(
+        scaled,
+        torch.optim.SGD(scaled.parameters(), lr=1.0),
+        create_loss(LossConfig(name="ce"), 3),
+        device=CPU,
+        precision=half,
+        clip_norm=0.01,
+    )
+    create_trainer(step).run(batches(1), max_epochs=1)
+    assert step.scaler.is_enabled()
+    torch.testing.assert_close(weights(scaled) - before, weights(plain) - before, rtol=0.05, atol=1e-4)
+
+
+def test_the_scaler_skips_a_step_whose_gradient_overflows() -> None:
+    net = network()
+    before = weights(net)
+    step = UpdateStep(
+        net,
+        torch.optim.SGD(net.parameters(), lr=1.0),
+        create_loss(LossConfig(name="ce"), 3),
+        device=CPU,
+        precision=Precision(torch.float16, "cpu", "to test the scaler"),
+        clip_norm=1.0,
+    )
+    scale = step.scaler.get_scale()
+    data = batches(1)
+    data[0]["image"] *= 1e30  # infinite in float16
+    create_trainer(step).run(data, max_epochs=1)
+    assert torch.equal(weights(net), before)
+    assert step.scaler.get_scale() < scale
+
+
+def test_a_step_tells_its_loss_and_parts_without_a_graph() -> None:
+    class Supervised(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network()
+
+        def forward(self, image: Tensor) -> ModelOutput:
+            logits = self.inner(image)
+            return ModelOutput(logits, {"half": Aux(logits[..., ::2, ::2], 0.5)})
+
+    engine = trainer(Supervised())
+    engine.run(batches(1), max_epochs=1)
+    output = engine.state.output
+    assert output["samples"] == 2
+    assert output["parts"].keys() == {"main", "aux/half"}
+    assert not any(value.requires_grad for value in (output["loss"], *output["parts"].values()))
 
 
 def test_a_step_does_not_depend_on_the_random_numbers_drawn_before_it() -> None:
