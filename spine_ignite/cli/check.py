@@ -27,7 +27,8 @@ def command(folder: Path, scheme: str, as_json: bool) -> int:
     labels = load_scheme(scheme)
     report = check_dataset(folder, labels, lambda cases: progress_bar(cases, "Checking"))
     if as_json:
-        echo_json(_summary(report) | {"problems": _rows(report.problems), "warnings": _rows(report.warnings)})
+        found = {"problems": _rows(report.problems), "warnings": _rows(report.warnings)}
+        echo_json(_summary(report) | found)
     else:
         _print(report)
     return 1 if report.problems else 0
@@ -58,11 +59,22 @@ def _print(report: Report) -> None:
     click.echo("Shapes:   " + _counted(summary["shapes"], "{0} ({1})"))
     click.echo("Spacings: " + _counted(summary["spacings"], "{0} mm ({1})"))
     click.echo("Labels:   " + (_counted(summary["cases_with_value"], "{0} in {1}") or "none"))
-    for title, problems in (("Warnings", report.warnings), ("Problems", report.problems)):
+    for what, problems in (("warning", report.warnings), ("problem", report.problems)):
         if problems:
-            rows = [[p.case, p.file.name if p.file else "", p.message] for p in problems]
-            print_table(f"{len(problems)} {title.lower()}", ["case", "file", "what"], rows)
-    click.echo("No problems." if not report.problems else f"{len(report.problems)} problems.")
+            rows = [[p.case, _within(report.dataset.root, p.file), p.message] for p in problems]
+            print_table(_number(problems, what), ["case", "file", what], rows)
+    click.echo(f"{_number(report.problems, 'problem')}." if report.problems else "No problems.")
+
+
+def _within(root: Path, file: Path | None) -> str:
+    """The file's path in the dataset: train and test may hold files of one name."""
+    if file is None:
+        return ""
+    return str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
+
+
+def _number(problems: tuple[Problem, ...], what: str) -> str:
+    return f"{len(problems)} {what}" + ("s" if len(problems) != 1 else "")
 
 
 def _counted(counts: dict[str, int], template: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,11 +95,11 @@ def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"dataset folder {root} does not exist; expected {LAYOUTS}")
-    layout, splits, to_id = _recognise(root)
+    layout, splits = _recognise(root)
     cases: list[Case] = []
     problems: list[Problem] = []
     for split in splits:
-        found, wrong = _pair(split, to_id)
+        found, wrong = _pair(split, nnunet=layout == "nnunet")
         cases += found
         problems += wrong
     problems += _shared_ids(cases)
@@ -108,31 +108,31 @@ def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
     return Dataset(root, layout, tuple(cases)), problems
 
 
-def _recognise(root: Path) -> tuple[str, list[_Split], Callable[[Path], str]]:
+def _recognise(root: Path) -> tuple[str, list[_Split]]:
     if (root / "imagesTr").is_dir():
         splits = [
             _Split("train", root / "imagesTr", root / "labelsTr", True),
             _Split("test", root / "imagesTs", root / "labelsTs", False),
         ]
-        return "nnunet", splits, _nnunet_id
+        return "nnunet", splits
     if (root / "images").is_dir() and (root / "masks").is_dir():
-        return "spider", [_Split("train", root / "images", root / "masks", True)], case_id
+        return "spider", [_Split("train", root / "images", root / "masks", True)]
     splits = [
         _Split(name, root / name / "source", root / name / "label", name == "train") for name in ("train", "test")
     ]
     if not any(split.images.is_dir() for split in splits):
         raise DataError(f"dataset folder {root} has no known layout; expected {LAYOUTS}")
-    return "mrspineseg", splits, case_id
+    return "mrspineseg", splits
 
 
-def _nnunet_id(path: Path) -> str:
-    return re.sub(r"_\d{4}$", "", volume_stem(path)).lower()
-
-
-def _pair(split: _Split, to_id: Callable[[Path], str]) -> tuple[list[Case], list[Problem]]:
+def _pair(split: _Split, nnunet: bool) -> tuple[list[Case], list[Problem]]:
     problems: list[Problem] = []
-    images = dict(_by_id(split.images, to_id, problems))
-    labels = dict(_by_id(split.labels, to_id, problems))
+    masks = _names(split.labels)
+    names = _names(split.images)
+    if nnunet:
+        names = _without_channel(names, masks)
+    images = _by_id(names, nnunet, problems)
+    labels = _by_id(masks, nnunet, problems)
     # A test split without any masks is meant for prediction; one with some masks has forgotten the others.
     needed = split.labels_needed or bool(labels)
     cases = []
@@ -140,7 +140,7 @@ def _pair(split: _Split, to_id: Callable[[Path], str]) -> tuple[list[Case], list
         if key not in labels and needed:
             problems.append(Problem(key, images[key], f"has no mask in {split.labels}"))
             continue
-        cases.append(Case(key, _case_name(images[key], split), images[key], labels.get(key), split.name))
+        cases.append(Case(key, names[images[key]], images[key], labels.get(key), split.name))
     problems += [
         Problem(key, labels[key], f"is a mask without an image in {split.images}")
         for key in labels
@@ -149,24 +149,29 @@ def _pair(split: _Split, to_id: Callable[[Path], str]) -> tuple[list[Case], list
     return cases, problems
 
 
-def _case_name(image: Path, split: _Split) -> str:
-    stem = volume_stem(image)
-    return re.sub(r"_\d{4}$", "", stem) if split.images.name.startswith("imagesT") else stem
+def _names(folder: Path) -> dict[Path, str]:
+    return {path: volume_stem(path) for path in volume_files(folder)} if folder.is_dir() else {}
 
 
-def _by_id(folder: Path, to_id: Callable[[Path], str], problems: list[Problem]) -> Iterator[tuple[str, Path]]:
-    if not folder.is_dir():
-        return
+def _without_channel(names: Mapping[Path, str], masks: Mapping[Path, str]) -> dict[Path, str]:
+    """Strip nnU-Net's channel (``_0000``) from image names, but not the number of a case that has four digits."""
+    stems, labelled = set(names.values()), set(masks.values())
+    bare = {path: re.sub(r"_\d{4}$", "", stem) for path, stem in names.items()}
+    return {
+        path: bare[path] if f"{bare[path]}_0000" in stems and stem not in labelled else stem
+        for path, stem in names.items()
+    }
+
+
+def _by_id(names: Mapping[Path, str], nnunet: bool, problems: list[Problem]) -> dict[str, Path]:
     seen: dict[str, Path] = {}
-    for path in volume_files(folder):
-        key = to_id(path)
-        if key in seen:
-            problems.append(
-                Problem(key, path, f"has the same case id '{key}' as {seen[key].name}; rename or remove one")
-            )
-            continue
-        seen[key] = path
-    yield from seen.items()
+    for path, name in names.items():
+        key = name.lower() if nnunet else case_id(path)
+        other = seen.setdefault(key, path)
+        if other is not path:
+            message = f"has the same case id '{key}' as {other.name}; rename or remove one"
+            problems.append(Problem(key, path, message))
+    return seen
 
 
 def _shared_ids(cases: Iterable[Case]) -> list[Problem]:

@@ -117,7 +117,14 @@ class SliceGrid:
         return np.ascontiguousarray(np.flip(array.transpose(self.axes), flipped))
 
     def to_volume(self, slices: NDArray[Any]) -> NDArray[Any]:
-        """Put native slices ``(S, H0, W0)`` back into the volume's axes ``(I, J, K)``."""
+        """Put native slices ``(S, H0, W0)`` back into the volume's axes ``(I, J, K)``.
+
+        Raises:
+            DataError: the slices are not this grid's native ones.
+        """
+        if slices.shape != (self.num_slices, *self.native_size):
+            wanted = (self.num_slices, *self.native_size)
+            raise DataError(f"the slices have shape {slices.shape}, the grid's native slices have {wanted}")
         flipped = tuple(axis for axis, flip in enumerate(self.flips) if flip)
         return np.ascontiguousarray(np.flip(slices, flipped).transpose(np.argsort(self.axes)))
 

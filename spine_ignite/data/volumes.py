@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,15 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - the library's own abbreviation
+from nibabel.openers import ImageOpener
 from numpy.typing import NDArray
 
+from spine_ignite.data import metaimage
+from spine_ignite.data.headers import MAX_ZLIB_RATIO, check_affine, check_spacing, file_size, spatial_shape
 from spine_ignite.errors import DataError
 from spine_ignite.files import write_atomically
 
 SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd")
-# gzip cannot shrink data by more than about 1032 to 1, so a smaller file cannot hold what its header promises.
-_MAX_GZIP_RATIO = 1032
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,8 @@ def read_geometry(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:
         DataError: the file is missing, not an image, or its header is nonsense.
     """
     if volume_suffix(path) in (".mha", ".mhd"):
-        reader = _open_meta(path)
-        return _meta_shape(path, reader), _meta_affine(path, reader)
-    image = _open_nifti(path)
-    return _spatial_shape(path, image.shape), _check_affine(path, image.affine)
+        return metaimage.read_geometry(path)
+    return _nifti_geometry(path, _open_nifti(path))
 
 
 def read_image(path: Path) -> Volume:
@@ -103,11 +101,11 @@ def write_label_like(path: Path, values: NDArray[Any], like: Volume) -> None:
 
     Args:
         path: a name ending in .nii, .nii.gz or .mha.
-        values: integers ``(I, J, K)``.
+        values: integers ``(I, J, K)``; their type is kept, except that 64 bits and bool become the smallest that fits.
         like: a volume read by this module.
 
     Raises:
-        DataError: the shapes differ or the suffix is unknown.
+        DataError: the shapes differ, the values are not integers, or the suffix is unknown.
         RunError: the file cannot be written.
     """
     if values.shape != like.array.shape:
@@ -115,33 +113,50 @@ def write_label_like(path: Path, values: NDArray[Any], like: Volume) -> None:
     suffix = volume_suffix(path)
     if suffix not in (".nii", ".nii.gz", ".mha"):
         raise DataError(f"{path}: label volumes are written as .nii, .nii.gz or .mha")
+    stored = _storable(path, values)
     with write_atomically(path) as temporary:
         if suffix == ".mha":
-            _write_meta(temporary, values, like.affine)
+            metaimage.write(temporary, stored, like.affine)
         else:
-            nib.save(_nifti_like(values, like), temporary)
+            nib.save(_nifti_like(stored, like), temporary)
 
 
 def _read(path: Path, dtype: Any) -> Volume:
     if volume_suffix(path) in (".mha", ".mhd"):
-        reader = _open_meta(path)
-        shape, affine = _meta_shape(path, reader), _meta_affine(path, reader)
-        try:
-            array = sitk.GetArrayFromImage(reader.Execute()).transpose(2, 1, 0)
-        except RuntimeError as error:
-            raise DataError(f"{path} cannot be read: the file is truncated or corrupt") from error
-        return Volume(np.ascontiguousarray(array.reshape(shape), dtype), affine, path)
+        array, affine = metaimage.read(path)
+        return Volume(np.ascontiguousarray(array, dtype), affine, path)
     image = _open_nifti(path)
-    shape, affine = _spatial_shape(path, image.shape), _check_affine(path, image.affine)
+    shape, affine = _nifti_geometry(path, image)
     try:
-        array = image.get_fdata(dtype=dtype, caching="unchanged") if dtype is not None else np.asanyarray(image.dataobj)
+        array = _checksummed_voxels(path, image, dtype) if _is_gzip(path) else _voxels(image, dtype)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: the file is truncated or corrupt") from error
     return Volume(array.reshape(shape), affine, path, image.header)
 
 
+def _is_gzip(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _voxels(image: Any, dtype: Any) -> NDArray[Any]:
+    if dtype is None:
+        return np.asanyarray(image.dataobj)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused as that
+        array: NDArray[Any] = image.get_fdata(dtype=dtype, caching="unchanged")
+    return array
+
+
+def _checksummed_voxels(path: Path, image: Any, dtype: Any) -> NDArray[Any]:
+    """Read to the very end, where gzip compares its checksum: nibabel stops before, and damage would go unseen."""
+    with gzip.open(path, "rb") as stream:
+        array = _voxels(type(image).from_file_map({"image": nib.FileHolder(fileobj=stream)}), dtype)
+        while stream.read(1 << 20):
+            pass
+    return array
+
+
 def _open_nifti(path: Path) -> Any:
-    size = _file_size(path)
+    size = file_size(path)
     try:
         image = nib.load(path)
         shape = tuple(int(n) for n in image.shape)
@@ -155,7 +170,7 @@ def _open_nifti(path: Path) -> Any:
     if image.get_data_dtype().kind not in "iufb":
         raise DataError(f"{path} holds voxels of type {image.get_data_dtype()}; numbers are needed")
     promised = itemsize * int(np.prod([max(n, 0) for n in shape], dtype=object))
-    ratio = _MAX_GZIP_RATIO if path.name.lower().endswith(".gz") else 1
+    ratio = MAX_ZLIB_RATIO if _is_gzip(path) else 1
     if promised > size * ratio:
         raise DataError(
             f"{path} is truncated or corrupt: its header promises {promised} bytes of voxels, the file has {size} bytes"
@@ -163,75 +178,22 @@ def _open_nifti(path: Path) -> Any:
     return image
 
 
-def _open_meta(path: Path) -> Any:
-    size = _file_size(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO("MetaImageIO")
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise DataError(f"{path} is not a readable MetaImage") from error
-    voxels = int(np.prod([int(n) for n in reader.GetSize()], dtype=object))
-    if voxels > size * _MAX_GZIP_RATIO:
-        raise DataError(
-            f"{path} is truncated or corrupt: its header promises {voxels} voxels, the file has {size} bytes"
-        )
-    if reader.GetNumberOfComponents() != 1:
-        raise DataError(f"{path} has {reader.GetNumberOfComponents()} components per voxel; one is needed")
-    return reader
+def _nifti_geometry(path: Path, image: Any) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    shape = spatial_shape(path, image.shape)
+    if not int(image.header["sform_code"]):
+        # The affine comes from pixdim then, in which nibabel has replaced 0 by 1 and negative values by positive ones.
+        with ImageOpener(path) as file:
+            check_spacing(path, type(image.header).from_fileobj(file, check=False)["pixdim"][1:4])
+    return shape, check_affine(path, image.affine)
 
 
-def _file_size(path: Path) -> int:
-    try:
-        if path.is_dir():
-            raise DataError(f"{path} is a folder, not an image")
-        return path.stat().st_size
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _spatial_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, ...]:
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3:
-        raise DataError(f"{path} has {len(shape)} dimensions {tuple(shape)}; one volume (3-D) is needed")
-    if min(shape) < 1:
-        raise DataError(f"{path} is empty: its shape is {tuple(shape)}")
-    return tuple(int(n) for n in shape)
-
-
-def _check_affine(path: Path, affine: Any) -> NDArray[np.float64]:
-    checked: NDArray[np.float64] = np.asarray(affine, np.float64)
-    if not np.isfinite(checked).all() or abs(np.linalg.det(checked[:3, :3])) < 1e-9:
-        raise DataError(f"{path} has an affine that is singular or not finite; repair its header")
-    return checked
-
-
-def _meta_shape(path: Path, reader: Any) -> tuple[int, ...]:
-    return _spatial_shape(path, tuple(int(n) for n in reader.GetSize()))
-
-
-def _meta_affine(path: Path, reader: Any) -> NDArray[np.float64]:
-    dimension = reader.GetDimension()
-    direction = np.array(reader.GetDirection(), np.float64).reshape(dimension, dimension)[:3, :3]
-    affine = np.eye(4)
-    affine[:3, :3] = direction * np.array(reader.GetSpacing()[:3])
-    affine[:3, 3] = reader.GetOrigin()[:3]
-    return _check_affine(path, _LPS_TO_RAS @ affine)
-
-
-def _write_meta(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) -> None:
-    lps = _LPS_TO_RAS @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(values.transpose(2, 1, 0)))
-    image.SetSpacing(spacing.tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    try:
-        sitk.WriteImage(image, str(path), useCompression=True)
-    except RuntimeError as error:
-        raise OSError(_first_line(error)) from error
+def _storable(path: Path, values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype.kind not in "iub":
+        raise DataError(f"{path}: labels are integers, these are {values.dtype}")
+    if values.dtype.kind == "b" or values.dtype.itemsize == 8:  # which few programs, or none, read
+        low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+        return values.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
+    return values
 
 
 def _nifti_like(values: NDArray[Any], like: Volume) -> Any:
@@ -248,7 +210,3 @@ def _nifti_like(values: NDArray[Any], like: Volume) -> Any:
         affine, number = getattr(like.header, f"get_{code}")(coded=True)
         setter(affine, int(number))
     return image
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]

@@ -60,6 +60,32 @@ def test_nnunet_raw_folders(tmp_path: Path) -> None:
     assert [(c.name, c.split) for c in dataset.cases] == [("spine_001", "train"), ("spine_002", "test")]
 
 
+def test_nnunet_case_numbers_of_four_digits_are_not_channels(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path,
+        *(f"imagesTr/spine_{n:04}_0000.nii.gz" for n in range(3)),
+        *(f"labelsTr/spine_{n:04}.nii.gz" for n in range(3)),
+    )
+    dataset, problems = find_cases(root)
+    assert problems == []
+    assert [c.name for c in dataset.cases] == ["spine_0000", "spine_0001", "spine_0002"]
+
+
+def test_nnunet_folders_without_channels(tmp_path: Path) -> None:
+    """The Medical Segmentation Decathlon names image and mask alike, here counting from 0."""
+    root = touch(tmp_path, *(f"{folder}/spine_{n:04}.nii.gz" for folder in ("imagesTr", "labelsTr") for n in range(3)))
+    dataset, problems = find_cases(root)
+    assert problems == []
+    assert [c.name for c in dataset.cases] == ["spine_0000", "spine_0001", "spine_0002"]
+
+
+def test_a_second_channel_is_a_problem_that_names_both_files(tmp_path: Path) -> None:
+    root = touch(tmp_path, "imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz")
+    (problem,) = find_cases(root)[1]
+    assert (problem.case, problem.file) == ("a", root / "imagesTr/a_0001.nii.gz")
+    assert "as a_0000.nii.gz" in problem.message
+
+
 def test_spider(tmp_path: Path) -> None:
     root = touch(tmp_path, "images/1_t2.mha", "images/1_t1.mha", "masks/1_t2.mha", "masks/1_t1.mha")
     dataset, problems = find_cases(root)

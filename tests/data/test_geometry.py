@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from spine_ignite.data.geometry import SliceGrid, sagittal_axis
 from spine_ignite.errors import DataError
@@ -46,6 +47,28 @@ def test_slices_run_right_to_left_rows_down_columns_back(axes: str, degrees: flo
     assert (np.diff(x, axis=0) < 0).all(), "slices from right (+x) to left"
     assert (np.diff(z, axis=1) < 0).all(), "rows from superior (+z) to inferior"
     assert (np.diff(y, axis=2) < 0).all(), "columns from anterior (+y) to posterior"
+
+
+@given(
+    axes=st.sampled_from(ORIENTATIONS),
+    turns=st.tuples(*[st.floats(-15, 15)] * 3),
+    shape=st.tuples(*[st.integers(2, 7)] * 3),
+    seed=st.integers(0, 2**16),
+)
+def test_oblique_volumes_are_cut_along_their_nearest_axes_and_put_back(
+    axes: str, turns: tuple[float, float, float], shape: tuple[int, int, int], seed: int
+) -> None:
+    """Tilted about all three world axes by up to 15 degrees each, as scanners do."""
+    affine = affine_of(axes, (1.5, 0.7, 4.0))
+    affine[:3, :3] = Rotation.from_euler("xyz", turns, degrees=True).as_matrix() @ affine[:3, :3]
+    grid = SliceGrid.from_geometry(shape, affine)
+    letters = [axes[axis] for axis in grid.axes]
+    assert [letter in pair for letter, pair in zip(letters, ("LR", "SI", "AP"), strict=True)] == [True] * 3
+    world = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1) @ affine[:3, :3].T
+    for k, axis in ((0, 0), (2, 1), (1, 2)):  # right to left, head to foot, front to back
+        assert (np.diff(grid.image_to_slices(world[..., k]), axis=axis) < 0).all()
+    label = np.random.default_rng(seed).integers(0, 20, shape).astype(np.uint8)
+    np.testing.assert_array_equal(grid.to_volume(grid.label_to_slices(label)), label)
 
 
 @given(
@@ -99,3 +122,5 @@ def test_what_is_not_a_volume_is_refused() -> None:
         SliceGrid.from_geometry((4, 4), np.eye(4))
     with pytest.raises(DataError, match="singular"):
         SliceGrid.from_geometry((4, 4, 4), np.diag([1.0, 0.0, 1.0, 1.0]))
+    with pytest.raises(DataError, match="native slices have"):
+        SliceGrid.from_geometry((4, 5, 6), np.eye(4)).to_volume(np.zeros((4, 5, 6), np.uint8))

@@ -87,6 +87,46 @@ def test_units_and_orientation_codes_are_kept_but_nothing_personal(tmp_path: Pat
     assert b"hospital" not in raw
 
 
+@pytest.mark.parametrize(("qform", "sform"), [(0, 0), (1, 0), (0, 1), (1, 2)])
+def test_a_label_has_the_codes_and_the_place_of_its_image(tmp_path: Path, qform: int, sform: int) -> None:
+    affine = np.array([[0, 0, -4.0, 3], [-0.7, 0, 0, 5], [0, 0.7, 0, 6], [0, 0, 0, 1]])
+    source = nib.Nifti1Image(np.ones((4, 5, 6), np.int16), affine)
+    source.set_qform(affine, 1)
+    source.set_sform(affine, 2)
+    block = bytearray(source.to_bytes())  # nibabel would not write every combination of codes by itself
+    struct.pack_into("<2h", block, 252, qform, sform)
+    (tmp_path / "source.nii").write_bytes(block)
+    like = read_image(tmp_path / "source.nii")
+    write_label_like(tmp_path / "label.nii", np.ones((4, 5, 6), np.uint8), like)
+    written = nib.load(tmp_path / "label.nii")
+    assert (int(written.header["qform_code"]), int(written.header["sform_code"])) == (qform, sform)
+    np.testing.assert_allclose(written.affine, like.affine, atol=1e-6)
+    slope, intercept = struct.unpack_from("<2f", (tmp_path / "label.nii").read_bytes(), 112)
+    assert (slope, intercept) == (1, 0)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha"])
+@pytest.mark.parametrize(
+    ("values", "stored"),
+    [(np.bool_, np.uint8), (np.int64, np.uint16), (np.uint64, np.uint16), (np.int16, np.int16), (np.float32, None)],
+)
+def test_labels_are_stored_as_integers_that_every_program_reads(
+    tmp_path: Path, image: Path, suffix: str, values: Any, stored: Any
+) -> None:
+    like = read_image(image)
+    labels = np.full(like.array.shape, 300).astype(values)
+    out = tmp_path / f"label{suffix}"
+    if stored is None:
+        with pytest.raises(DataError, match="labels are integers, these are float32"):
+            write_label_like(out, labels, like)
+        assert not out.exists()
+        return
+    write_label_like(out, labels, like)
+    np.testing.assert_array_equal(read_label(out).array, labels)
+    kind = nib.load(out).get_data_dtype() if suffix == ".nii.gz" else sitk.GetArrayFromImage(sitk.ReadImage(out)).dtype
+    assert kind == stored
+
+
 def truncated(path: Path, image: Path) -> Path:
     path.write_bytes(image.read_bytes()[: int(0.9 * image.stat().st_size)])
     return path
@@ -156,6 +196,45 @@ def test_a_bad_image_is_refused_with_its_path(
     with pytest.raises(DataError, match=message) as caught:
         read_image(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("sform", [False, True])
+@pytest.mark.parametrize(("spacing", "told"), [(0.0, "1 x 0 x 1"), (-1.5, "1 x -1.5 x 1"), (5000.0, "1 x 5000 x 1")])
+def test_an_impossible_spacing_is_refused_not_repaired(tmp_path: Path, spacing: float, told: str, sform: bool) -> None:
+    """Without an sform the affine comes from pixdim, in which nibabel silently mends what is not positive."""
+    block = bytearray(nib.Nifti1Image(np.ones((3, 4, 5), np.uint8), None).to_bytes())
+    struct.pack_into("<f", block, 80 + 4, spacing)  # pixdim[2]
+    if sform:
+        struct.pack_into("<h", block, 254, 1)
+        struct.pack_into("<12f", block, 280, *np.eye(4)[:3].ravel())
+    (tmp_path / "x.nii").write_bytes(block)
+    if sform:
+        assert read_image(tmp_path / "x.nii").affine.tolist() == np.eye(4).tolist()
+        return
+    for read in (read_image, read_label, read_geometry):
+        with pytest.raises(DataError, match=f"voxel spacing of {told} mm"):
+            read(tmp_path / "x.nii")
+
+
+def test_a_flipped_bit_is_found_by_the_checksum(tmp_path: Path, image: Path) -> None:
+    """Most damage leaves the stream readable and as long as before, so that only the checksum tells."""
+    sound = image.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(200, len(sound) - 4, 12):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / "bad.nii.gz").write_bytes(damaged)
+        with pytest.raises(DataError, match="truncated or corrupt"):
+            read_image(tmp_path / "bad.nii.gz")
+
+
+def test_an_uncompressed_file_must_hold_every_byte_that_it_promises(tmp_path: Path, image: Path) -> None:
+    whole = gzip.decompress(image.read_bytes())
+    (tmp_path / "whole.nii").write_bytes(whole)
+    assert read_image(tmp_path / "whole.nii").array.shape == (9, 8, 5)
+    (tmp_path / "short.nii").write_bytes(whole[:-1])
+    with pytest.raises(DataError, match="truncated or corrupt"):
+        read_image(tmp_path / "short.nii")
 
 
 @pytest.mark.parametrize("name", ["none.nii.gz", "none.mha"])

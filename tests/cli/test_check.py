@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spine_ignite.cli import run
+
+Writer = Callable[..., Path]
+SCHEME = ("--scheme", "lumbar-vertebrae")
+
+
+def check(capsys: pytest.CaptureFixture[str], root: Path, *options: str) -> tuple[int, str]:
+    code = run(["check", str(root), *SCHEME, *options])
+    return code, capsys.readouterr().out
+
+
+def test_a_sound_dataset_is_summed_up(tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = check(capsys, tiny_dataset)
+    assert code == 0
+    assert "mrspineseg layout, 4 train cases, 2 test cases" in out
+    assert "48x64x5 (6)" in out
+    assert "1x1x4 mm (6)" in out
+    assert "0 in 6, 2 in 6, 3 in 6, 4 in 6" in out
+    assert out.endswith("No problems.\n")
+
+
+def test_the_summary_as_json(tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = check(capsys, tiny_dataset, "--json")
+    assert code == 0
+    assert json.loads(out) == {
+        "root": str(tiny_dataset),
+        "layout": "mrspineseg",
+        "cases": {"train": 4, "test": 2},
+        "shapes": {"48x64x5": 6},
+        "spacings": {"1x1x4": 6},
+        "cases_with_value": {"0": 6, "2": 6, "3": 6, "4": 6},
+        "problems": [],
+        "warnings": [],
+    }
+
+
+def test_every_problem_is_a_row_with_its_case_and_file(
+    tiny_dataset: Path, write_volume: Writer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = np.zeros((48, 64, 5), np.float32)
+    bad[0, 0, 0] = np.nan
+    write_volume(tiny_dataset / "train/source/Case1.nii.gz", bad)
+    (tiny_dataset / "train/label/mask_case2.nii.gz").unlink()
+    write_volume(tiny_dataset / "test/label/mask_case5.nii.gz", np.full((48, 64, 5), 99, np.uint8))
+    code, out = check(capsys, tiny_dataset)
+    assert code == 1
+    assert ["case", "file", "problem"] in [line.split() for line in out.splitlines()]
+    for file, message in (
+        ("train/source/Case1.nii.gz", "holds 1 NaN or infinite voxels"),
+        ("train/source/Case2.nii.gz", "has no mask"),
+        ("test/label/mask_case5.nii.gz", "label values 99 (15360 voxels)"),
+    ):
+        assert any(file in line and message in line for line in out.splitlines()), (file, message)
+    assert out.endswith("3 problems.\n")
+    code, out = check(capsys, tiny_dataset, "--json")
+    assert code == 1
+    assert sorted(problem["case"] for problem in json.loads(out)["problems"]) == ["1", "2", "5"]
+
+
+def test_one_problem_is_not_called_problems(tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tiny_dataset / "train/label/mask_case2.nii.gz").unlink()
+    assert check(capsys, tiny_dataset)[1].endswith("1 problem.\n")
+
+
+def test_checking_does_not_wait_for_torch() -> None:
+    code = "import sys, spine_ignite.cli.check, spine_ignite.data.checks; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
