@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,9 @@ def attach_tensorboard(run: Run, epoch_end: EpochEnd) -> TensorboardLogger:
             validations += 1
             best = max(best, float(values.get("validation/dice", 0.0)))
             every = run.config.log.pictures_every
-            if every and validations % every == 0:
-                logger.writer.add_images(
-                    "validation", np.stack(_pictures(run)), values["iteration"], dataformats="NHWC"
-                )
+            pictures = _pictures(run) if every and validations % every == 0 else []
+            if pictures:
+                logger.writer.add_images("validation", np.stack(pictures), values["iteration"], dataformats="NHWC")
 
     def close(_engine: Engine) -> None:
         logger.writer.add_hparams(_hyper_parameters(run), {"hparam/dice": best}, run_name=".")
@@ -62,8 +62,6 @@ def attach_volumes(run: Run, epoch_end: EpochEnd) -> None:
     def write(values: dict[str, Any], _validated: bool) -> None:
         if values["epoch"] % every:
             return
-        from pathlib import Path
-
         source = Path(cases[0].image.path)
         volume = read_image(source)
         trained = TrainedNetwork(run.judged.eval(), run.description, run.directory.last)

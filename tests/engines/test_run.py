@@ -164,7 +164,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 
 def test_without_validation_the_best_is_the_last(tiny_dataset: Path, tmp_path: Path) -> None:
-    result = train(config(tiny_dataset, "data.validation=0"), tmp_path / "run", echo=quiet)
+    settings = config(tiny_dataset, "data.validation=0", "log.tensorboard=true")
+    result = train(settings, tmp_path / "run", echo=quiet)
     assert result.best_dice is None
     assert (tmp_path / "run" / "checkpoints" / "best.pt").is_file()
 
