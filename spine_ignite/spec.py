@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -81,10 +81,18 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Aux:
-    """Auxiliary logits ``(B, num_classes, h, w)`` of any size, and the weight of their loss."""
+    """Auxiliary logits of any size, the weight of their loss, and what they are compared with.
+
+    Args:
+        logits: ``(B, num_classes, h, w)``, or ``(B, 1, h, w)`` for edges.
+        weight: of the loss.
+        target: ``label``: the reference, with the run's loss. ``edge``: whether a pixel lies beside a border between
+            any two classes, with binary cross-entropy (the edge branch of Inf-Net, Fan et al. 2020, section III-B).
+    """
 
     logits: Tensor
     weight: float
+    target: Literal["label", "edge"] = "label"
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,12 +173,18 @@ def load_network(path: Path, device: torch.device | str = "cpu") -> TrainedNetwo
     description = Description.from_state(checkpoint["description"], path)
     try:
         network = create_model(
-            description.model, description.in_channels, description.scheme.num_classes, **description.options
+            description.model, description.in_channels, description.scheme.num_classes, **_without_start(description)
         )
     except SpineIgniteError as error:
         raise RunError(f"the network of {path} cannot be built: {error}") from error
     load_weights(network, checkpoint.get("ema") or checkpoint["model"], path)
     return TrainedNetwork(network.to(device).eval(), description, path)
+
+
+def _without_start(description: Description) -> dict[str, Any]:
+    """The architecture's options without where training started from: the weights come from the checkpoint."""
+    start = {"pretrained": False, "weights": None}
+    return {name: start.get(name, value) for name, value in description.options.items()}
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Any], path: Path) -> None:

@@ -46,7 +46,8 @@ class Criterion:
         parts = {"main": main.detach()}
         total = main
         for name, aux in output.aux.items():
-            value = self.loss(_resize(aux.logits.float(), label), label)
+            logits = _resize(aux.logits.float(), label)
+            value = edge_loss(logits, label) if aux.target == "edge" else self.loss(logits, label)
             parts[f"aux/{name}"] = value.detach()
             total = total + aux.weight * value
         for name, penalty in output.penalties.items():
@@ -84,6 +85,16 @@ def _require_known(options: dict[str, Any], known: Iterable[str]) -> None:
     for option in options:
         if option not in names:
             raise ValueError(f"there is no option '{option}'.{suggest(option, names)} Options: {', '.join(names)}")
+
+
+def edge_loss(logits: Tensor, label: Tensor) -> Tensor:
+    """Binary cross-entropy of edge logits ``(B, 1, H, W)`` with the borders between the classes of ``(B, H, W)``.
+
+    A pixel lies on a border if the 3x3 pixels around it have more than one class.
+    """
+    values = label[:, None].float()
+    edge = F.max_pool2d(values, 3, 1, 1) != -F.max_pool2d(-values, 3, 1, 1)
+    return F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype))
 
 
 def _resize(logits: Tensor, label: Tensor) -> Tensor:

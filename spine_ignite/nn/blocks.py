@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Norm = Literal["batch", "instance", "group", "none"]
+Activation = Literal["relu", "leaky_relu", "prelu", "none"]
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -26,33 +27,69 @@ class BatchNorm2d(nn.BatchNorm2d):
         return super().forward(input)
 
 
-def make_norm(norm: Norm, channels: int) -> nn.Module:
+def make_norm(norm: Norm, channels: int, eps: float = 1e-5) -> nn.Module:
     """Return a normalisation layer for ``channels`` channels; ``none`` gives the identity."""
     if norm == "batch":
-        return BatchNorm2d(channels)
+        return BatchNorm2d(channels, eps=eps)
     if norm == "instance":
-        return nn.GroupNorm(channels, channels)  # as InstanceNorm with affine, but it takes 1x1 maps
+        return nn.GroupNorm(channels, channels, eps=eps)  # as InstanceNorm with affine, but it takes 1x1 maps
     if norm == "group":
-        return nn.GroupNorm(math.gcd(8, channels), channels)
+        return nn.GroupNorm(math.gcd(8, channels), channels, eps=eps)
+    return nn.Identity()
+
+
+def make_activation(activation: Activation, channels: int) -> nn.Module:
+    """Return an activation; ``leaky_relu`` has the slope 0.01 of InPlaceABN, ``prelu`` a slope for each channel."""
+    if activation == "relu":
+        return nn.ReLU(inplace=True)
+    if activation == "leaky_relu":
+        return nn.LeakyReLU(0.01, inplace=True)
+    if activation == "prelu":
+        return nn.PReLU(channels)
     return nn.Identity()
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution that keeps the size, normalisation, ReLU; the convolution has a bias only without normalisation.
+    """Convolution, normalisation, activation; with stride 1 the size is kept.
 
     Args:
         in_channels: input channels.
         out_channels: output channels.
-        kernel: odd kernel size.
+        kernel: odd kernel size, one number or rows and columns.
         stride: stride; the output is ``ceil(size / stride)``.
         norm: which normalisation.
+        activation: which activation.
+        dilation: of the kernel.
+        groups: of the convolution.
+        bias: of the convolution; by default only where there is no normalisation.
+        eps: of the normalisation.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, norm: Norm = "batch"
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int | tuple[int, int] = 3,
+        stride: int = 1,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool | None = None,
+        eps: float = 1e-5,
     ) -> None:
-        conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=norm == "none")
-        super().__init__(conv, make_norm(norm, out_channels), nn.ReLU(inplace=True))
+        rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
+        conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            (rows, columns),
+            stride,
+            padding=(dilation * (rows // 2), dilation * (columns // 2)),
+            dilation=dilation,
+            groups=groups,
+            bias=norm == "none" if bias is None else bias,
+        )
+        super().__init__(conv, make_norm(norm, out_channels, eps), make_activation(activation, out_channels))
 
 
 def initialise_he(module: nn.Module) -> None:
@@ -62,3 +99,10 @@ def initialise_he(module: nn.Module) -> None:
             nn.init.kaiming_normal_(part.weight, mode="fan_in", nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+
+
+def resize(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Resample ``(B, C, h, w)`` to ``(B, C, *size)``, bilinear; returned as it is where the size is right already."""
+    if x.shape[-2:] == size:
+        return x
+    return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)

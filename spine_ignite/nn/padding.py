@@ -41,4 +41,4 @@ class PaddedNetwork(nn.Module):
     def _crop(aux: Aux, height: int, width: int, padded: Tensor) -> Aux:
         rows = -(-height * aux.logits.shape[-2] // padded.shape[-2])
         columns = -(-width * aux.logits.shape[-1] // padded.shape[-1])
-        return Aux(aux.logits[..., :rows, :columns], aux.weight)
+        return Aux(aux.logits[..., :rows, :columns], aux.weight, aux.target)

@@ -1,0 +1,119 @@
+"""The network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from spine_ignite.nn.attention import attend, exact_matmul
+from spine_ignite.nn.blocks import ConvNormAct, resize
+from spine_ignite.nn.encoders import build_encoder, multi_grid_dilations
+from spine_ignite.spec import Aux, ModelOutput
+
+
+class DANet(nn.Module):
+    """DANet (Fu et al. 2019, section 3; compared with the authors' repository).
+
+    Position and channel attention side by side on the features of a dilated residual network with multi-grid. In
+    training each branch has a classifier of its own with weight 1.
+
+    Args:
+        in_channels: input channels.
+        num_classes: classes, background included.
+        backbone: timm name of the encoder.
+        output_stride: of the encoder.
+        pretrained: start from timm's weights.
+        weights: or from this file.
+        multi_grid: factors of the last stage's dilations, block by block.
+        channels: of each branch.
+        dropout: channel dropout before the classifiers.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        backbone: str = "resnet101",
+        output_stride: int = 8,
+        pretrained: bool = False,
+        weights: str | None = None,
+        multi_grid: tuple[int, ...] = (1, 2, 4),
+        channels: int = 512,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.encoder = build_encoder(
+            backbone,
+            in_channels,
+            output_stride=output_stride,
+            dilations=multi_grid_dilations(output_stride, multi_grid),
+            pretrained=pretrained,
+            weights=weights,
+        )
+        features = self.encoder.channels[-1]
+        self.position = _branch(features, channels, PositionAttention(channels))
+        self.channel = _branch(features, channels, ChannelAttention())
+        names = ("sum", "position", "channel")
+        self.classify = nn.ModuleDict(
+            {name: nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(channels, num_classes, 1)) for name in names}
+        )
+
+    def forward(self, x: Tensor) -> Tensor | ModelOutput:
+        """Map ``(B, in_channels, H, W)`` to logits ``(B, num_classes, H, W)``."""
+        features = self.encoder(x)[-1]
+        position, channel = self.position(features), self.channel(features)
+        size = (x.shape[-2], x.shape[-1])
+        logits = resize(self.classify["sum"](position + channel), size, align_corners=True)
+        if not self.training:
+            return logits
+        aux = {
+            "position": Aux(self.classify["position"](position), 1.0),
+            "channel": Aux(self.classify["channel"](channel), 1.0),
+        }
+        return ModelOutput(logits, aux)
+
+
+def _branch(in_channels: int, channels: int, attention: nn.Module) -> nn.Sequential:
+    return nn.Sequential(ConvNormAct(in_channels, channels), attention, ConvNormAct(channels, channels))
+
+
+class PositionAttention(nn.Module):
+    """Each pixel attends to all pixels (Fu et al. 2019, section 3.2); unscaled dot products.
+
+    The result is scaled by ``gamma``, which starts at zero, and added to the input.
+
+    Args:
+        channels: of the input; queries and keys have an eighth of them.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, channels // 8, 1)
+        self.key = nn.Conv2d(channels, channels // 8, 1)
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, h, w)`` to the same shape."""
+        columns = (self.query(x).flatten(2), self.key(x).flatten(2), self.value(x).flatten(2))
+        context = attend(*columns, scale=1.0).reshape(x.shape)
+        return x + self.gamma * context
+
+
+class ChannelAttention(nn.Module):
+    """Each channel attends to all channels (Fu et al. 2019, section 3.3).
+
+    As in the authors' release the weights are ``softmax(-X X^T)``: unlike channels are looked at. The result is scaled
+    by ``gamma``, which starts at zero, and added to the input.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, h, w)`` to the same shape."""
+        columns = x.flatten(2)
+        weights = (-exact_matmul(columns, columns.transpose(1, 2))).softmax(-1)
+        context = exact_matmul(weights, columns).reshape(x.shape)
+        return x + self.gamma * context

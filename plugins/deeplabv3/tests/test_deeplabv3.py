@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from spine_ignite.errors import UsageError
+from spine_ignite.models import create_model
+from spine_ignite.testing import ModelConformance
+
+
+class TestDeepLabV3(ModelConformance):
+    model = "deeplabv3"
+    options: ClassVar[dict[str, Any]] = {"backbone": "resnet18", "channels": 32, "output_stride": 8}
+
+
+def conv(inputs: int, outputs: int, kernel: int = 1, bias: bool = False) -> int:
+    """Parameters of a convolution."""
+    return inputs * outputs * kernel * kernel + bias * outputs
+
+
+def norm(channels: int) -> int:
+    """Parameters of batch norm."""
+    return 2 * channels
+
+
+def count(in_channels: int, classes: int, **options: Any) -> int:
+    with torch.device("meta"):
+        network = create_model("deeplabv3", in_channels, classes, **options)
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_the_paper_s_network_has_its_size() -> None:
+    """ResNet-101 and a pyramid of 256 channels: 58.041 M with 21 classes."""
+    pyramid = conv(2048, 256) + 3 * conv(2048, 256, 3) + conv(2048, 256) + conv(5 * 256, 256) + 6 * norm(256)
+    assert count(3, 21) == 42_500_160 + pyramid + conv(256, 21, bias=True)
+    assert count(3, 21) / 1e6 == pytest.approx(58.041, abs=5e-4)
+
+
+@pytest.mark.parametrize(("stride", "rates", "grid"), [(16, [1, 6, 12, 18], [2, 4]), (8, [1, 12, 24, 36], [4, 8])])
+def test_rates_double_at_output_stride_8(stride: int, rates: list[int], grid: list[int]) -> None:
+    network = create_model("deeplabv3", 1, 2, backbone="resnet18", output_stride=stride)
+    assert [branch[0].dilation[0] for branch in network.head.aspp.branches] == rates
+    assert [block.conv1.dilation[0] for block in network.encoder.net.layer4] == grid
+
+
+class TestDeepLabV3WithAuxiliaryHead(ModelConformance):
+    model = "deeplabv3"
+    options: ClassVar[dict[str, Any]] = {"backbone": "resnet18", "channels": 16, "aux_weight": 0.5, "output_stride": 8}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rates": [0]}, "rates.0: input should be greater than or equal to 1"),
+        ({"output_stride": 12}, "output_stride: input should be 8, 16 or 32"),
+        ({"dropout": 1}, "dropout: input should be less than 1"),
+    ],
+)
+def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        create_model("deeplabv3", 1, 2, **options)
+    assert message in str(caught.value)

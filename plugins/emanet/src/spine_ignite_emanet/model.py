@@ -1,0 +1,158 @@
+"""The network."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spine_ignite.nn.attention import at_least_float32
+from spine_ignite.nn.blocks import ConvNormAct
+from spine_ignite.nn.encoders import build_encoder
+from spine_ignite.nn.heads import EncoderHeadNetwork
+
+# At output stride 8 the release keeps dilation 2 in the first block of stage 4, in spite of its multi-grid (1, 2, 4).
+_DILATIONS = {8: {4: (2, 8, 16)}}
+
+
+class EMANet(EncoderHeadNetwork):
+    """EMANet (Li et al. 2019, section 3; compared with the authors' repository).
+
+    A dilated residual network, an expectation-maximisation attention unit, a classifier.
+
+    Args:
+        in_channels: input channels.
+        num_classes: classes, background included.
+        backbone: timm name of the encoder.
+        output_stride: of the encoder.
+        pretrained: start from timm's weights.
+        weights: or from this file.
+        channels: of the attention unit; the paper has 512.
+        bases: number of bases.
+        rounds: E and M steps in a forward pass.
+        momentum: of the moving bases: the share that stays at each training step.
+        dropout: channel dropout before the classifier.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        backbone: str = "resnet101s",
+        output_stride: int = 8,
+        pretrained: bool = False,
+        weights: str | None = None,
+        channels: int = 512,
+        bases: int = 64,
+        rounds: int = 3,
+        momentum: float = 0.9,
+        dropout: float = 0.1,
+    ) -> None:
+        encoder = build_encoder(
+            backbone,
+            in_channels,
+            output_stride=output_stride,
+            dilations=_DILATIONS.get(output_stride),
+            pretrained=pretrained,
+            weights=weights,
+        )
+        super().__init__(
+            encoder, EMAHead(encoder.channels[-1], channels, num_classes, bases, rounds, momentum, dropout)
+        )
+
+
+class EMAHead(nn.Module):
+    """Reduction, attention unit, 3x3 convolution and classifier, on the encoder's last features.
+
+    Args:
+        in_channels: channels of the features.
+        channels: of the attention unit.
+        num_classes: classes.
+        bases: number of bases.
+        rounds: E and M steps in a forward pass.
+        momentum: of the moving bases.
+        dropout: channel dropout before the classifier.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        num_classes: int,
+        bases: int,
+        rounds: int,
+        momentum: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.reduce = ConvNormAct(in_channels, channels)
+        self.attention = EMAttention(channels, bases, rounds, momentum)
+        self.classify = nn.Sequential(
+            ConvNormAct(channels, channels // 2), nn.Dropout2d(dropout), nn.Conv2d(channels // 2, num_classes, 1)
+        )
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Map the feature maps to logits ``(B, num_classes, h, w)`` at the size of the last."""
+        logits: Tensor = self.classify(self.attention(self.reduce(features[-1])))
+        return logits
+
+
+class EMAttention(nn.Module):
+    """Expectation-maximisation attention unit (Li et al. 2019, section 3.3).
+
+    Pixels are assigned softly to a few bases (E), the bases become the means of their pixels (M), several times over;
+    the pixels are then rebuilt from the bases. The bases start from a buffer; in training it moves towards the mean of
+    the batch's final bases (section 3.4), over all processes of a distributed run.
+
+    As in the authors' release no gradient flows through the steps. The first convolution therefore never learns; here
+    it is frozen openly, so that distributed training does not wait for its gradient.
+
+    Args:
+        channels: of input and output.
+        bases: number of bases.
+        rounds: E and M steps.
+        momentum: share of the buffer that stays at each training step.
+    """
+
+    bases: Tensor
+
+    def __init__(self, channels: int, bases: int = 64, rounds: int = 3, momentum: float = 0.9) -> None:
+        super().__init__()
+        self.rounds = rounds
+        self.momentum = momentum
+        self.register_buffer("bases", F.normalize(torch.randn(1, channels, bases) * (2.0 / bases) ** 0.5, dim=1))
+        self.before = nn.Conv2d(channels, channels, 1)
+        nn.init.kaiming_normal_(self.before.weight, mode="fan_out")
+        self.before.requires_grad_(False)
+        self.after = ConvNormAct(channels, channels, 1, activation="none")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, h, w)`` to the same shape."""
+        assignment, bases = self._maximise(x)
+        if self.training:
+            self._move(bases)
+        rebuilt = torch.bmm(bases, assignment.transpose(1, 2)).unflatten(2, x.shape[-2:])
+        return F.relu(self.after(F.relu(rebuilt)) + x)
+
+    @torch.no_grad()
+    def _maximise(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the assignment ``(B, N, bases)`` of the last E step and the bases ``(B, C, bases)`` after it."""
+        pixels = at_least_float32(self.before(x)).flatten(2)
+        with torch.autocast(x.device.type, enabled=False):
+            bases = self.bases.to(pixels.dtype).expand(x.shape[0], -1, -1)
+            assignment = pixels.new_zeros(())
+            for _ in range(self.rounds):
+                assignment = torch.bmm(pixels.transpose(1, 2), bases).softmax(2)
+                shares = assignment / (1e-6 + assignment.sum(1, keepdim=True))
+                bases = torch.bmm(pixels, shares)
+                bases = bases / (1e-6 + bases.norm(dim=1, keepdim=True))
+        return assignment, bases
+
+    @torch.no_grad()
+    def _move(self, bases: Tensor) -> None:
+        mean = bases.mean(0, keepdim=True).to(self.bases.dtype)
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(mean)
+            mean = mean / dist.get_world_size()
+        self.bases.lerp_(mean, 1 - self.momentum)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from spine_ignite.errors import UsageError
+from spine_ignite.models import create_model
+from spine_ignite.testing import ModelConformance, assert_agrees
+from spine_ignite_emanet.model import EMAttention
+
+
+class TestEMANet(ModelConformance):
+    model = "emanet"
+    options: ClassVar[dict[str, Any]] = {"backbone": "resnet18", "channels": 32, "bases": 8}
+
+
+def conv(inputs: int, outputs: int, kernel: int = 1, bias: bool = False) -> int:
+    """Parameters of a convolution."""
+    return inputs * outputs * kernel * kernel + bias * outputs
+
+
+def norm(channels: int) -> int:
+    """Parameters of batch norm."""
+    return 2 * channels
+
+
+def count(in_channels: int, classes: int, **options: Any) -> int:
+    with torch.device("meta"):
+        network = create_model("emanet", in_channels, classes, **options)
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("backbone", "encoder", "millions"), [("resnet101s", 42_623_936, 53.774), ("resnet50s", 23_631_808, 34.781)]
+)
+def test_the_official_networks_have_their_sizes(backbone: str, encoder: int, millions: float) -> None:
+    unit = conv(512, 512, bias=True) + conv(512, 512) + norm(512)
+    head = conv(2048, 512, 3) + norm(512) + unit + conv(512, 256, 3) + norm(256) + conv(256, 21, bias=True)
+    assert count(3, 21, backbone=backbone) == encoder + head
+    assert count(3, 21, backbone=backbone) / 1e6 == pytest.approx(millions, abs=5e-4)
+
+
+def test_the_attention_unit_is_its_formula() -> None:
+    """models.md, section 4. No gradient flows through the steps, in the release and here."""
+    block = EMAttention(6, bases=3)
+
+    def reference(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            pixels = block.before(x).flatten(2)
+            bases = block.bases.expand(x.shape[0], -1, -1)
+            for _ in range(3):
+                assignment = torch.einsum("bcn,bck->bnk", pixels, bases).softmax(2)
+                bases = torch.einsum("bcn,bnk->bck", pixels, assignment / (1e-6 + assignment.sum(1, keepdim=True)))
+                bases = bases / (1e-6 + (bases**2).sum(1, keepdim=True).sqrt())
+            rebuilt = torch.einsum("bck,bnk->bcn", bases, assignment).reshape(x.shape)
+        return (block.after(rebuilt.clamp_min(0)) + x).clamp_min(0)
+
+    assert_agrees(block, reference, torch.randn(2, 6, 5, 4))
+
+
+def test_bases_move_in_training_alone_and_by_the_momentum() -> None:
+    torch.manual_seed(0)
+    block = EMAttention(6, bases=3, momentum=0.75)
+    start = block.bases.clone()
+    x = torch.randn(4, 6, 5, 5)
+    block.eval()(x)
+    assert torch.equal(block.bases, start)
+    _, final = block._maximise(x)
+    block.train()(x)
+    torch.testing.assert_close(block.bases, 0.75 * start + 0.25 * final.mean(0, keepdim=True))
+
+
+def test_the_first_convolution_is_frozen_openly() -> None:
+    network = create_model("emanet", 1, 2, backbone="resnet18", channels=16, bases=4)
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    assert frozen == {"head.attention.before.weight", "head.attention.before.bias"}
+
+
+def _one_of_two(rank: int, folder: str) -> None:
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    block = EMAttention(6, bases=3).train()
+    torch.manual_seed(rank)
+    block(torch.randn(2, 6, 4, 4))
+    torch.save(block.bases, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_bases_stay_the_same_in_all_processes(tmp_path: Path) -> None:
+    context = torch.multiprocessing.get_context(
+        "fork" if "fork" in torch.multiprocessing.get_all_start_methods() else "spawn"
+    )
+    processes = [context.Process(target=_one_of_two, args=(rank, str(tmp_path))) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert torch.equal(torch.load(tmp_path / "0.pt"), torch.load(tmp_path / "1.pt"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bases": 1}, "bases: input should be greater than or equal to 2"),
+        ({"momentum": 1}, "momentum: input should be less than 1"),
+    ],
+)
+def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        create_model("emanet", 1, 2, **options)
+    assert message in str(caught.value)

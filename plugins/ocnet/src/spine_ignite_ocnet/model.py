@@ -1,0 +1,84 @@
+"""The network."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from spine_ignite.nn.attention import ObjectContext
+from spine_ignite.nn.blocks import ConvNormAct
+from spine_ignite.nn.encoders import UNIFORM, build_encoder
+from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead
+from spine_ignite_ocnet.context import ASPObjectContext, PyramidObjectContext
+
+
+class OCNet(EncoderHeadNetwork):
+    """OCNet (Yuan & Wang 2018, section 3; compared with the authors' repository).
+
+    A dilated residual network, object context in one of three forms, a classifier; in training an auxiliary head on
+    stage 3 with weight 0.4.
+
+    Args:
+        in_channels: input channels.
+        num_classes: classes, background included.
+        backbone: timm name of the encoder.
+        output_stride: of the encoder.
+        pretrained: start from timm's weights.
+        weights: or from this file.
+        context: ``base``, ``pyramid`` or ``asp``.
+        channels: of the head; the paper has 512.
+        dropout: channel dropout after the context (0.1 in the release's ASP-OC) and in the auxiliary head.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        backbone: str = "resnet101s",
+        output_stride: int = 8,
+        pretrained: bool = False,
+        weights: str | None = None,
+        context: str = "base",
+        channels: int = 512,
+        dropout: float = 0.05,
+    ) -> None:
+        encoder = build_encoder(
+            backbone,
+            in_channels,
+            output_stride=output_stride,
+            dilations=UNIFORM if output_stride == 8 else None,
+            pretrained=pretrained,
+            weights=weights,
+        )
+        head = OCHead(encoder.channels[-1], channels, num_classes, context, dropout)
+        aux = FCNHead(encoder.channels[-2], channels, num_classes, dropout, "leaky_relu", bias=True)
+        super().__init__(encoder, head, aux)
+
+
+class OCHead(nn.Module):
+    """3x3 convolution, object context, classifier, on the encoder's last features.
+
+    Args:
+        in_channels: channels of the features.
+        channels: of the context.
+        num_classes: classes.
+        context: ``base``, ``pyramid`` or ``asp``.
+        dropout: channel dropout after the context.
+    """
+
+    def __init__(self, in_channels: int, channels: int, num_classes: int, context: str, dropout: float) -> None:
+        super().__init__()
+        half = channels // 2
+        self.reduce = ConvNormAct(in_channels, channels, activation="leaky_relu", bias=True)
+        self.context: nn.Module
+        if context == "pyramid":
+            self.context = PyramidObjectContext(channels, dropout=dropout)
+        elif context == "asp":
+            self.context = ASPObjectContext(channels, dropout=dropout)
+        else:
+            self.context = ObjectContext(channels, half, half, channels, "leaky_relu", dropout=dropout)
+        self.classify = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Map the feature maps to logits ``(B, num_classes, h, w)`` at the size of the last."""
+        logits: Tensor = self.classify(self.context(self.reduce(features[-1])))
+        return logits

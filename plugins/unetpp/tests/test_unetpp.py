@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from spine_ignite.errors import UsageError
+from spine_ignite.models import create_model
+from spine_ignite.spec import ModelOutput
+from spine_ignite.testing import ModelConformance, assert_agrees
+from spine_ignite_unetpp.grid import NestedDecoder
+
+RELEASE: dict[str, Any] = {"norm": "none"}
+
+
+class TestUNetPlusPlus(ModelConformance):
+    model = "unetpp"
+    options: ClassVar[dict[str, Any]] = {"width": 8}
+
+
+class TestDeepSupervision(ModelConformance):
+    model = "unetpp"
+    options: ClassVar[dict[str, Any]] = {"width": 8, "depth": 4, "norm": "instance", "deep_supervision": True}
+
+
+class TestBackbone(ModelConformance):
+    model = "unetpp"
+    options: ClassVar[dict[str, Any]] = {"backbone": "resnet10t", "deep_supervision": True}
+
+
+def count(in_channels: int, classes: int, **options: Any) -> int:
+    with torch.device("meta"):
+        network = create_model("unetpp", in_channels, classes, **options)
+    return sum(p.numel() for p in network.parameters())
+
+
+def from_the_layer_table(in_channels: int, classes: int) -> int:
+    """Two 3x3 convolutions per node, 2x2 transposed ones between the levels, a 1x1 one, all with biases."""
+    widths = [32, 64, 128, 256, 512]
+    total = widths[0] * classes + classes
+    for j in range(5):
+        for i in range(5 - j):
+            inputs = (j + 1) * widths[i] if j else [in_channels, *widths][i]
+            total += 9 * inputs * widths[i] + widths[i] + 9 * widths[i] ** 2 + widths[i]
+            total += (4 * widths[i + 1] * widths[i] + widths[i]) if j else 0
+    return total
+
+
+def test_the_authors_network_has_its_size() -> None:
+    """9,041,601 parameters for one channel and one class, as the header of their file says."""
+    assert from_the_layer_table(1, 1) == 9_041_601
+    assert count(1, 2, **RELEASE) == from_the_layer_table(1, 2)
+    assert count(3, 2, **RELEASE) == from_the_layer_table(3, 2)
+    assert count(1, 20, **RELEASE, deep_supervision=True) == from_the_layer_table(1, 20) + 3 * (32 * 20 + 20)
+
+
+def test_each_node_sees_its_row_and_the_node_below() -> None:
+    """Equation 1 of the paper, node by node, on three levels."""
+    grid = NestedDecoder([2, 3, 4], [2, 3], "batch", 0.0)
+
+    def node(i: int, j: int, *inputs: Tensor) -> Tensor:
+        *row, below = inputs
+        conv = grid.up[f"{i}_{j}"]
+        batch, _, height, width = below.shape
+        up = torch.einsum("bchw,coij->bohiwj", below, conv.weight).reshape(batch, -1, 2 * height, 2 * width)
+        return grid.node[f"{i}_{j}"](torch.cat([*row, up + conv.bias.view(1, -1, 1, 1)], 1))
+
+    class Last(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.grid = grid
+
+        def forward(self, *features: Tensor) -> Tensor:
+            return torch.cat(self.grid(features), 1)
+
+    def reference(x00: Tensor, x10: Tensor, x20: Tensor) -> Tensor:
+        x01 = node(0, 1, x00, x10)
+        x11 = node(1, 1, x10, x20)
+        return torch.cat([x01, node(0, 2, x00, x01, x11)], 1)
+
+    assert_agrees(Last(), reference, torch.randn(1, 2, 8, 12), torch.randn(1, 3, 4, 6), torch.randn(1, 4, 2, 3))
+
+
+def test_eval_mode_averages_the_probabilities() -> None:
+    network = create_model("unetpp", 1, 3, width=4, depth=4, deep_supervision=True)
+    image = torch.randn(2, 1, 64, 64)
+    network.train()
+    for part in network.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            part.eval()
+    output = network(image)
+    assert isinstance(output, ModelOutput)
+    heads = [output.logits, *(aux.logits for aux in output.aux.values())]
+    assert len(heads) == 3
+    mean = torch.stack([head.softmax(1) for head in heads]).mean(0)
+    torch.testing.assert_close(network.eval()(image).softmax(1), mean)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"depth": 1}, "depth: input should be greater than or equal to 2"),
+        ({"backbone": "resnet_34"}, "backbone 'resnet_34' is not one of timm's. Did you mean 'resnet34'?"),
+        ({"deep_supervison": True}, "Did you mean 'deep_supervision'?"),
+    ],
+)
+def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        create_model("unetpp", 1, 2, **options)
+    assert message in str(caught.value)

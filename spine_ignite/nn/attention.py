@@ -1,0 +1,118 @@
+"""Attention over the pixels of a feature map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spine_ignite.nn.blocks import Activation, ConvNormAct, resize
+
+
+def exact_matmul(first: Tensor, second: Tensor) -> Tensor:
+    """Matrix product in float32 (or float64), also under autocast.
+
+    Unscaled dot products of hundreds of channels lose too much in bfloat16 and overflow in float16.
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        return torch.matmul(at_least_float32(first), at_least_float32(second))
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return ``x`` in float32, or as it is where it is float64."""
+    return x if x.dtype is torch.float64 else x.float()
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
+    """Dot-product attention between pixels given as columns.
+
+    Args:
+        query: ``(B, C, N)``.
+        key: ``(B, C, M)``.
+        value: ``(B, D, M)``.
+        scale: of the dot products; by default ``1 / sqrt(C)``.
+
+    Returns:
+        ``(B, D, N)``: column n is the mean of value's columns with weights ``softmax_m(scale * query_n . key_m)``.
+        Computed in float32, also under autocast; torch keeps no N x M matrix where it has a fused kernel.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        q, k, v = (at_least_float32(x).transpose(1, 2)[:, None] for x in (query, key, value))
+        return F.scaled_dot_product_attention(q, k, v, scale=scale)[:, 0].transpose(1, 2)
+
+
+class ObjectContext(nn.Module):
+    """Context by attention, concatenated with the input and projected: OCNet's and ANN's block.
+
+    Queries and keys are one transform of the input (1x1 convolution, batch norm, activation), values another; the dot
+    products are divided by the root of their length. With ``anchors`` keys and values are averaged over grids of these
+    sizes first, and each pixel looks at their cells only.
+
+    ``forward`` gives ``(B, out_channels, h, w)`` with the projection ``1x1 [context ; x]``, normalised and activated.
+    The context's output convolution starts at zero, so that training starts from the input alone.
+
+    Sources: Yuan & Wang 2018 (OCNet), section 3.2; Zhu et al. 2019 (ANN), section 3.3 (asymmetric pyramid block).
+
+    Args:
+        channels: input channels.
+        key_channels: of queries and keys.
+        value_channels: of values.
+        out_channels: of the projection; ``None`` leaves it out, and ``forward`` gives the context alone, with
+            ``channels`` channels.
+        activation: of the transform and of the projection.
+        anchors: rows and columns of the grids; none: every pixel is a key.
+        scale: attention at ``1 / scale`` of the resolution (max pooling), resized back.
+        dropout: channel dropout after the projection.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        key_channels: int,
+        value_channels: int,
+        out_channels: int | None,
+        activation: Activation,
+        anchors: Sequence[int] = (),
+        scale: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.transform = ConvNormAct(channels, key_channels, 1, activation=activation, bias=True)
+        self.value = nn.Conv2d(channels, value_channels, 1)
+        self.out = zero_conv(value_channels, channels)
+        self.project: nn.Module | None = None
+        if out_channels is not None:
+            conv = ConvNormAct(2 * channels, out_channels, 1, activation=activation, bias=True)
+            self.project = nn.Sequential(conv, nn.Dropout2d(dropout))
+        self.anchors = tuple(anchors)
+        self.pool = nn.MaxPool2d(scale, ceil_mode=True) if scale > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, channels, h, w)`` to ``(B, out_channels, h, w)``."""
+        small = self.pool(x)
+        query = self.transform(small)
+        key, value = as_anchors(query, self.anchors), as_anchors(self.value(small), self.anchors)
+        context = attend(query.flatten(2), key, value).unflatten(2, small.shape[-2:])
+        context = resize(self.out(context), (x.shape[-2], x.shape[-1]), align_corners=True)
+        if self.project is None:
+            return context
+        out: Tensor = self.project(torch.cat([context, x], 1))
+        return out
+
+
+def as_anchors(x: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Flatten ``(B, C, h, w)`` to ``(B, C, h * w)``, or average it over grids of these sizes."""
+    if not sizes:
+        return x.flatten(2)
+    return torch.cat([F.adaptive_avg_pool2d(x, size).flatten(2) for size in sizes], 2)
+
+
+def zero_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """Return a 1x1 convolution whose weights and biases start at zero."""
+    conv = nn.Conv2d(in_channels, out_channels, 1)
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spine_ignite.nn.attention import ObjectContext, attend, exact_matmul
+from spine_ignite.testing import assert_agrees
+
+
+def plain_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Written out: for each query a softmax over the keys, and the weighted sum of the values."""
+    columns = []
+    for n in range(query.shape[2]):
+        logits = scale * torch.stack([(query[:, :, n] * key[:, :, m]).sum(1) for m in range(key.shape[2])], 1)
+        weights = logits.exp() / logits.exp().sum(1, keepdim=True)
+        columns.append((value * weights[:, None]).sum(2))
+    return torch.stack(columns, 2)
+
+
+@pytest.mark.parametrize("scale", [None, 1.0])
+def test_attend_is_the_formula(scale: float | None) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (
+        torch.randn(2, c, n, generator=generator, dtype=torch.float64) for c, n in [(4, 7), (4, 5), (6, 5)]
+    )
+    torch.testing.assert_close(attend(query, key, value, scale), plain_attention(query, key, value, scale or 0.5))
+
+
+def test_products_are_exact_under_autocast() -> None:
+    a, b = torch.randn(2, 3, 50), torch.randn(2, 50, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(exact_matmul(a, b), torch.matmul(a.double(), b.double()).float()) or torch.allclose(
+            exact_matmul(a, b), (a.double() @ b.double()).float(), atol=1e-5
+        )
+        assert exact_matmul(a, b).dtype is torch.float32
+
+
+@pytest.mark.parametrize("anchors", [(), (1, 2)])
+@pytest.mark.parametrize("projected", [True, False])
+def test_object_context_is_the_formula(anchors: tuple[int, ...], projected: bool) -> None:
+    """models.md, section 4: OCNet's base block and ANN's pyramid block."""
+    block = ObjectContext(6, 4, 5, 6 if projected else None, "relu", anchors)
+
+    def pool(x: Tensor) -> Tensor:
+        if not anchors:
+            return x.flatten(2)
+        cells = [x[:, :, r, c].mean((2, 3)) for r, c in windows(x.shape[2], x.shape[3], anchors)]
+        return torch.stack(cells, 2)
+
+    def reference(x: Tensor) -> Tensor:
+        phi = block.transform(x)
+        context = plain_attention(phi.flatten(2), pool(phi), pool(block.value(x)), 0.5)
+        context = F.conv2d(context.unflatten(2, x.shape[2:]), block.out.weight, block.out.bias)
+        return context if block.project is None else block.project(torch.cat([context, x], 1))
+
+    assert_agrees(block, reference, torch.randn(2, 6, 5, 4, generator=torch.Generator().manual_seed(3)))
+
+
+def windows(height: int, width: int, sizes: tuple[int, ...]) -> list[tuple[slice, slice]]:
+    """The cells of adaptive pooling: from floor(i n / s) to ceil((i + 1) n / s)."""
+    return [
+        (slice(i * height // s, -(-(i + 1) * height // s)), slice(j * width // s, -(-(j + 1) * width // s)))
+        for s in sizes
+        for i in range(s)
+        for j in range(s)
+    ]

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from spine_ignite.errors import RunError, UsageError
+from spine_ignite.nn.encoders import UNIFORM, build_encoder, multi_grid_dilations
+from spine_ignite.nn.timm_import import import_timm
+
+
+def dilations(encoder: nn.Module, stage: int) -> list[int]:
+    """The dilation of each block's 3x3 convolutions, which must agree within a block."""
+    found = []
+    for block in getattr(encoder.net, f"layer{stage}").children():
+        in_block = {m.dilation[0] for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)}
+        assert all(m.padding == m.dilation for m in block.modules() if getattr(m, "kernel_size", 1) == (3, 3) and
+                   isinstance(m, nn.Conv2d))  # fmt: skip
+        found.append(max(in_block))
+        assert len(in_block) == 1
+    return found
+
+
+# The table of models.md, section 2, for residual networks at output stride 8.
+@pytest.mark.parametrize(
+    ("pattern", "third", "fourth"),
+    [
+        (None, [1, 2, 2, 2, 2, 2], [2, 4, 4]),  # timm, torchvision, ANN
+        (UNIFORM, [2] * 6, [4, 4, 4]),  # PSPNet, PSANet, CCNet, OCNet
+        (multi_grid_dilations(8, (1, 2, 4)), [1, 2, 2, 2, 2, 2], [4, 8, 16]),  # DANet
+        ({4: (2, 8, 16)}, [1, 2, 2, 2, 2, 2], [2, 8, 16]),  # EMANet
+    ],
+)
+@pytest.mark.parametrize("backbone", ["resnet50s", "res2net50d"])
+def test_dilations_follow_the_papers(backbone: str, pattern: Any, third: list[int], fourth: list[int]) -> None:
+    with torch.device("meta"):
+        encoder = build_encoder(backbone, 1, output_stride=8, dilations=pattern)
+    assert dilations(encoder, 3) == third
+    assert dilations(encoder, 4) == fourth
+
+
+def test_deeplab_s_multi_grid_at_stride_16() -> None:
+    with torch.device("meta"):
+        encoder = build_encoder("resnet50", 1, output_stride=16, dilations=multi_grid_dilations(16, (1, 2, 4)))
+    assert dilations(encoder, 3) == [1] * 6
+    assert dilations(encoder, 4) == [2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stride"),
+    [
+        ("resnet18", 8),
+        ("resnet18", 16),
+        ("resnet18", 32),
+        ("densenet121", 8),
+        ("densenet121", 16),
+        ("vgg11_bn", 32),
+        ("efficientnet_b0", 16),
+        ("convnext_atto", 8),
+    ],
+)
+def test_features_have_the_channels_and_strides_that_are_said(backbone: str, stride: int) -> None:
+    encoder = build_encoder(backbone, 2, output_stride=stride).eval()
+    with torch.inference_mode():
+        features = encoder(torch.randn(1, 2, 96, 64))
+    assert encoder.strides[-1] == stride
+    assert [f.shape[1] for f in features] == list(encoder.channels)
+    assert [tuple(f.shape[2:]) for f in features] == [(96 // s, 64 // s) for s in encoder.strides]
+
+
+# models.md, section 2: trainable parameters without the classifier, three channels.
+@pytest.mark.parametrize(
+    ("backbone", "millions"),
+    [
+        ("resnet50", 23.508),
+        ("resnet101", 42.500),
+        ("resnet152", 58.144),
+        ("resnet50s", 23.632),
+        ("resnet101s", 42.624),
+        ("res2net50d", 23.669),
+        ("res2net101d", 43.177),
+        ("vgg16_bn", 14.723),
+        ("xception65", 37.867),
+    ],
+)
+def test_encoders_have_the_official_sizes(backbone: str, millions: float) -> None:
+    with torch.device("meta"):
+        encoder = build_encoder(backbone, 3)
+    assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(millions, abs=5.1e-4)
+
+
+def test_a_dilated_densenet_sees_the_same_weights_at_a_finer_grid() -> None:
+    """At stride 8 every second pixel of the first dilated block's input is what is pooled at 32."""
+    coarse, fine = build_encoder("densenet121", 1), build_encoder("densenet121", 1, output_stride=8)
+    fine.load_state_dict(coarse.state_dict())
+    assert {
+        m.dilation[0] for m in fine.net.features_denseblock3.modules() if getattr(m, "kernel_size", 0) == (3, 3)
+    } == {2}
+    assert {
+        m.dilation[0] for m in fine.net.features_denseblock4.modules() if getattr(m, "kernel_size", 0) == (3, 3)
+    } == {4}
+
+
+def test_weights_come_from_a_file_and_fit_one_channel(tmp_path: Path) -> None:
+    """timm sums the filters of red, green and blue, so that a grey image gives what it gave in three channels."""
+    whole = import_timm().create_model("resnet18")
+    torch.save(whole.state_dict(), tmp_path / "weights.pth")
+    encoder = build_encoder("resnet18", 1, weights=tmp_path / "weights.pth").eval()
+    grey = torch.randn(1, 1, 64, 64)
+    with torch.inference_mode():
+        expected = whole.eval().forward_features(grey.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(encoder(grey)[-1], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "other.pth")
+    (tmp_path / "text.pth").write_text("no weights")
+    for name in ("other.pth", "text.pth"):
+        with pytest.raises(RunError, match=f"{name} does not hold weights of backbone 'resnet18'"):
+            build_encoder("resnet18", 1, weights=tmp_path / name)
+    with pytest.raises(UsageError, match="is not a file"):
+        build_encoder("resnet18", 1, weights=tmp_path / "none.pth")
+
+
+def test_pretrained_weights_without_a_network_are_a_clear_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(RunError, match="could not be fetched .* set model.weights to a file"):
+        build_encoder("resnet18.a1_in1k", 1, pretrained=True)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stride", "message"),
+    [
+        ("resnet_50", 32, "backbone 'resnet_50' is not one of timm's. Did you mean 'resnet50'?"),
+        ("vgg16", 8, "backbone 'vgg16' is not available with output stride 8"),
+        ("vit_tiny_patch16_224", 32, "gives no feature pyramid"),
+    ],
+)
+def test_a_backbone_that_cannot_be_had_is_refused(backbone: str, stride: int, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        build_encoder(backbone, 1, output_stride=stride)
+    assert message in str(caught.value)
