@@ -40,6 +40,7 @@ class ModelConformance:
         learn_steps: steps within which four slices are learnt.
         learn_rate: Adam's rate for that.
         float_tolerance: relative difference allowed between float32 and float64 logits.
+        bfloat16_tolerance: the same between bfloat16 autocast and float32.
     """
 
     model: ClassVar[str]
@@ -48,6 +49,7 @@ class ModelConformance:
     learn_steps: ClassVar[int] = 150
     learn_rate: ClassVar[float] = 3e-3
     float_tolerance: ClassVar[float] = 1e-3
+    bfloat16_tolerance: ClassVar[float] = 0.1
 
     @pytest.fixture(autouse=True)
     def _seed(self) -> Iterator[None]:
@@ -122,7 +124,7 @@ class ModelConformance:
             with torch.autocast("cpu", torch.bfloat16):
                 rounded = network(image).float()
         difference = (exact - rounded).norm() / exact.norm().clamp_min(1e-6)
-        assert difference < 0.1, f"bfloat16 logits differ by {difference:.3f} of their norm"
+        assert difference < self.bfloat16_tolerance, f"bfloat16 logits differ by {difference:.3f} of their norm"
 
     def test_channels_last_gives_the_same_logits(self) -> None:
         """The memory format changes nothing but speed."""
@@ -168,8 +170,10 @@ class ModelConformance:
     def test_output_is_logits(self) -> None:
         """No softmax or sigmoid inside: probabilities would sum to one, or lie between 0 and 1."""
         network = self.build().eval()
-        with torch.inference_mode():
+        with torch.no_grad():
             logits = network(10 * torch.randn(1, 1, 64, 64))
+            if not logits.any():  # a classifier that starts at zero says nothing yet
+                logits = randomise(network)(10 * torch.randn(1, 1, 64, 64))
         sums = logits.sum(1)
         assert not torch.allclose(sums, torch.ones_like(sums), atol=1e-3), (
             "the network applies a softmax; return logits"

@@ -75,21 +75,9 @@ def build_encoder(
         UsageError: no such backbone, one without pyramids, one that cannot have this stride, or no such file.
         RunError: weights cannot be fetched or do not fit.
     """
-    timm = import_timm()
-    if not timm.is_model(name.split(".")[0]):
-        close = difflib.get_close_matches(name, timm.list_models(), 1)
-        raise UsageError(
-            f"backbone '{name}' is not one of timm's"
-            + (f". Did you mean '{close[0]}'?" if close else "; timm.list_models() names them")
-        )
-    options: dict[str, Any] = {"in_chans": in_channels, "features_only": True}
     densenet = name.startswith("densenet")
-    if output_stride != 32 and not densenet:
-        options["output_stride"] = output_stride
-    if weights is not None:
-        _check_weights(timm, name, Path(weights))
-        options["pretrained_cfg_overlay"] = {"file": str(weights)}
-    net = _create(timm, name, options, pretrained or weights is not None, weights)
+    stride = {"output_stride": output_stride} if output_stride != 32 and not densenet else {}
+    net = create_timm_model(name, in_channels, pretrained, weights, features_only=True, **stride)
     channels, strides = net.feature_info.channels(), net.feature_info.reduction()
     if densenet and output_stride != 32:
         _dilate_densenet(net, output_stride)
@@ -104,9 +92,35 @@ def build_encoder(
     return Encoder(net, channels, strides)
 
 
-def _create(timm: Any, name: str, options: dict[str, Any], pretrained: bool, weights: str | Path | None) -> Any:
+def create_timm_model(
+    name: str, in_channels: int, pretrained: bool = False, weights: str | Path | None = None, **options: Any
+) -> Any:
+    """Build a model of timm.
+
+    Args:
+        name: timm's name.
+        in_channels: input channels.
+        pretrained: fetch timm's weights from its hub.
+        weights: load this file instead.
+        options: further arguments of ``timm.create_model``.
+
+    Raises:
+        UsageError: no such model, not with these options, or no such file.
+        RunError: weights cannot be fetched or do not fit.
+    """
+    timm = import_timm()
+    if not timm.is_model(name.split(".")[0]):
+        close = difflib.get_close_matches(name, timm.list_models(), 1)
+        raise UsageError(
+            f"backbone '{name}' is not one of timm's"
+            + (f". Did you mean '{close[0]}'?" if close else "; timm.list_models() names them")
+        )
+    if weights is not None:
+        _check_weights(timm, name, Path(weights))
+        options["pretrained_cfg_overlay"] = {"file": str(weights)}
+        pretrained = True
     try:
-        return timm.create_model(name, pretrained=pretrained, **options)
+        return timm.create_model(name, pretrained=pretrained, in_chans=in_channels, **options)
     except (TypeError, AssertionError, NotImplementedError, AttributeError) as error:
         if pretrained and "output_stride" not in options:
             raise RunError(f"the weights of backbone '{name}' cannot be used: {error}") from error

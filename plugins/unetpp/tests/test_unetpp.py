@@ -17,6 +17,7 @@ RELEASE: dict[str, Any] = {"norm": "none"}
 
 class TestUNetPlusPlus(ModelConformance):
     model = "unetpp"
+    learn_rate = 1e-2
     options: ClassVar[dict[str, Any]] = {"width": 8}
 
 

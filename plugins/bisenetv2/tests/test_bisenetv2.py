@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spine_ignite.errors import UsageError
+from spine_ignite.models import create_model
+from spine_ignite.spec import ModelOutput
+from spine_ignite.testing import ModelConformance, assert_agrees
+from spine_ignite_bisenetv2.model import GuidedAggregation
+
+
+class TestBiSeNetV2(ModelConformance):
+    model = "bisenetv2"
+    options: ClassVar[dict[str, Any]] = {"head_channels": 64}
+
+
+class TestWithoutBoosters(ModelConformance):
+    model = "bisenetv2"
+    learn_rate = 1e-2
+    options: ClassVar[dict[str, Any]] = {"head_channels": 64, "boosters": False}
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, groups: int = 1) -> int:
+    """Parameters of a convolution with batch norm."""
+    return inputs * outputs * kernel * kernel // groups + 2 * outputs
+
+
+def gather(inputs: int, outputs: int, stride: int) -> int:
+    wide = 6 * inputs
+    total = conv(inputs, inputs) + conv(inputs, wide, 3, inputs) + conv(wide, outputs, 1)
+    if stride == 2:
+        total += conv(wide, wide, 3, wide) + conv(inputs, inputs, 3, inputs) + conv(inputs, outputs, 1)
+    return total
+
+
+def test_training_and_inference_have_the_reference_s_sizes() -> None:
+    """5.231 M with boosters, 3.359 M without, for three channels and 19 classes (models.md, block 25)."""
+    detail = conv(3, 64) + 4 * conv(64, 64) + conv(64, 128) + 2 * conv(128, 128)
+    semantic = conv(3, 16) + conv(16, 8, 1) + conv(8, 16) + conv(32, 16)
+    semantic += gather(16, 32, 2) + gather(32, 32, 1) + gather(32, 64, 2) + gather(64, 64, 1)
+    semantic += gather(64, 128, 2) + 3 * gather(128, 128, 1)
+    semantic += 2 * 128 + conv(128, 128, 1) + conv(128, 128)
+    separable = conv(128, 128, 3, 128) + 128 * 128
+    aggregation = 2 * separable + 3 * conv(128, 128)
+    head = conv(128, 1024) + 1024 * 19 + 19
+    boosters = sum(
+        conv(channels, 128) + conv(128, stride**2) + stride**2 * 19 + 19
+        for channels, stride in ((16, 4), (32, 8), (64, 16), (128, 32))
+    )
+    parts = [part / 1e6 for part in (detail, semantic, aggregation, head, boosters)]
+    assert parts == pytest.approx([0.519, 1.160, 0.479, 1.201, 1.873], abs=6e-4)
+    inference = detail + semantic + aggregation + head
+    assert count(3, 19, boosters=False) == inference
+    assert inference / 1e6 == pytest.approx(3.359, abs=6e-4)
+    assert count(3, 19) == inference + boosters
+    assert count(3, 19) / 1e6 == pytest.approx(5.231, abs=6e-4)
+
+
+def count(in_channels: int, classes: int, **options: Any) -> int:
+    with torch.device("meta"):
+        network = create_model("bisenetv2", in_channels, classes, **options)
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_boosters_take_no_part_in_inference() -> None:
+    network = create_model("bisenetv2", 1, 3, head_channels=32)
+    image = torch.randn(2, 1, 64, 96)
+    output = network.train()(image)
+    assert isinstance(output, ModelOutput)
+    shapes = [tuple(aux.logits.shape[2:]) for aux in output.aux.values()]
+    assert shapes == [(32, 48), (16, 24), (8, 12), (4, 6)]
+    network.eval()
+    with torch.inference_mode():
+        before = network(image)
+        for parameter in network.network.boosters.parameters():
+            parameter.fill_(float("nan"))
+        assert torch.equal(network(image), before)
+
+
+def test_guided_aggregation_is_its_formula() -> None:
+    block = GuidedAggregation(4)
+
+    def plain_norm(layer: Any, x: Tensor) -> Tensor:
+        scale = layer.weight / (layer.running_var + layer.eps) ** 0.5
+        return (x - layer.running_mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
+
+    def separable(part: Any, x: Tensor) -> Tensor:
+        found = plain_norm(part[0][1], F.conv2d(x, part[0][0].weight, padding=1, groups=4))
+        return torch.einsum("bchw,oc->bohw", found, part[1].weight[..., 0, 0])
+
+    def means(x: Tensor) -> Tensor:
+        """Means over 3x3 pixels around every second one, of the pixels that exist."""
+        ones = F.pad(torch.ones_like(x), (1, 1, 1, 1))
+        padded = F.pad(x, (1, 1, 1, 1))
+        total, number = torch.zeros_like(x[..., ::2, ::2]), torch.zeros_like(x[..., ::2, ::2])
+        for i in range(3):
+            for j in range(3):
+                window = (..., slice(i, i + x.shape[2], 2), slice(j, j + x.shape[3], 2))
+                total, number = total + padded[window], number + ones[window]
+        return total / number
+
+    def up(x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=4.0, mode="bilinear", align_corners=False)
+
+    def reference(detail: Tensor, semantic: Tensor) -> Tensor:
+        strided, plain = block.detail_coarse[0], block.semantic_fine
+        coarse = means(plain_norm(strided[1], F.conv2d(detail, strided[0].weight, stride=2, padding=1)))
+        gate = plain_norm(plain[1], F.conv2d(semantic, plain[0].weight, padding=1))
+        fine = separable(block.detail_fine, detail) / (1 + (-up(gate)).exp())
+        both = fine + up(coarse / (1 + (-separable(block.semantic_coarse, semantic)).exp()))
+        return plain_norm(block.project[1], F.conv2d(both, block.project[0].weight, padding=1)).clamp_min(0)
+
+    assert_agrees(block, reference, torch.randn(2, 4, 16, 8), torch.randn(2, 4, 4, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"head_channels": 0}, "head_channels: input should be greater than or equal to 16"),
+        ({"booster": False}, "Did you mean 'boosters'?"),
+    ],
+)
+def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        create_model("bisenetv2", 1, 2, **options)
+    assert message in str(caught.value)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spine_ignite.errors import RunError, UsageError
+from spine_ignite.models import create_model
+from spine_ignite.testing import ModelConformance, assert_agrees
+from spine_ignite_enet.bottlenecks import Bottleneck, UpsamplingBottleneck
+
+
+class TestENet(ModelConformance):
+    model = "enet"
+    learn_rate = 1e-2
+
+
+def conv(inputs: int, outputs: int, taps: int, bias: bool = False) -> int:
+    return inputs * outputs * taps + bias * outputs
+
+
+def encoder_bottleneck(inputs: int, outputs: int, asymmetric: bool = False, down: bool = False) -> int:
+    """With batch norm (two per channel) and PReLU (one per channel)."""
+    inner = outputs // 4
+    middle = conv(inner, inner, 5) + conv(inner, inner, 5, True) if asymmetric else conv(inner, inner, 9, True)
+    total = conv(inputs, inner, 4 if down else 1) + 3 * inner + middle + 3 * inner
+    return total + conv(inner, outputs, 1) + 2 * outputs + outputs
+
+
+def decoder_bottleneck(inputs: int, outputs: int, up: bool) -> int:
+    inner = outputs // 4
+    total = conv(inputs, inner, 1) + 2 * inner + conv(inner, inner, 9, True) + 2 * inner
+    return total + conv(inner, outputs, 1) + 2 * outputs + up * (conv(inputs, outputs, 1) + 2 * outputs)
+
+
+@pytest.mark.parametrize(("classes", "official"), [(20, 364_376), (12, 363_856)])
+def test_the_authors_network_has_its_size(classes: int, official: int) -> None:
+    encoder = conv(3, 13, 9, True) + 3 * 16 + encoder_bottleneck(16, 64, down=True) + 4 * encoder_bottleneck(64, 64)
+    encoder += encoder_bottleneck(64, 128, down=True)
+    encoder += 2 * (6 * encoder_bottleneck(128, 128) + 2 * encoder_bottleneck(128, 128, asymmetric=True))
+    decoder = decoder_bottleneck(128, 64, True) + 2 * decoder_bottleneck(64, 64, False)
+    decoder += decoder_bottleneck(64, 16, True) + decoder_bottleneck(16, 16, False) + conv(16, classes, 4, True)
+    assert encoder == 338_156
+    assert encoder + decoder == official
+    with torch.device("meta"):
+        network = create_model("enet", 3, classes)
+    assert sum(p.numel() for p in network.parameters()) == official
+
+
+def test_stages_two_and_three_have_the_paper_s_kernels() -> None:
+    """Table 1: plain, dilated 2, asymmetric 5, dilated 4, plain, dilated 8, asymmetric 5, dilated 16."""
+    network = create_model("enet", 1, 2)
+    for stage in (network.stage2, network.stage3):
+        kernels = [(block.branch[3].kernel_size, block.branch[3].dilation[0]) for block in stage]
+        square, thin = (3, 3), (5, 1)
+        expected = [(square, 1), (square, 2), (thin, 1), (square, 4), (square, 1), (square, 8), (thin, 1), (square, 16)]
+        assert kernels == expected
+
+
+def plain_norm(layer: Any, x: Tensor) -> Tensor:
+    scale = layer.weight / (layer.running_var + layer.eps) ** 0.5
+    return (x - layer.running_mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
+
+
+def prelu(layer: Any, x: Tensor) -> Tensor:
+    return x.clamp_min(0) + layer.weight.view(1, -1, 1, 1) * x.clamp_max(0)
+
+
+def test_the_bottleneck_is_its_formula() -> None:
+    block = Bottleneck(8, 0.1, "dilated", 2)
+
+    def reference(x: Tensor) -> Tensor:
+        reduce, norm1, act1, middle, norm2, act2, expand, norm3, _ = block.branch
+        hidden = prelu(act1, plain_norm(norm1, torch.einsum("bchw,oc->bohw", x, reduce.weight[..., 0, 0])))
+        hidden = F.conv2d(hidden, middle.weight, middle.bias, padding=2, dilation=2)
+        hidden = prelu(act2, plain_norm(norm2, hidden))
+        found = plain_norm(norm3, torch.einsum("bchw,oc->bohw", hidden, expand.weight[..., 0, 0]))
+        return prelu(block.activate, found + x)
+
+    assert_agrees(block, reference, torch.randn(2, 8, 6, 5))
+
+
+def test_the_upsampling_bottleneck_puts_values_back() -> None:
+    block = UpsamplingBottleneck(8, 4)
+    places = torch.tensor([[0, 3], [12, 9]]).expand(2, 4, 2, 2).contiguous()
+
+    class At(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = block
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.block(x, places, (4, 4))
+
+    def reference(x: Tensor) -> Tensor:
+        conv1, norm = block.shortcut
+        values = plain_norm(norm, torch.einsum("bchw,oc->bohw", x, conv1.weight[..., 0, 0]))
+        rows = [torch.zeros(2, 4, dtype=x.dtype) for _ in range(16)]
+        for (i, j), place in {(0, 0): 0, (0, 1): 3, (1, 0): 12, (1, 1): 9}.items():
+            rows[place] = values[:, :, i, j]
+        return (block.branch(x) + torch.stack(rows, 2).unflatten(2, (4, 4))).clamp_min(0)
+
+    assert_agrees(At(), reference, torch.randn(2, 8, 2, 2))
+
+
+def test_nonsense_is_refused_with_a_sentence() -> None:
+    with pytest.raises(UsageError, match="dropout: input should be less than 1"):
+        create_model("enet", 1, 2, dropout=1)
+    with pytest.raises((UsageError, RunError), match="at most 15 input channels, got 16"):
+        create_model("enet", 16, 2)

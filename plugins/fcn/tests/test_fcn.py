@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from spine_ignite.errors import UsageError
+from spine_ignite.models import create_model
+from spine_ignite.testing import ModelConformance
+
+
+class TestFCN(ModelConformance):
+    model = "fcn"
+    learn_rate = 1e-3
+    options: ClassVar[dict[str, Any]] = {"backbone": "vgg11_bn", "padding": "same", "fc_channels": 64, "dropout": 0.1}
+
+
+# models.md, block 3: 21 classes, three channels; in all, and without the fixed deconvolutions.
+@pytest.mark.parametrize(
+    ("variant", "millions", "learnable"),
+    [("8s", 134.490, 134.363), ("16s", 134.816, 134.357), ("32s", 136.153, 134.347)],
+)
+def test_the_official_networks_have_their_sizes(variant: str, millions: float, learnable: float) -> None:
+    widths = [64, 64, 128, 128, *[256] * 3, *[512] * 6]
+    encoder = sum(9 * before * width + width for before, width in zip([3, *widths[:-1]], widths, strict=True))
+    classifier = 49 * 512 * 4096 + 4096 + 4096 * 4096 + 4096
+    steps = {"8s": 2, "16s": 1, "32s": 0}[variant]
+    scores = sum((channels + 1) * 21 for channels in (4096, 512, 256)[: steps + 1])
+    fixed = 21 * 21 * (16 * steps + (2 * int(variant[:-1])) ** 2)
+    with torch.device("meta"):
+        network = create_model("fcn", 3, 21, variant=variant)
+    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == encoder + classifier + scores
+    assert sum(p.numel() for p in network.parameters()) == encoder + classifier + scores + fixed
+    assert (encoder + classifier + scores) / 1e6 == pytest.approx(learnable, abs=6e-4)
+    assert (encoder + classifier + scores + fixed) / 1e6 == pytest.approx(millions, abs=6e-4)
+
+
+@pytest.mark.parametrize("variant", ["8s", "16s", "32s"])
+@pytest.mark.parametrize("size", [(64, 64), (71, 97), (160, 113)])
+def test_the_release_s_crops_give_the_input_s_size(variant: str, size: tuple[int, int]) -> None:
+    network = create_model("fcn", 1, 3, backbone="vgg11", fc_channels=8, variant=variant).eval()
+    with torch.inference_mode():
+        assert network(torch.randn(1, 1, *size)).shape == (1, 3, *size)
+
+
+@pytest.mark.parametrize("padding", ["release", "same"])
+@pytest.mark.parametrize("variant", ["8s", "16s", "32s"])
+def test_a_logit_looks_at_its_own_place(variant: str, padding: str) -> None:
+    """With equal weights everywhere, the pixels that a logit depends on are centred on it.
+
+    A wrong crop would move them by 8 pixels or more for each pixel that it is wrong.
+    """
+    network = create_model("fcn", 1, 2, backbone="vgg11", fc_channels=8, variant=variant, padding=padding).eval()
+    for name, parameter in network.named_parameters():
+        if not name.startswith("up."):
+            torch.nn.init.constant_(parameter, 0.0 if name.endswith("bias") else 1 / parameter[0].numel())
+    image = 1 + 0.01 * torch.rand(1, 1, 480, 480, generator=torch.Generator().manual_seed(0))
+    image.requires_grad_()
+    (gradient,) = torch.autograd.grad(network(image)[0, 0, 250, 230], image)
+    weights = gradient[0, 0].abs()
+    rows, columns = torch.arange(480.0)[:, None], torch.arange(480.0)[None]
+    centre = [float((weights * place).sum() / weights.sum()) for place in (rows, columns)]
+    assert centre == pytest.approx([250, 230], abs=float(variant[:-1]) / 2 + 2)
+
+
+@pytest.mark.parametrize("factor", [2, 8, 16, 32])
+def test_deconvolutions_are_bilinear_interpolation(factor: int) -> None:
+    variant = {2: "8s", 8: "8s", 16: "16s", 32: "32s"}[factor]
+    network = create_model("fcn", 1, 3, backbone="vgg11", fc_channels=8, variant=variant, padding="same")
+    up = network.up[0] if factor == 2 else network.up[-1]
+    x = torch.randn(1, 3, 5, 6)
+    expected = F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
+    inside = (..., slice(factor, -factor), slice(factor, -factor))
+    torch.testing.assert_close(up(x)[inside], expected[inside])
+
+
+def test_learning_deconvolutions_are_an_option() -> None:
+    network = create_model("fcn", 1, 2, backbone="vgg11", fc_channels=8, learn_upsampling=True)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"variant": "4s"}, "variant: input should be '8s', '16s' or '32s'"),
+        ({"backbone": "resnet50"}, "backbone: input should be 'vgg11', 'vgg13'"),
+        ({"paddding": "same"}, "Did you mean 'padding'?"),
+    ],
+)
+def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        create_model("fcn", 1, 2, **options)
+    assert message in str(caught.value)

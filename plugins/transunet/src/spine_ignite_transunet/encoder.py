@@ -1,0 +1,74 @@
+"""The hybrid of ResNet and vision transformer, from timm's parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spine_ignite.nn.encoders import create_timm_model
+
+_NAME, _LAYERS, _WIDTH, _HEADS = "vit_base_r50_s16_224", 12, 768, 12
+
+
+class HybridEncoder(nn.Module):
+    """ResNet (weight-standardised convolutions, group norm) and transformer (Chen et al. 2021, section 3.1).
+
+    The position embedding, learnt on a grid of 14 x 14, is resampled (bicubic) to the grid of the input. The class
+    token of timm's model is left out, as in the authors' code.
+
+    Args:
+        in_channels: input channels.
+        pretrained: start from timm's weights.
+        weights: or from this file.
+        layers: of the transformer.
+        width: of the tokens.
+        heads: of the attention.
+        dropout: of the tokens and in the transformer's layers.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        pretrained: bool,
+        weights: str | None,
+        layers: int,
+        width: int,
+        heads: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        options: dict[str, Any] = {"num_classes": 0, "proj_drop_rate": dropout}
+        if (layers, width, heads) != (_LAYERS, _WIDTH, _HEADS):
+            options |= {"depth": layers, "embed_dim": width, "num_heads": heads}
+        model = create_timm_model(_NAME, in_channels, pretrained, weights, **options)
+        backbone = model.patch_embed.backbone
+        self.stem, self.pool = nn.Sequential(backbone.stem.conv, backbone.stem.norm), backbone.stem.pool
+        self.stages = backbone.stages
+        self.embed = model.patch_embed.proj
+        self.position = nn.Parameter(model.pos_embed.detach()[:, 1:].clone())
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = model.blocks
+        self.norm = model.norm
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Map ``(B, in_channels, H, W)`` to ``(B, width, H / 16, W / 16)`` and the features at strides 8, 4 and 2."""
+        half = self.stem(x)
+        features = [half]
+        x = self.pool(half)
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        grid = self.embed(features.pop())
+        tokens = self.dropout(grid.flatten(2).transpose(1, 2) + self._position(grid.shape[-2], grid.shape[-1]))
+        tokens = self.norm(self.blocks(tokens))
+        return tokens.transpose(1, 2).unflatten(2, grid.shape[-2:]), features[::-1]
+
+    def _position(self, height: int, width: int) -> Tensor:
+        side = int(self.position.shape[1] ** 0.5)
+        if (height, width) == (side, side):
+            return self.position
+        learnt = self.position.transpose(1, 2).unflatten(2, (side, side))
+        resampled = F.interpolate(learnt, (height, width), mode="bicubic", align_corners=False)
+        return resampled.flatten(2).transpose(1, 2)
