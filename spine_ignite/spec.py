@@ -54,6 +54,8 @@ class ModelSpec:
         options: the class of the architecture's options.
         aliases: other names under which the model is found.
         size_multiple: H and W are padded by the core to a multiple of this, and the logits cropped back.
+        parameters: trainable parameters with default options, one input channel and 20 classes, for ``list-models``,
+            which builds no network; the conformance kit checks the number.
 
     Raises:
         ValueError: a field does not follow these rules.
@@ -66,6 +68,7 @@ class ModelSpec:
     options: type[ModelOptions] = ModelOptions
     aliases: tuple[str, ...] = ()
     size_multiple: int = 1
+    parameters: int | None = None
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.aliases):

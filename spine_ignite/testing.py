@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from spine_ignite.engines.losses import Criterion, SoftDice
 from spine_ignite.engines.losses import dice_ce as dice_ce_loss
 from spine_ignite.models import create_model
+from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput
 
 SIZES = ((64, 64), (65, 97), (96, 64), (71, 128), (160, 113), (224, 224), (352, 321))
@@ -61,6 +62,14 @@ class ModelConformance:
     def build(self, in_channels: int = 1, num_classes: int = 4) -> nn.Module:
         """Build the network under test."""
         return create_model(self.model, in_channels, num_classes, **self.options)
+
+    def test_declared_size(self) -> None:
+        """The spec's number of parameters, if it says one, is that of the default network."""
+        declared = load_registry().find(self.model).value.parameters
+        if declared is not None:
+            with torch.device("meta"):
+                network = create_model(self.model, 1, 20)
+            assert sum(p.numel() for p in network.parameters() if p.requires_grad) == declared
 
     def test_logits_have_the_input_size(self) -> None:
         """Eval mode gives a tensor of logits at the input's size, for odd, even and non-square sizes."""
@@ -203,8 +212,8 @@ class ModelConformance:
             if (step + 1) % 25 == 0 or step + 1 == self.learn_steps:
                 dice = _mean_dice(network.eval(), images, labels)
                 if dice > 0.9:
-                    return
-        pytest.fail(f"mean Dice {dice:.3f} after {self.learn_steps} steps")
+                    break
+        assert dice > 0.9, f"mean Dice {dice:.3f} after {self.learn_steps} steps"
 
 
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:

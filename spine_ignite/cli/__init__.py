@@ -15,6 +15,7 @@ from spine_ignite.errors import SpineIgniteError, suggest
 COMMANDS = {
     "list-models": "List every installed architecture, and the plugins that failed to load.",
     "show-model": "Show an architecture's paper, options and size.",
+    "profile": "Measure what architectures cost: parameters, FLOPs, latency, memory.",
     "phantom": "Write a synthetic lumbar MRI dataset with all 20 labels.",
     "check": "Report every problem of a dataset at once.",
     "preprocess": "Turn volumes into the slice store that training reads.",

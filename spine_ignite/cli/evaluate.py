@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar
+from spine_ignite.cli.options import echo_json, json_option, postprocess_option, print_table, progress_bar
 from spine_ignite.errors import UsageError
 
 EPILOG = """\b
@@ -26,6 +26,7 @@ Examples:
 @click.option("--labels", type=click.Path(path_type=Path), help="Reference masks for --predictions.")
 @click.option("--scheme", default="mrspineseg", show_default=True, help="Label scheme of --predictions.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the tables of --predictions.")
+@postprocess_option
 @json_option
 def command(
     run: Path | None,
@@ -37,6 +38,7 @@ def command(
     labels: Path | None,
     scheme: str,
     out: Path | None,
+    postprocess: str,
     as_json: bool,
 ) -> None:
     """Judge RUN on its test cases, or --predictions by --labels: 3D metrics per case and class."""
@@ -53,6 +55,7 @@ def command(
             data=data,
             checkpoint=checkpoint,
             device=device,
+            postprocess=None if postprocess == "run" else () if postprocess == "none" else (postprocess,),
             progress=lambda items: progress_bar(items, "Evaluating"),
         )
         out = run / "evaluation" / split

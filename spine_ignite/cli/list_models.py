@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from spine_ignite.cli.options import echo_json, json_option, print_table
+
+if TYPE_CHECKING:
+    from spine_ignite.spec import ModelSpec
 
 
 @click.command(epilog="\b\nExample:\n  spine-ignite list-models --json")
@@ -31,6 +36,8 @@ def command(as_json: bool) -> None:
                             "year": p.year,
                             "url": p.url,
                         },
+                        "encoder": _encoder(item.value),
+                        "parameters": item.value.parameters,
                         "summary": item.value.summary,
                     }
                     for item in models
@@ -48,15 +55,23 @@ def command(as_json: bool) -> None:
         [
             ", ".join((item.value.name, *item.value.aliases)),
             f"{item.value.paper.venue} {item.value.paper.year}",
+            _encoder(item.value),
+            f"{item.value.parameters / 1e6:.2f}" if item.value.parameters else "",
             str(item.distribution),
             item.value.summary,
         ]
         for item in models
     ]
-    print_table("", ["model", "paper", "plugin", "what it is"], rows)
+    print_table("", ["model", "paper", "encoder", "M parameters", "plugin", "what it is"], rows)
     if not models:
         click.echo("No architecture is installed; from a checkout: pip install -r plugins/requirements.txt")
     for broken in registry.broken:
         click.echo(f"Broken plugin '{broken.entry_point}' ({broken.distribution}): {broken.error}", err=True)
     for clash in registry.clashes:
         click.echo(f"Clash: {clash}; name one as DISTRIBUTION:NAME", err=True)
+
+
+def _encoder(spec: ModelSpec) -> str:
+    """The default encoder; an architecture without that choice has its own."""
+    field = spec.options.model_fields.get("backbone") or spec.options.model_fields.get("variant")
+    return "own" if field is None or field.default == "none" else str(field.default)

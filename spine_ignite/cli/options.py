@@ -33,6 +33,26 @@ def config_options(function: Command) -> Command:
     return file(override(function))
 
 
+def postprocess_option(function: Command) -> Command:
+    """Add ``--postprocess levels|none|run``, passed as ``postprocess``; see :func:`postprocessing`."""
+    return click.option(
+        "--postprocess",
+        type=click.Choice(["run", "levels", "none"]),
+        default="run",
+        show_default=True,
+        help="levels: one level for each vertebra, in order; run: what the run's configuration says.",
+    )(function)
+
+
+def postprocessing(choice: str, run_config: Path) -> tuple[str, ...]:
+    """Turn the choice of :func:`postprocess_option` into the steps to take."""
+    if choice == "run":
+        from spine_ignite.config import load_config
+
+        return load_config(run_config).predict.postprocess
+    return () if choice == "none" else (choice,)
+
+
 def echo_json(value: Any) -> None:
     """Print a value as indented JSON; paths become strings, NaN becomes null."""
     click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))

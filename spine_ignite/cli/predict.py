@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option, progress_bar
+from spine_ignite.cli.options import echo_json, json_option, postprocess_option, postprocessing, progress_bar
 
 EPILOG = """\b
 Examples:
@@ -24,6 +24,7 @@ Examples:
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Slices in a batch.")
 @click.option("--skip-existing", is_flag=True, help="Leave label volumes that are already there.")
+@postprocess_option
 @json_option
 def command(
     run: Path,
@@ -34,6 +35,7 @@ def command(
     precision: str,
     batch_size: int,
     skip_existing: bool,
+    postprocess: str,
     as_json: bool,
 ) -> int:
     """Segment INPUTS (files, folders, datasets) with the network of RUN.
@@ -53,6 +55,7 @@ def command(
         precision=precision,
         batch_size=batch_size,
         skip_existing=skip_existing,
+        postprocess=postprocessing(postprocess, directory.config),
         progress=lambda jobs: progress_bar(jobs, "Predicting"),
     )
     failed = [result for result in results if result.error is not None]
@@ -60,6 +63,7 @@ def command(
         echo_json(
             [
                 {"input": r.source, "output": None if r.error else r.output, "error": r.error, "skipped": r.skipped}
+                | {"postprocessing": r.note}
                 for r in results
             ]
         )
@@ -69,6 +73,9 @@ def command(
             f"{len(results) - len(failed) - skipped} label volumes written to {out}"
             + (f", {skipped} were there already" if skipped else "")
         )
+        for result in results:
+            if result.note is not None:
+                click.echo(f"{result.output.name}: {result.note}")
     for result in failed:
         click.echo(f"Error: {result.error}", err=True)
     return 1 if failed else 0

@@ -147,6 +147,14 @@ class TrainConfig(Section):
         return self
 
 
+class PredictConfig(Section):
+    """What is done to predictions by evaluate and predict, unless they are told otherwise."""
+
+    postprocess: tuple[Literal["levels"], ...] = Field(
+        (), description="levels: one level for each vertebra, in the order of the column"
+    )
+
+
 class LogConfig(Section):
     """What TensorBoard gets."""
 
@@ -177,3 +185,4 @@ class RunConfig(Section):
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     log: LogConfig = Field(default_factory=LogConfig)
+    predict: PredictConfig = Field(default_factory=PredictConfig)

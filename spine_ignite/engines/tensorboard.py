@@ -65,7 +65,7 @@ def attach_volumes(run: Run, epoch_end: EpochEnd) -> None:
         source = Path(cases[0].image.path)
         volume = read_image(source)
         trained = TrainedNetwork(run.judged.eval(), run.description, run.directory.last)
-        labels = predict_volume(trained, volume, device=run.device, precision=run.precision)
+        labels = predict_volume(trained, volume, device=run.device, precision=run.precision).values
         name = f"{cases[0].name}{volume_suffix(source)}"
         write_label_like(run.directory.predictions / f"epoch_{values['epoch']}" / name, labels, volume)
 

@@ -43,6 +43,7 @@ def evaluate(
     data: Path | None = None,
     checkpoint: str = "best",
     device: str = "auto",
+    postprocess: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Predict a split with a run's network and judge it; writes into the run's ``predictions/`` and ``evaluation/``.
@@ -53,6 +54,7 @@ def evaluate(
         data: the dataset; default the one of the run.
         checkpoint: ``best`` or ``last``.
         device: where to predict.
+        postprocess: steps of :func:`spine_ignite.predict`; by default those of the run's configuration.
         progress: wraps what is done one by one.
 
     Raises:
@@ -78,7 +80,8 @@ def evaluate(
     out = directory.predictions / split
     jobs = collect_jobs([case.image for case in cases], out)
     chosen = directory.best if checkpoint == "best" else directory.last
-    for result in predict(chosen, jobs, device=device, progress=progress):
+    steps = config.predict.postprocess if postprocess is None else postprocess
+    for result in predict(chosen, jobs, device=device, postprocess=steps, progress=progress):
         if result.error is not None:
             raise DataError(result.error)
     outputs = dict(jobs)

@@ -19,11 +19,26 @@ from spine_ignite.data.volumes import Volume, read_image, write_label_like
 from spine_ignite.engines.checkpoints import TrainedNetwork, load_network
 from spine_ignite.engines.precision import Precision, choose_device, choose_precision
 from spine_ignite.errors import SpineIgniteError
+from spine_ignite.inference.postprocess import order_levels
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """Label values ``(I, J, K)`` of a volume, and what post-processing did to them."""
+
+    values: NDArray[Any]
+    note: str | None = None
 
 
 def predict_volume(
-    trained: TrainedNetwork, volume: Volume, *, device: torch.device, precision: Precision, batch_size: int = 8
-) -> NDArray[Any]:
+    trained: TrainedNetwork,
+    volume: Volume,
+    *,
+    device: torch.device,
+    precision: Precision,
+    batch_size: int = 8,
+    postprocess: Sequence[str] = (),
+) -> Segmentation:
     """Segment a volume.
 
     Slices are made as in training, padded to at least the training size, and the logits are resampled to the volume's
@@ -35,6 +50,7 @@ def predict_volume(
         device: where the network is.
         precision: arithmetic of the forward pass.
         batch_size: slices in a batch.
+        postprocess: ``levels`` gives each vertebra one level, in the order of the column.
 
     Returns:
         The scheme's label values ``(I, J, K)``, in the smallest unsigned integer type that holds them.
@@ -52,7 +68,11 @@ def predict_volume(
                 logits = trained.network(image)
             inner = _unpad(logits.float(), grid)
             native[start : start + len(batch)] = grid.resize_logits(inner).argmax(1).to(torch.uint8).cpu().numpy()
-    return description.scheme.to_values(grid.to_volume(native))
+    indices = grid.to_volume(native)
+    if "levels" not in postprocess:
+        return Segmentation(description.scheme.to_values(indices))
+    cleaned = order_levels(indices, volume.affine, description.scheme)
+    return Segmentation(description.scheme.to_values(cleaned.indices), cleaned.message)
 
 
 def _batches(
@@ -78,12 +98,13 @@ def _unpad(logits: Tensor, grid: SliceGrid) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One input, where its labels are, and why not if they are not."""
+    """One input, where its labels are, why not if they are not, and what post-processing did."""
 
     source: Path
     output: Path
     error: str | None = None
     skipped: bool = False
+    note: str | None = None
 
 
 def predict(
@@ -94,6 +115,7 @@ def predict(
     precision: str = "auto",
     batch_size: int = 8,
     skip_existing: bool = False,
+    postprocess: Sequence[str] = (),
     progress: Callable[[Any], Any] | None = None,
 ) -> list[Prediction]:
     """Segment files; one that cannot be used is reported, and the others are still done.
@@ -105,6 +127,7 @@ def predict(
         precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
         batch_size: slices in a batch.
         skip_existing: leave outputs that are already there.
+        postprocess: ``levels`` gives each vertebra one level, in the order of the column.
         progress: wraps the jobs, to show how far it is.
 
     Raises:
@@ -121,9 +144,16 @@ def predict(
             continue
         try:
             volume = read_image(source)
-            values = predict_volume(trained, volume, device=chosen, precision=arithmetic, batch_size=batch_size)
-            write_label_like(output, values, volume)
-            results.append(Prediction(source, output))
+            found = predict_volume(
+                trained,
+                volume,
+                device=chosen,
+                precision=arithmetic,
+                batch_size=batch_size,
+                postprocess=postprocess,
+            )
+            write_label_like(output, found.values, volume)
+            results.append(Prediction(source, output, note=found.note))
         except SpineIgniteError as error:
             results.append(Prediction(source, output, error=str(error)))
     return results

@@ -46,7 +46,7 @@ def trained(spacing: tuple[float, float], context: int = 0, size: tuple[int, int
 
 def predict(network: TrainedNetwork, volume: Volume, batch_size: int = 3) -> Any:
     precision = choose_precision("fp32", CPU)
-    return predict_volume(network, volume, device=CPU, precision=precision, batch_size=batch_size)
+    return predict_volume(network, volume, device=CPU, precision=precision, batch_size=batch_size).values
 
 
 @pytest.mark.parametrize("axes", ["PSR", "RAS", "LPI", "SAL"])

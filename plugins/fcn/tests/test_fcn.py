@@ -8,13 +8,33 @@ import torch.nn.functional as F
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
+from spine_ignite.nn.encoders import create_timm_model
+from spine_ignite.nn.timm_import import import_timm
 from spine_ignite.testing import ModelConformance
 
 
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of VGG's channels make the kit fast; VGG has no option for that."""
+    table = import_timm().models.vgg.cfgs
+    monkeypatch.setitem(table, "vgg11", [part if part == "M" else part // 4 for part in table["vgg11"]])
+
+
+@pytest.mark.usefixtures("narrow")
 class TestFCN(ModelConformance):
     model = "fcn"
     learn_rate = 1e-3
     options: ClassVar[dict[str, Any]] = {"backbone": "vgg11_bn", "padding": "same", "fc_channels": 64, "dropout": 0.1}
+
+
+@pytest.mark.usefixtures("narrow")
+class TestFCNOfTheRelease(ModelConformance):
+    model = "fcn"
+    learn_rate = 1e-3
+    sizes = ((64, 64), (71, 97), (160, 113))  # padding by 100 makes sizes expensive; odd and even are covered
+    options: ClassVar[dict[str, Any]] = {
+        "backbone": "vgg11_bn", "variant": "16s", "fc_channels": 64, "dropout": 0.1, "learn_upsampling": True
+    }  # fmt: skip
 
 
 # models.md, block 3: 21 classes, three channels; in all, and without the fixed deconvolutions.
@@ -74,6 +94,24 @@ def test_deconvolutions_are_bilinear_interpolation(factor: int) -> None:
     expected = F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
     inside = (..., slice(factor, -factor), slice(factor, -factor))
     torch.testing.assert_close(up(x)[inside], expected[inside])
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_the_fully_connected_layers_start_from_imagenet(monkeypatch: pytest.MonkeyPatch, pretrained: bool) -> None:
+    """Section 4.1: the classifier is made convolutional, with its weights; without weights it is drawn anew."""
+    original: dict[str, torch.Tensor] = {}
+
+    def build(name: str, in_channels: int, *_: Any) -> Any:
+        vgg = create_timm_model(name, in_channels)
+        original.update({key: value.clone() for key, value in vgg.pre_logits.state_dict().items()})
+        return vgg
+
+    monkeypatch.setattr("spine_ignite_fcn.model.create_timm_model", build)
+    network = create_model("fcn", 1, 2, backbone="vgg11", pretrained=pretrained)
+    fc6, fc7 = network.classifier[0], network.classifier[3]
+    assert torch.equal(fc6.weight, original["fc1.weight"]) is pretrained
+    assert torch.equal(fc7.weight, original["fc2.weight"]) is pretrained
 
 
 def test_learning_deconvolutions_are_an_option() -> None:

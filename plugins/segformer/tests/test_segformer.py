@@ -172,7 +172,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         match=r"patch_embed1.proj.weight has shape \(32, 1, 7, 7\) instead of \(64, 1, 7, 7\); .* set model.variant",
     ):
         build("b1", "b0.pth")
-    with pytest.raises(RunError, match="patch_embed1.proj.weight is missing; .*; and .* more"):
+    with pytest.raises(RunError, match=r"patch_embed1.proj.weight is missing; .*; and .* more"):
         build("b0", "names.pth")
     with pytest.raises(RunError, match="holds no dictionary of weights"):
         build("b0", "number.pth")

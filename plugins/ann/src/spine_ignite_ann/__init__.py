@@ -35,6 +35,7 @@ SPEC = ModelSpec(
         bibtex_key="zhu2019ann",
     ),
     options=ANNOptions,
+    parameters=67_694_184,
 )
 
 

@@ -34,6 +34,7 @@ SPEC = ModelSpec(
     ),
     options=BiSeNetV2Options,
     size_multiple=32,
+    parameters=5_232_436,
 )
 
 

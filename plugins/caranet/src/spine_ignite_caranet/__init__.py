@@ -42,6 +42,7 @@ SPEC = ModelSpec(
         bibtex_key="lou2022caranet",
     ),
     options=CaraNetOptions,
+    parameters=44_611_414,
 )
 
 

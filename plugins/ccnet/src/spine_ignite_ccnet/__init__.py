@@ -37,6 +37,7 @@ SPEC = ModelSpec(
         bibtex_key="huang2019ccnet",
     ),
     options=CCNetOptions,
+    parameters=71_287_785,
 )
 
 

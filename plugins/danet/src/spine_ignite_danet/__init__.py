@@ -35,6 +35,7 @@ SPEC = ModelSpec(
         bibtex_key="fu2019danet",
     ),
     options=DANetOptions,
+    parameters=66_450_046,
 )
 
 

@@ -42,6 +42,7 @@ SPEC = ModelSpec(
         bibtex_key="chen2017deeplabv3",
     ),
     options=DeepLabV3Options,
+    parameters=58_034_132,
 )
 
 

@@ -47,6 +47,7 @@ SPEC = ModelSpec(
         bibtex_key="chen2018deeplabv3plus",
     ),
     options=DeepLabV3PlusOptions,
+    parameters=59_337_780,
 )
 
 

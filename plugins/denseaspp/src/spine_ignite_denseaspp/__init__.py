@@ -38,6 +38,7 @@ SPEC = ModelSpec(
         bibtex_key="yang2018denseaspp",
     ),
     options=DenseASPPOptions,
+    parameters=18_416_076,
 )
 
 

@@ -37,6 +37,7 @@ SPEC = ModelSpec(
         bibtex_key="li2019emanet",
     ),
     options=EMANetOptions,
+    parameters=53_509_460,
 )
 
 

@@ -31,6 +31,7 @@ SPEC = ModelSpec(
         bibtex_key="paszke2016enet",
     ),
     options=ENetOptions,
+    parameters=364_162,
 )
 
 

@@ -32,6 +32,7 @@ SPEC = ModelSpec(
     ),
     options=ESPNetOptions,
     size_multiple=8,
+    parameters=363_743,
 )
 
 

@@ -41,6 +41,7 @@ SPEC = ModelSpec(
         bibtex_key="long2015fcn",
     ),
     options=FCNOptions,
+    parameters=134_356_732,
 )
 
 

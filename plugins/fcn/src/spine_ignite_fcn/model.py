@@ -7,7 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from spine_ignite.nn.encoders import build_encoder
+from spine_ignite.nn.blocks import initialise_he
+from spine_ignite.nn.encoders import create_timm_model
+
+# Channels of the fully connected layers in timm's VGGs.
+_VGG_FC = 4096
 
 # How far the first convolution's padding of 100 moves things, as the release's crops undo it: the logits' offset by
 # stride of the last deconvolution, and the offsets of the scores of pool 4 and pool 3 against those above them.
@@ -25,7 +29,8 @@ class FCN(nn.Module):
         in_channels: input channels.
         num_classes: classes, background included.
         backbone: ``vgg11``, ``vgg13``, ``vgg16`` or ``vgg19``, or one of them with ``_bn``.
-        pretrained: start the convolutions from timm's weights.
+        pretrained: start from timm's weights: the convolutions, and the fully connected layers where they have 4096
+            channels.
         weights: or from this file.
         variant: ``8s``, ``16s`` or ``32s``: the stride of the last deconvolution.
         padding: ``release``: 100 pixels around the image, and crops at fixed offsets; ``same``: every convolution keeps
@@ -51,19 +56,21 @@ class FCN(nn.Module):
         super().__init__()
         self.stride = int(variant.removesuffix("s"))
         self.release = padding == "release"
-        encoder = build_encoder(backbone, in_channels, pretrained=pretrained, weights=weights)
-        self.stages = nn.ModuleList(_stages(list(encoder.net.children()), self.release))
+        vgg = create_timm_model(backbone, in_channels, pretrained, weights)
+        stages = _stages(list(vgg.features), self.release)
+        self.stages = nn.ModuleList(stages)
+        fc6, fc7 = vgg.pre_logits.fc1, vgg.pre_logits.fc2
+        if fc_channels != _VGG_FC:
+            fc6, fc7 = nn.Conv2d(fc6.in_channels, fc_channels, 7), nn.Conv2d(fc_channels, fc_channels, 1)
+        fc6.padding = (0, 0) if self.release else (3, 3)
         self.classifier = nn.Sequential(
-            nn.Conv2d(encoder.channels[-1], fc_channels, 7, padding=0 if self.release else 3),
-            nn.ReLU(inplace=True),
-            nn.Dropout2d(dropout),
-            nn.Conv2d(fc_channels, fc_channels, 1),
-            nn.ReLU(inplace=True),
-            nn.Dropout2d(dropout),
+            fc6, nn.ReLU(inplace=True), nn.Dropout(dropout), fc7, nn.ReLU(inplace=True), nn.Dropout(dropout)
         )
+        if fc_channels != _VGG_FC or not (pretrained or weights):
+            initialise_he(self.classifier)
         steps = {32: 0, 16: 1, 8: 2}[self.stride]
-        channels = [fc_channels, *encoder.channels[-3 : -3 - steps : -1]]  # fc7, then pool 4, then pool 3
-        self.score = nn.ModuleList(_zero_score(inputs, num_classes) for inputs in channels)
+        pooled = [_channels(stage) for stage in (stages[-2], stages[-3])]  # pool 4, pool 3
+        self.score = nn.ModuleList(_zero_score(inputs, num_classes) for inputs in [fc_channels, *pooled[:steps]])
         factors = [2] * steps + [self.stride]
         self.up = nn.ModuleList(self._deconvolution(num_classes, factor, learn_upsampling) for factor in factors)
 
@@ -97,6 +104,10 @@ class FCN(nn.Module):
 
 def _crop(x: Tensor, offset: int, height: int, width: int) -> Tensor:
     return x[..., offset : offset + height, offset : offset + width]
+
+
+def _channels(stage: nn.Module) -> int:
+    return [part.out_channels for part in stage.modules() if isinstance(part, nn.Conv2d)][-1]
 
 
 def _zero_score(in_channels: int, num_classes: int) -> nn.Conv2d:

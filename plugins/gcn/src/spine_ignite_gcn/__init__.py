@@ -43,6 +43,7 @@ SPEC = ModelSpec(
         bibtex_key="peng2017gcn",
     ),
     options=GCNOptions,
+    parameters=60_587_016,
 )
 
 

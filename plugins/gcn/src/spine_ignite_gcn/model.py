@@ -36,28 +36,27 @@ class GCN(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = build_encoder(backbone, in_channels, pretrained=pretrained, weights=weights)
-        levels = self.encoder.channels[-4:]
+        channels, finest = self.encoder.channels[-4:], self.encoder.strides[-4:][0]
         self.score = nn.ModuleList(
-            nn.Sequential(GlobalConvolution(channels, num_classes, kernel), BoundaryRefinement(num_classes))
-            for channels in levels
+            nn.Sequential(GlobalConvolution(width, num_classes, kernel), BoundaryRefinement(num_classes))
+            for width in channels
         )
-        # After each sum, then twice at the end: stride 2, and the input's size.
-        self.refine = nn.ModuleList(BoundaryRefinement(num_classes) for _ in range(len(levels) + 1))
-        self.up = nn.ModuleList(Upsampling(num_classes, upsampling) for _ in range(len(levels) + 1))
+        # After the finest level, doubled until the input's size is reached: from stride 4 that is twice.
+        self.last_strides = [2**power for power in reversed(range(finest.bit_length() - 1))]
+        steps = len(channels) - 1 + len(self.last_strides)
+        self.refine = nn.ModuleList(BoundaryRefinement(num_classes) for _ in range(steps))
+        self.up = nn.ModuleList(Upsampling(num_classes, upsampling) for _ in range(steps))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, in_channels, H, W)`` to logits ``(B, num_classes, H, W)``."""
         levels = self.encoder(x)[-len(self.score) :]
         scores = [score(level) for score, level in zip(self.score, levels, strict=True)]
+        sizes = [(level.shape[-2], level.shape[-1]) for level in levels[-2::-1]]
+        sizes += [(-(-x.shape[-2] // stride), -(-x.shape[-1] // stride)) for stride in self.last_strides]
         logits: Tensor = scores.pop()
-        for up, refine in zip(self.up, self.refine, strict=True):
-            if scores:
-                skip = scores.pop()
-                logits = refine(up(logits, (skip.shape[-2], skip.shape[-1])) + skip)
-            elif logits.shape[-2] * 2 < x.shape[-2]:
-                logits = refine(up(logits, (-(-x.shape[-2] // 2), -(-x.shape[-1] // 2))))
-            else:
-                logits = refine(up(logits, (x.shape[-2], x.shape[-1])))
+        for up, refine, size in zip(self.up, self.refine, sizes, strict=True):
+            logits = up(logits, size)
+            logits = refine(logits + scores.pop() if scores else logits)
         return logits
 
 
@@ -88,8 +87,8 @@ class GlobalConvolution(nn.Module):
 def _thin(in_channels: int, out_channels: int, kernel: tuple[int, int], padding: tuple[int, int]) -> nn.Conv2d:
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=padding)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
     return conv
 
 
@@ -115,7 +114,7 @@ class BoundaryRefinement(nn.Module):
 
 
 class Upsampling(nn.Module):
-    """Double the size and crop, or resize, to a given one.
+    """Double the size and bring it to a given one.
 
     Args:
         channels: of input and output.
@@ -134,8 +133,9 @@ class Upsampling(nn.Module):
                 self.conv.weight.data[channel, channel] = line[:, None] * line[None]
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """Map ``(B, C, h, w)`` to ``(B, C, *size)``; ``size`` is at most ``(2 h, 2 w)``."""
+        """Map ``(B, C, h, w)`` to ``(B, C, *size)``."""
         if self.conv is None:
             return resize(x, size, align_corners=True)
         doubled: Tensor = self.conv(x)
-        return doubled[..., : size[0], : size[1]]
+        # Cropped where the encoder rounds odd sizes up, resampled where it rounds down (VGG, DenseNet).
+        return resize(doubled[..., : size[0], : size[1]], size)

@@ -32,6 +32,7 @@ SPEC = ModelSpec(
         bibtex_key="li2020gff",
     ),
     options=GFFOptions,
+    parameters=67_895_148,
 )
 
 

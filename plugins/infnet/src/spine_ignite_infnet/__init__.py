@@ -36,6 +36,7 @@ SPEC = ModelSpec(
         bibtex_key="fan2020infnet",
     ),
     options=InfNetOptions,
+    parameters=31_100_854,
 )
 
 

@@ -37,6 +37,7 @@ SPEC = ModelSpec(
         bibtex_key="yuan2018ocnet",
     ),
     options=OCNetOptions,
+    parameters=57_722_728,
 )
 
 

@@ -36,6 +36,7 @@ SPEC = ModelSpec(
         bibtex_key="fan2020pranet",
     ),
     options=PraNetOptions,
+    parameters=30_526_452,
 )
 
 

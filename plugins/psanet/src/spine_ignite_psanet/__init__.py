@@ -36,6 +36,7 @@ SPEC = ModelSpec(
         bibtex_key="zhao2018psanet",
     ),
     options=PSANetOptions,
+    parameters=72_164_712,
 )
 
 

@@ -37,6 +37,7 @@ SPEC = ModelSpec(
         bibtex_key="zhao2017pspnet",
     ),
     options=PSPNetOptions,
+    parameters=49_079_656,
 )
 
 

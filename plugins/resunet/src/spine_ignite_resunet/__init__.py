@@ -33,6 +33,7 @@ SPEC = ModelSpec(
         bibtex_key="zhang2018resunet",
     ),
     options=ResUNetOptions,
+    parameters=8_223_764,
 )
 
 

@@ -33,6 +33,7 @@ SPEC = ModelSpec(
         bibtex_key="jha2019resunetpp",
     ),
     options=ResUNetPlusPlusOptions,
+    parameters=4_062_996,
 )
 
 

@@ -41,6 +41,7 @@ SPEC = ModelSpec(
         bibtex_key="xie2021segformer",
     ),
     options=SegFormerOptions,
+    parameters=3_716_148,
 )
 
 

@@ -32,6 +32,7 @@ SPEC = ModelSpec(
         bibtex_key="badrinarayanan2017segnet",
     ),
     options=SegNetOptions,
+    parameters=29_453_396,
 )
 
 

@@ -43,6 +43,7 @@ SPEC = ModelSpec(
     ),
     options=TransUNetOptions,
     size_multiple=16,
+    parameters=105_272_404,
 )
 
 

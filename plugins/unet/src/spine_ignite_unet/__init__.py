@@ -43,6 +43,7 @@ SPEC = ModelSpec(
         bibtex_key="ronneberger2015unet",
     ),
     options=UNetOptions,
+    parameters=20_612_756,
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spine_ignite.hookspecs import RegisterModel, hookimpl
 from spine_ignite.nn.options import BackboneOptions
@@ -29,6 +29,12 @@ class UNetPlusPlusOptions(BackboneOptions):
         False, description="a classifier on every node of the finest level; averaged in eval mode"
     )
 
+    @model_validator(mode="after")
+    def _weights_have_an_encoder(self) -> UNetPlusPlusOptions:
+        if self.backbone == "none" and (self.pretrained or self.weights):
+            raise ValueError("pretrained and weights need a timm encoder: set backbone")
+        return self
+
 
 SPEC = ModelSpec(
     name="unetpp",
@@ -43,6 +49,7 @@ SPEC = ModelSpec(
         bibtex_key="zhou2020unetpp",
     ),
     options=UNetPlusPlusOptions,
+    parameters=9_045_876,
 )
 
 

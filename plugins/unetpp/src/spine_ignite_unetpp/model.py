@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from spine_ignite.nn.blocks import ConvNormAct, Norm, initialise_he, resize
+from spine_ignite.nn.blocks import Norm, initialise_he, resize
 from spine_ignite.nn.encoders import build_encoder
 from spine_ignite.spec import Aux, ModelOutput
-from spine_ignite_unetpp.grid import NestedDecoder, double_convolution
+from spine_ignite_unetpp.grid import NestedDecoder, double_convolution, fit
 
-# Channels of the nodes beside a timm encoder, from fine to coarse, and of the last block at full resolution.
-_NODES, _LAST = (32, 64, 128, 256), 16
+# Channels of the nodes beside a timm encoder, by their stride; the release's decoder widths.
+_NODES = {1: 16, 2: 32, 4: 64, 8: 128, 16: 256}
 
 
 class UNetPlusPlus(nn.Module):
@@ -55,16 +56,17 @@ class UNetPlusPlus(nn.Module):
         if backbone == "none":
             widths = [width * 2**level for level in range(depth)]
             self.encoder: nn.Module = PlainEncoder(in_channels, widths, norm, dropout)
-            nodes, channels = widths[:-1], width
+            nodes, stride = widths[:-1], 1
         else:
             encoder = build_encoder(backbone, in_channels, pretrained=pretrained, weights=weights)
-            self.encoder, widths = encoder, list(encoder.channels)
-            nodes, channels = list(_NODES[-(len(widths) - 1) :]), _LAST
+            self.encoder, widths, stride = encoder, list(encoder.channels), encoder.strides[0]
+            nodes = [_NODES[level] for level in encoder.strides[:-1]]
         self.decoder = NestedDecoder(widths, nodes, norm, dropout)
-        if backbone != "none":
-            self.last = LastBlock(nodes[0], _LAST, encoder.strides[0], norm, dropout)
-        heads = [nodes[0]] * (len(nodes) - 1) if deep_supervision else []
-        self.heads = nn.ModuleList(nn.Conv2d(inputs, num_classes, 1) for inputs in [*heads, channels])
+        if stride > 1:
+            self.last = LastBlock(nodes[0], _NODES[1], stride, norm, dropout)
+        inputs = [nodes[0]] * (len(nodes) - 1) if deep_supervision else []
+        inputs.append(_NODES[1] if stride > 1 else nodes[0])
+        self.heads = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in inputs)
         if backbone == "none":
             initialise_he(self)
 
@@ -85,9 +87,9 @@ class UNetPlusPlus(nn.Module):
 
 
 def _mean_of_probabilities(logits: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """Logits whose softmax is the mean of the softmaxes of these, resized to ``size``."""
+    """Logarithm of the mean of the softmaxes of these, resized to ``size``."""
     shares = torch.stack([resize(item, size).log_softmax(1) for item in logits])
-    return torch.logsumexp(shares, 0)
+    return torch.logsumexp(shares, 0) - math.log(len(logits))
 
 
 class PlainEncoder(nn.Module):
@@ -130,9 +132,9 @@ class LastBlock(nn.Module):
     def __init__(self, in_channels: int, channels: int, stride: int, norm: Norm, dropout: float) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(in_channels, channels, stride, stride)
-        self.block = nn.Sequential(ConvNormAct(channels, channels, norm=norm), nn.Dropout2d(dropout))
+        self.block = double_convolution(channels, channels, norm, dropout)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Map ``(B, C, h, w)`` to ``(B, channels, *size)``."""
-        out: Tensor = self.block(self.up(x)[..., : size[0], : size[1]])
+        out: Tensor = self.block(fit(self.up(x), size))
         return out

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from spine_ignite.inference.postprocess import order_levels
+from spine_ignite.labels import load_scheme
+
+SCHEME = load_scheme("lumbar-vertebrae")  # indices 1 (L5) to 7 (T11)
+# Rows run from head to foot, columns from front to back, slices from left to right.
+AFFINE = np.array([[0, 0, 4.0, -40], [0, -1.0, 0, 50], [-1.0, 0, 0, 200], [0, 0, 0, 1]])
+STEP, HEIGHT = 30, 20
+
+
+def column(levels: list[int], slices: int = 9) -> NDArray[np.uint8]:
+    """Boxes of 20 x 24 pixels, 30 pixels apart, the first one lowest; they lean like a lumbar spine."""
+    volume = np.zeros((240, 80, slices), np.uint8)
+    for place, level in enumerate(levels):
+        volume[box(place)] = level
+    return volume
+
+
+def box(place: int) -> tuple[slice, slice, slice]:
+    bottom, front = 225 - STEP * place, 20 + 3 * place
+    return slice(bottom - HEIGHT, bottom), slice(front, front + 24), slice(1, -1)
+
+
+def test_a_column_in_order_is_left_alone() -> None:
+    volume = column([1, 2, 3, 4, 5])
+    cleaned = order_levels(volume, AFFINE, SCHEME)
+    assert np.array_equal(cleaned.indices, volume)
+    assert cleaned.message == "levels are in order"
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    first=st.integers(1, 3),
+    shifted=st.lists(
+        st.tuples(st.integers(1, 7), st.sampled_from([-1, 1])), max_size=3, unique_by=lambda item: item[0]
+    ),
+)
+def test_a_minority_of_slices_cannot_rename_a_vertebra(first: int, shifted: list[tuple[int, int]]) -> None:
+    """Slices in which the whole column is taken for the one above or below follow the others."""
+    levels = [first, first + 1, first + 2, first + 3]
+    expected = column(levels)
+    volume = expected.copy()
+    for number, shift in shifted:
+        inside = volume[..., number] > 0
+        volume[..., number][inside] = np.clip(volume[..., number][inside].astype(int) + shift, first, first + 3)
+    assert np.array_equal(order_levels(volume, AFFINE, SCHEME).indices, expected)
+
+
+def test_a_vertebra_beyond_the_levels_that_the_network_gives_becomes_background() -> None:
+    """Two neighbours called L1: the upper one is T12, which this network does not know."""
+    cleaned = order_levels(column([1, 2, 3, 4, 5, 5]), AFFINE, SCHEME)
+    assert np.array_equal(cleaned.indices, column([1, 2, 3, 4, 5]))
+    assert "changed level" in cleaned.message
+
+
+def test_vertebrae_that_touch_stay_two() -> None:
+    """A collapsed disc joins L5 and L4 into one component."""
+    volume = column([1, 2, 3, 4, 5])
+    volume[195:205, 23:44, 1:-1] = 2
+    assert np.array_equal(order_levels(volume, AFFINE, SCHEME).indices, volume)
+
+
+def test_a_missed_vertebra_keeps_its_number() -> None:
+    volume = column([1, 2, 0, 4, 5])
+    assert np.array_equal(order_levels(volume, AFFINE, SCHEME).indices, volume)
+
+
+def test_fragments_follow_the_nearest_vertebra() -> None:
+    expected = column([1, 2, 3, 4])
+    volume = expected.copy()
+    volume[210:212, 25:28, 4] = 4
+    volume[222:224, 46:48, 4] = 4
+    cleaned = order_levels(volume, AFFINE, SCHEME).indices
+    assert (cleaned[210:212, 25:28, 4] == 1).all()
+    assert (cleaned[222:224, 46:48, 4] == 1).all()
+    assert set(np.unique(cleaned)) == {0, 1, 2, 3, 4}
+
+
+def test_other_structures_and_short_columns_are_left_alone() -> None:
+    scheme = load_scheme("mrspineseg")
+    sacrum, l5, l4, l3, disc = 1, 2, 3, 4, 12
+    volume = np.zeros((240, 80, 5), np.uint8)
+    for place, level in enumerate([sacrum, l5, l4, l4, l3]):
+        volume[box(place)] = level
+    volume[165:175, 30:50, 1:-1] = disc
+    cleaned = order_levels(volume, AFFINE, scheme).indices
+    assert np.array_equal(cleaned == disc, volume == disc)
+    assert np.array_equal(cleaned == sacrum, volume == sacrum)
+    short = column([1, 1])
+    found = order_levels(short, AFFINE, SCHEME)
+    assert np.array_equal(found.indices, short)
+    assert "too few vertebrae" in found.message
+    assert order_levels(np.zeros_like(short), AFFINE, SCHEME).message == "no vertebrae"
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_order_of_the_array_s_axes_does_not_matter(axes: tuple[int, int, int], flip: bool) -> None:
+    volume = column([1, 2, 3, 4, 5, 5])
+    volume[..., 3][volume[..., 3] == 2] = 3
+    affine = AFFINE.copy()
+    moved = volume.transpose(axes)
+    affine[:, :3] = AFFINE[:, [*axes]]
+    if flip:
+        affine[:, 3] += affine[:, 0] * (moved.shape[0] - 1)
+        affine[:, 0] *= -1
+        moved = moved[::-1]
+    cleaned = order_levels(np.ascontiguousarray(moved), affine, SCHEME).indices
+    if flip:
+        cleaned = cleaned[::-1]
+    assert np.array_equal(cleaned, column([1, 2, 3, 4, 5]).transpose(axes))
