@@ -117,14 +117,14 @@ def _measure(
 ) -> Profile:
     with torch.device("meta"):  # imports everything, so that what follows is the network alone
         create_model(name, in_channels, classes, **options)
-    before = _peak_mib()
+    before = peak_memory_mib()
     network = create_model(name, in_channels, classes, **options).eval().to(device)
     image = torch.randn(batch, in_channels, *size, device=device)
     autocast = torch.autocast(image.device.type, _DTYPES.get(precision), enabled=precision != "fp32")
     with torch.inference_mode(), autocast:
         _timed(network, image)
         times = [_timed(network, image) for _ in range(repeats)]
-        memory = torch.cuda.max_memory_allocated() / 2**20 if image.is_cuda else _peak_mib() - before
+        memory = torch.cuda.max_memory_allocated() / 2**20 if image.is_cuda else peak_memory_mib() - before
         with FlopCounterMode(display=False) as counter:
             network(image)
     latency = statistics.median(times)
@@ -151,7 +151,7 @@ def _timed(network: torch.nn.Module, image: Tensor) -> float:
     return time.perf_counter() - start
 
 
-def _peak_mib() -> float:
+def peak_memory_mib() -> float:
     """The most memory this process has had, in MiB."""
     status = Path("/proc/self/status")
     if status.exists():  # getrusage remembers the parent's size on Linux
