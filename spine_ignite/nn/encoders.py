@@ -19,6 +19,11 @@ from spine_ignite.nn.timm_import import import_timm
 UNIFORM: Mapping[int, Sequence[int]] = {3: (2,), 4: (4,)}
 
 
+def uniform_dilations(output_stride: int) -> Mapping[int, Sequence[int]] | None:
+    """Return :data:`UNIFORM` at output stride 8; coarser encoders keep timm's pattern (``None``)."""
+    return UNIFORM if output_stride == 8 else None
+
+
 def multi_grid_dilations(output_stride: int, factors: Sequence[int]) -> Mapping[int, Sequence[int]] | None:
     """Dilations with a multi-grid in stage 4 (Chen et al. 2017, section 3.1): the stage's own times each factor.
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from spine_ignite.nn.attention import at_least_float32
 from spine_ignite.nn.blocks import ConvNormAct, Norm, resize
+from spine_ignite.nn.encoders import Encoder
 from spine_ignite.spec import Aux, ModelOutput
 
 Reverse = Literal["foreground", "classwise"]
@@ -114,6 +115,40 @@ class ReverseAttention(nn.Module):
             correction = correction.reshape(guidance.shape)
         out: Tensor = correction + guidance
         return out
+
+
+class ParallelReverseNetwork(nn.Module):
+    """The body of PraNet and Inf-Net (Fan et al. 2020).
+
+    A partial decoder on the encoder's three coarse levels gives a first map; three stages of reverse attention correct
+    it, from coarse to fine.
+
+    Args:
+        encoder: gives feature maps up to strides 8, 16 and 32.
+        num_classes: classes, background included.
+        channels: of the partial decoder's inputs.
+        reverse: ``foreground`` or ``classwise``.
+        edge: channels of the edge features that guide the stages; 0: there are none.
+    """
+
+    def __init__(self, encoder: Encoder, num_classes: int, channels: int, reverse: Reverse, edge: int = 0) -> None:
+        super().__init__()
+        self.encoder = encoder
+        levels = encoder.channels[-3:]
+        self.reduce = nn.ModuleList(ReceptiveFieldBlock(level, channels) for level in levels)
+        self.decoder = PartialDecoder(channels, num_classes)
+        self.stage4 = reverse_stage(levels[2], 256, 5, 3, 1, num_classes, reverse, edge)
+        self.stage3 = reverse_stage(levels[1], 64, 3, 2, 3, num_classes, reverse, edge)
+        self.stage2 = reverse_stage(levels[0], 64, 3, 2, 3, num_classes, reverse, edge)
+
+    def maps(self, features: Sequence[Tensor], edge: Tensor | None = None) -> list[Tensor]:
+        """Return the partial decoder's map and those of the stages, from the encoder's features."""
+        fine, middle, coarse = features[-3:]
+        reduced = [reduce(level) for reduce, level in zip(self.reduce, (fine, middle, coarse), strict=True)]
+        found = [self.decoder(*reduced)]
+        for stage, level in ((self.stage4, coarse), (self.stage3, middle), (self.stage2, fine)):
+            found.append(stage(level, found[-1], edge))
+        return found
 
 
 def supervised(maps: Sequence[Tensor], size: tuple[int, int], training: bool) -> Tensor | ModelOutput:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spine_ignite.nn.attention import exact_matmul
 from spine_ignite.nn.blocks import ConvNormAct
-from spine_ignite.nn.encoders import UNIFORM, build_encoder
+from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead
 
 
@@ -45,7 +45,7 @@ class CCNet(EncoderHeadNetwork):
             backbone,
             in_channels,
             output_stride=output_stride,
-            dilations=UNIFORM if output_stride == 8 else None,
+            dilations=uniform_dilations(output_stride),
             pretrained=pretrained,
             weights=weights,
         )

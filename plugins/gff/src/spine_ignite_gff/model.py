@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spine_ignite.nn.blocks import ConvNormAct, resize
-from spine_ignite.nn.encoders import UNIFORM, build_encoder
+from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead, PyramidPooling
 
 
@@ -44,7 +44,7 @@ class GFF(EncoderHeadNetwork):
             backbone,
             in_channels,
             output_stride=output_stride,
-            dilations=UNIFORM if output_stride == 8 else None,
+            dilations=uniform_dilations(output_stride),
             pretrained=pretrained,
             weights=weights,
         )

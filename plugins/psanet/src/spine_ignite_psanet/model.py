@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from spine_ignite.nn.blocks import ConvNormAct
-from spine_ignite.nn.encoders import UNIFORM, build_encoder
+from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead
 from spine_ignite_psanet.attention import PointwiseSpatialAttention
 
@@ -47,7 +47,7 @@ class PSANet(EncoderHeadNetwork):
             backbone,
             in_channels,
             output_stride=output_stride,
-            dilations=UNIFORM if output_stride == 8 else None,
+            dilations=uniform_dilations(output_stride),
             pretrained=pretrained,
             weights=weights,
         )

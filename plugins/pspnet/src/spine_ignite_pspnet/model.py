@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from spine_ignite.nn.blocks import ConvNormAct
-from spine_ignite.nn.encoders import UNIFORM, build_encoder
+from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead, PyramidPooling
 
 
@@ -43,7 +43,7 @@ class PSPNet(EncoderHeadNetwork):
             backbone,
             in_channels,
             output_stride=output_stride,
-            dilations=UNIFORM if output_stride == 8 else None,
+            dilations=uniform_dilations(output_stride),
             pretrained=pretrained,
             weights=weights,
         )
