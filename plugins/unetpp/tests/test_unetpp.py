@@ -17,18 +17,20 @@ RELEASE: dict[str, Any] = {"norm": "none"}
 
 class TestUNetPlusPlus(ModelConformance):
     model = "unetpp"
-    learn_rate = 1e-2
-    options: ClassVar[dict[str, Any]] = {"width": 8}
+    learn_rate = 3e-2
+    options: ClassVar[dict[str, Any]] = {"width": 4}
 
 
 class TestDeepSupervision(ModelConformance):
     model = "unetpp"
-    options: ClassVar[dict[str, Any]] = {"width": 8, "depth": 4, "norm": "instance", "deep_supervision": True}
+    learn_rate = 1e-2
+    options: ClassVar[dict[str, Any]] = {"width": 4, "depth": 4, "norm": "instance", "deep_supervision": True}
 
 
 class TestBackbone(ModelConformance):
     model = "unetpp"
-    options: ClassVar[dict[str, Any]] = {"backbone": "resnet10t", "deep_supervision": True}
+    sizes = ((64, 64), (65, 97), (160, 113))
+    options: ClassVar[dict[str, Any]] = {"backbone": "convnext_atto", "deep_supervision": True}
 
 
 def count(in_channels: int, classes: int, **options: Any) -> int:
@@ -96,7 +98,16 @@ def test_eval_mode_averages_the_probabilities() -> None:
     heads = [output.logits, *(aux.logits for aux in output.aux.values())]
     assert len(heads) == 3
     mean = torch.stack([head.softmax(1) for head in heads]).mean(0)
-    torch.testing.assert_close(network.eval()(image).softmax(1), mean)
+    torch.testing.assert_close(network.eval()(image), mean.log())
+
+
+@pytest.mark.parametrize("backbone", ["vgg11", "convnext_atto"])
+def test_encoders_that_round_down_or_start_elsewhere(backbone: str) -> None:
+    """VGG starts at stride 1, ConvNeXt at 4; both round odd sizes down."""
+    network = create_model("unetpp", 1, 4, backbone=backbone).eval()
+    with torch.inference_mode():
+        for size in ((65, 97), (71, 128)):
+            assert network(torch.randn(1, 1, *size)).shape == (1, 4, *size)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +115,7 @@ def test_eval_mode_averages_the_probabilities() -> None:
     [
         ({"depth": 1}, "depth: input should be greater than or equal to 2"),
         ({"backbone": "resnet_34"}, "backbone 'resnet_34' is not one of timm's. Did you mean 'resnet34'?"),
+        ({"pretrained": True}, "pretrained and weights need a timm encoder: set backbone"),
         ({"deep_supervison": True}, "Did you mean 'deep_supervision'?"),
     ],
 )
