@@ -26,6 +26,13 @@ Examples:
 @click.option("--labels", type=click.Path(path_type=Path), help="Reference masks for --predictions.")
 @click.option("--scheme", default="mrspineseg", show_default=True, help="Label scheme of --predictions.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the tables of --predictions.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Of the normalised surface Dice, in mm.",
+)
 @postprocess_option
 @json_option
 def command(
@@ -38,6 +45,7 @@ def command(
     labels: Path | None,
     scheme: str,
     out: Path | None,
+    tolerance: float,
     postprocess: str,
     as_json: bool,
 ) -> None:
@@ -45,7 +53,7 @@ def command(
     if (run is None) == (predictions is None) or (predictions is None) != (labels is None):
         raise UsageError("give a RUN, or --predictions DIR together with --labels DIR")
     from spine_ignite.evaluation.judge import evaluate, evaluate_folders
-    from spine_ignite.evaluation.tables import readable_rows
+    from spine_ignite.evaluation.tables import level_sentence, readable_rows
     from spine_ignite.labels import load_scheme
 
     if run is not None:
@@ -56,6 +64,7 @@ def command(
             checkpoint=checkpoint,
             device=device,
             postprocess=None if postprocess == "run" else () if postprocess == "none" else (postprocess,),
+            tolerance=tolerance,
             progress=lambda items: progress_bar(items, "Evaluating"),
         )
         out = run / "evaluation" / split
@@ -63,7 +72,7 @@ def command(
         assert predictions is not None
         assert labels is not None
         summary = evaluate_folders(
-            predictions, labels, load_scheme(scheme), out, lambda items: progress_bar(items, "Evaluating")
+            predictions, labels, load_scheme(scheme), out, tolerance, lambda items: progress_bar(items, "Evaluating")
         )
     if as_json:
         echo_json(summary.to_dict())
@@ -71,5 +80,8 @@ def command(
     columns, rows = readable_rows(summary)
     print_table(f"{len(summary.cases)} cases", columns, rows)
     click.echo(f"Mean 3D Dice {summary.means['dice']:.4f} over {len(summary.classes)} classes")
+    levels = level_sentence(summary)
+    if levels is not None:
+        click.echo(levels)
     if out is not None:
         click.echo(f"Tables and pictures: {out}")

@@ -16,9 +16,9 @@ from spine_ignite.data.folds import split_cases
 from spine_ignite.data.volumes import Volume, read_image, read_label
 from spine_ignite.engines.run_directory import open_run_directory
 from spine_ignite.errors import DataError, UsageError
-from spine_ignite.evaluation.cases import evaluate_case
+from spine_ignite.evaluation.cases import TOLERANCE, evaluate_case
 from spine_ignite.evaluation.pictures import write_picture
-from spine_ignite.evaluation.tables import Summary, summarise, write_tables
+from spine_ignite.evaluation.tables import Summary, write_tables
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.predictor import predict
 from spine_ignite.labels import LabelScheme, load_scheme
@@ -44,6 +44,7 @@ def evaluate(
     checkpoint: str = "best",
     device: str = "auto",
     postprocess: Sequence[str] | None = None,
+    tolerance: float = TOLERANCE,
     progress: Progress | None = None,
 ) -> Summary:
     """Predict a split with a run's network and judge it; writes into the run's ``predictions/`` and ``evaluation/``.
@@ -55,6 +56,7 @@ def evaluate(
         checkpoint: ``best`` or ``last``.
         device: where to predict.
         postprocess: steps of :func:`spine_ignite.predict`; by default those of the run's configuration.
+        tolerance: of the normalised surface Dice, in mm.
         progress: wraps what is done one by one.
 
     Raises:
@@ -86,11 +88,17 @@ def evaluate(
             raise DataError(result.error)
     outputs = dict(jobs)
     pairs = [_pair(case, outputs[case.image]) for case in cases]
-    return _judge(pairs, load_scheme(config.data.scheme), directory.evaluation / split, progress)
+    settings = {"checkpoint": chosen.name, "postprocess": list(steps)}
+    return _judge(pairs, load_scheme(config.data.scheme), directory.evaluation / split, tolerance, settings, progress)
 
 
 def evaluate_folders(
-    predictions: Path, labels: Path, scheme: LabelScheme, out: Path | None = None, progress: Progress | None = None
+    predictions: Path,
+    labels: Path,
+    scheme: LabelScheme,
+    out: Path | None = None,
+    tolerance: float = TOLERANCE,
+    progress: Progress | None = None,
 ) -> Summary:
     """Judge the predictions of any tool.
 
@@ -99,6 +107,7 @@ def evaluate_folders(
         labels: folder of reference masks, matched by case id.
         scheme: the values of both.
         out: where tables go; None writes nothing.
+        tolerance: of the normalised surface Dice, in mm.
         progress: wraps what is done one by one.
 
     Raises:
@@ -115,7 +124,7 @@ def evaluate_folders(
             "predict all cases, or give a folder with the masks of those predicted"
         )
     pairs = [Pair(key, predicted[key], path) for key, path in references.items()]
-    return _judge(pairs, scheme, out, progress)
+    return _judge(pairs, scheme, out, tolerance, {}, progress)
 
 
 def _pair(case: Case, prediction: Path) -> Pair:
@@ -123,20 +132,27 @@ def _pair(case: Case, prediction: Path) -> Pair:
     return Pair(case.name, prediction, case.label, case.image)
 
 
-def _judge(pairs: Sequence[Pair], scheme: LabelScheme, out: Path | None, progress: Progress | None) -> Summary:
+def _judge(
+    pairs: Sequence[Pair],
+    scheme: LabelScheme,
+    out: Path | None,
+    tolerance: float,
+    settings: dict[str, Any],
+    progress: Progress | None,
+) -> Summary:
     results = []
     for pair in progress(pairs) if progress is not None else pairs:
         reference, prediction = read_label(pair.reference), read_label(pair.prediction)
         _same_grid(pair, reference, prediction)
         indices = [_indices(volume, scheme) for volume in (reference, prediction)]
         spacing = tuple(float(n) for n in np.linalg.norm(reference.affine[:3, :3], axis=0))
-        results.append(evaluate_case(pair.case, indices[0], indices[1], spacing, scheme))
+        results.append(evaluate_case(pair.case, indices[0], indices[1], spacing, scheme, tolerance))
         if out is not None and pair.image is not None:
             image = read_image(pair.image)
             write_picture(
                 out / "pictures" / f"{pair.case}.png", image, indices[0], indices[1], scheme, results[-1].dice
             )
-    summary = summarise(results, scheme.names)
+    summary = Summary(tuple(results), scheme.names, tolerance, {"scheme": scheme.name, **settings})
     if out is not None:
         write_tables(summary, out)
     return summary

@@ -1,4 +1,4 @@
-"""Results of many cases as tables: means, CSV, JSON."""
+"""Results of many cases as tables: means, and the files that keep them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from spine_ignite.evaluation.cases import CaseResult, ClassResult
+import numpy as np
+from numpy.typing import NDArray
+
+from spine_ignite.errors import DataError
+from spine_ignite.evaluation.cases import TOLERANCE, CaseResult, ClassResult, defined_mean
 from spine_ignite.files import write_text
 
-MEASURES = ("dice", "iou", "precision", "recall", "fnr", "fpr", "hd95", "assd")
+MEASURES = ("dice", "iou", "precision", "recall", "fnr", "fpr", "hd95", "assd", "nsd", "volume_error")
+_MILLIMETRES = ("hd95", "assd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,94 +41,196 @@ class ClassSummary:
     invented: int
     means: dict[str, float]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the name."""
+        return {"cases": self.cases, "missed": self.missed, "invented": self.invented, **self.means}
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Summary:
     """An evaluation.
 
     Args:
         cases: per case.
-        classes: per class, over cases.
-        means: mean over the classes of their means, for each measure; ``dice`` is the headline figure. ``accuracy`` is
-            the mean over cases of the share of voxels that are right.
+        names: all classes of the scheme, the background first.
+        tolerance: of the normalised surface Dice, in mm.
+        settings: how the predictions were made, for the record (scheme, checkpoint, post-processing …).
     """
 
     cases: tuple[CaseResult, ...]
-    classes: tuple[ClassSummary, ...]
-    means: dict[str, float]
+    names: tuple[str, ...]
+    tolerance: float = TOLERANCE
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def classes(self) -> tuple[ClassSummary, ...]:
+        """Per class, over cases, in the order of the scheme."""
+        found: dict[str, list[ClassResult]] = {}
+        for case in self.cases:
+            for result in case.classes:
+                found.setdefault(result.label, []).append(result)
+        return tuple(_class_summary(name, found[name]) for name in self.names if name in found)
+
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """Mean over the classes of their means, for each measure; ``dice`` is the headline figure.
+
+        ``accuracy`` and ``level_rate`` are means over cases, ``shifted`` is the share of cases whose whole column is
+        named one or more levels too high or too low.
+        """
+        classes = self.classes
+        means = {name: defined_mean([c.means[name] for c in classes]) for name in MEASURES}
+        means["accuracy"] = defined_mean([case.accuracy for case in self.cases])
+        means["level_rate"] = defined_mean([case.level_rate for case in self.cases])
+        spines = [case for case in self.cases if not math.isnan(case.level_rate)]
+        means["shifted"] = sum(case.shift != 0 for case in spines) / len(spines) if spines else math.nan
+        return means
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """Voxels of all cases by class in the reference (rows) and in the prediction (columns), ``(C, C)``."""
+        total = np.zeros((len(self.names), len(self.names)), np.int64)
+        for case in self.cases:
+            total += case.confusion
+        return total
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {
             "cases": len(self.cases),
+            "names": list(self.names),
+            "tolerance": self.tolerance,
+            "settings": self.settings,
             "means": self.means,
-            "classes": {
-                c.label: {"cases": c.cases, "missed": c.missed, "invented": c.invented, **c.means} for c in self.classes
-            },
+            "classes": {c.label: c.to_dict() for c in self.classes},
             "per_case": {
-                case.case: {"dice": case.dice, "accuracy": case.accuracy, "classes": len(case.classes)}
+                case.case: {
+                    "dice": case.dice,
+                    "accuracy": case.accuracy,
+                    "classes": len(case.classes),
+                    "level_rate": case.level_rate,
+                    "shift": case.shift,
+                    "reference": case.reference,
+                }
                 for case in self.cases
             },
         }
 
 
-def summarise(cases: Sequence[CaseResult], names: Sequence[str]) -> Summary:
-    """Sum up cases; ``names`` are the classes in the order of the scheme."""
-    present = {result.label for case in cases for result in case.classes}
-    order = [name for name in names if name in present]
-    classes = []
-    for label in order:
-        found = [result for case in cases for result in case.classes if result.label == label]
-        classes.append(
-            ClassSummary(
-                label=label,
-                cases=len(found),
-                missed=sum(result.volume_prediction == 0 for result in found),
-                invented=sum(result.volume_reference == 0 for result in found),
-                means={name: mean([getattr(result, name) for result in found]) for name in MEASURES},
-            )
-        )
-    means = {name: mean([c.means[name] for c in classes]) for name in MEASURES}
-    means["accuracy"] = mean([case.accuracy for case in cases])
-    return Summary(tuple(cases), tuple(classes), means)
-
-
-def mean(values: Sequence[float]) -> float:
-    """Mean of the values that are defined; NaN if none is."""
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
+def _class_summary(label: str, results: Sequence[ClassResult]) -> ClassSummary:
+    return ClassSummary(
+        label=label,
+        cases=len(results),
+        missed=sum(result.volume_prediction == 0 for result in results),
+        invented=sum(result.volume_reference == 0 for result in results),
+        means={name: defined_mean([getattr(result, name) for result in results]) for name in MEASURES},
+    )
 
 
 def write_tables(summary: Summary, folder: Path) -> None:
-    """Write ``cases.csv`` (a row per case and class), ``classes.csv`` (a row per class) and ``summary.json``."""
-    names = [field.name for field in fields(ClassResult)]
+    """Write ``cases.csv``, ``classes.csv``, ``confusion.csv`` and ``summary.json``; :func:`read_tables` reads them.
+
+    ``cases.csv`` has a row per case and class, ``classes.csv`` one per class; ``confusion.csv`` has the voxels
+    that each case and pair of classes (in the reference, in the prediction) has in common, if any.
+    """
     rows = [result.to_dict() for case in summary.cases for result in case.classes]
-    write_text(folder / "cases.csv", _csv(names, rows))
-    columns = ["label", "cases", "missed", "invented", *MEASURES]
-    table = [
-        {"label": c.label, "cases": c.cases, "missed": c.missed, "invented": c.invented, **c.means}
-        for c in summary.classes
+    write_text(folder / "cases.csv", _csv([column.name for column in fields(ClassResult)], rows))
+    table = [{"label": c.label, **c.to_dict()} for c in summary.classes]
+    write_text(folder / "classes.csv", _csv(["label", "cases", "missed", "invented", *MEASURES], table))
+    cells = [
+        {"case": case.case, "reference": summary.names[row], "prediction": summary.names[column], "voxels": count}
+        for case in summary.cases
+        for (row, column), count in np.ndenumerate(case.confusion)
+        if count
     ]
-    write_text(folder / "classes.csv", _csv(columns, table))
+    write_text(folder / "confusion.csv", _csv(["case", "reference", "prediction", "voxels"], cells))
     write_text(folder / "summary.json", json.dumps(_without_nan(summary.to_dict()), indent=2) + "\n")
+
+
+def read_tables(folder: Path) -> Summary:
+    """Read back what :func:`write_tables` wrote.
+
+    Raises:
+        DataError: there is no evaluation in ``folder``, or it is damaged or of an older version.
+    """
+    if not (folder / "summary.json").is_file():
+        raise DataError(f"there is no evaluation in {folder}; make it with: spine-ignite evaluate")
+    try:
+        plain = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        names = tuple(plain["names"])
+        classes: dict[str, list[ClassResult]] = {}
+        for row in _rows(folder / "cases.csv"):
+            values = {
+                key: float(text) if text else math.nan for key, text in row.items() if key not in ("case", "label")
+            }
+            classes.setdefault(row["case"], []).append(ClassResult(case=row["case"], label=row["label"], **values))
+        confusions = {case: np.zeros((len(names), len(names)), np.int64) for case in plain["per_case"]}
+        for row in _rows(folder / "confusion.csv"):
+            cell = names.index(row["reference"]), names.index(row["prediction"])
+            confusions[row["case"]][cell] = int(row["voxels"])
+        cases = tuple(
+            CaseResult(
+                case=case,
+                accuracy=float(kept["accuracy"]),
+                classes=tuple(classes.get(case, ())),
+                level_rate=math.nan if kept["level_rate"] is None else float(kept["level_rate"]),
+                shift=int(kept["shift"]),
+                reference=str(kept["reference"]),
+                confusion=confusions[case],
+            )
+            for case, kept in plain["per_case"].items()
+        )
+        return Summary(cases, names, float(plain["tolerance"]), dict(plain["settings"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"the evaluation in {folder} cannot be read ({type(error).__name__}: {error}); "
+            "make it again with: spine-ignite evaluate"
+        ) from error
 
 
 def readable_rows(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """Return columns and rows of the table that is printed: a row per class, and their mean."""
-    columns = ["class", "cases", "missed", "Dice", "IoU", "precision", "recall", "HD95 mm", "ASSD mm"]
-    shown = ("dice", "iou", "precision", "recall", "hd95", "assd")
+    columns = [
+        "class",
+        "cases",
+        "missed",
+        "Dice",
+        "IoU",
+        "precision",
+        "recall",
+        "HD95 mm",
+        "ASSD mm",
+        "NSD",
+        "volume %",
+    ]
+    shown = ("dice", "iou", "precision", "recall", "hd95", "assd", "nsd", "volume_error")
     rows = [
         [c.label, str(c.cases), str(c.missed), *(_figure(name, c.means[name]) for name in shown)]
         for c in summary.classes
     ]
-    rows.append(["mean", str(len(summary.cases)), "", *(_figure(name, summary.means[name]) for name in shown)])
+    means = summary.means
+    rows.append(["mean", str(len(summary.cases)), "", *(_figure(name, means[name]) for name in shown)])
     return columns, rows
+
+
+def level_sentence(summary: Summary) -> str | None:
+    """Say how many vertebrae have their own level, and which cases are shifted; None for a scheme without vertebrae."""
+    means = summary.means
+    if math.isnan(means["level_rate"]):
+        return None
+    shifted = [f"{case.case} ({case.shift:+d})" for case in summary.cases if case.shift]
+    text = f"Levels: {means['level_rate']:.1%} of the vertebrae have their own, the mean over cases"
+    return (
+        f"{text}; the whole column is shifted in {', '.join(shifted)}" if shifted else f"{text}; no column is shifted"
+    )
 
 
 def _figure(name: str, value: float) -> str:
     if math.isnan(value):
         return "-"
-    return f"{value:.2f}" if name in ("hd95", "assd") else f"{value:.4f}"
+    if name == "volume_error":
+        return f"{100 * value:+.1f}"
+    return f"{value:.2f}" if name in _MILLIMETRES else f"{value:.4f}"
 
 
 def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
@@ -131,6 +239,11 @@ def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows({k: "" if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _without_nan(value: Any) -> Any:

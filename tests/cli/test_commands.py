@@ -99,7 +99,13 @@ def test_evaluate_a_run_and_the_predictions_of_any_tool(
     assert code == 0, err
     assert "Mean 3D Dice" in out
     folder = trained / "evaluation" / "test"
-    assert sorted(p.name for p in folder.iterdir()) == ["cases.csv", "classes.csv", "pictures", "summary.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "cases.csv",
+        "classes.csv",
+        "confusion.csv",
+        "pictures",
+        "summary.json",
+    ]
     assert sorted(p.name for p in (folder / "pictures").iterdir()) == ["Case5.png", "Case6.png"]
     labels = tiny_dataset / "test" / "label"
     perfect = ("evaluate", "--predictions", labels, "--labels", labels, "--scheme", "lumbar-vertebrae", "--json")
