@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option, postprocess_option, print_table, progress_bar
+from spine_ignite.cli.options import (
+    echo_json,
+    json_option,
+    postprocess_option,
+    postprocessing,
+    print_table,
+    progress_bar,
+)
 from spine_ignite.errors import UsageError
 
 EPILOG = """\b
@@ -46,7 +53,7 @@ def command(
     scheme: str,
     out: Path | None,
     tolerance: float,
-    postprocess: str,
+    postprocess: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Judge RUN on its test cases, or --predictions by --labels: 3D metrics per case and class."""
@@ -63,7 +70,7 @@ def command(
             data=data,
             checkpoint=checkpoint,
             device=device,
-            postprocess=None if postprocess == "run" else () if postprocess == "none" else (postprocess,),
+            postprocess=postprocessing(postprocess),
             tolerance=tolerance,
             progress=lambda items: progress_bar(items, "Evaluating"),
         )

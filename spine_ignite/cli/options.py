@@ -34,23 +34,27 @@ def config_options(function: Command) -> Command:
 
 
 def postprocess_option(function: Command) -> Command:
-    """Add ``--postprocess levels|none|run``, passed as ``postprocess``; see :func:`postprocessing`."""
+    """Add ``--postprocess STEP …``, passed as ``postprocess``; see :func:`postprocessing`."""
     return click.option(
         "--postprocess",
-        type=click.Choice(["run", "levels", "none"]),
-        default="run",
-        show_default=True,
-        help="levels: one level for each vertebra, in order; run: what the run's configuration says.",
+        multiple=True,
+        metavar="STEP",
+        help="Clean-up: levels, sacrum, discs, components, holes (may be repeated), or none. "
+        "Default: what `spine-ignite postprocess` found for the run, else what its configuration says.",
     )(function)
 
 
-def postprocessing(choice: str, run_config: Path) -> tuple[str, ...]:
-    """Turn the choice of :func:`postprocess_option` into the steps to take."""
-    if choice == "run":
-        from spine_ignite.config import load_config
+def postprocessing(choices: Sequence[str]) -> tuple[str, ...] | None:
+    """Turn the choices of :func:`postprocess_option` into the steps to take; None means those of the run.
 
-        return load_config(run_config).predict.postprocess
-    return () if choice == "none" else (choice,)
+    Raises:
+        UsageError: a step that there is not.
+    """
+    from spine_ignite.config.postprocess import check_step
+
+    if list(choices) in ([], ["run"]):
+        return None
+    return () if list(choices) == ["none"] else tuple(check_step(choice) for choice in choices)
 
 
 def echo_json(value: Any) -> None:

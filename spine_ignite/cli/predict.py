@@ -35,7 +35,7 @@ def command(
     precision: str,
     batch_size: int,
     skip_existing: bool,
-    postprocess: str,
+    postprocess: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Segment INPUTS (files, folders, datasets) with the network of RUN.
@@ -45,9 +45,11 @@ def command(
     """
     from spine_ignite.engines.run_directory import open_run_directory
     from spine_ignite.inference.inputs import collect_jobs
+    from spine_ignite.inference.postprocess.learned import steps_of_run
     from spine_ignite.inference.predictor import predict
 
     directory = open_run_directory(run)
+    steps = postprocessing(postprocess)
     results = predict(
         directory.best if checkpoint == "best" else directory.last,
         collect_jobs(inputs, out),
@@ -55,7 +57,7 @@ def command(
         precision=precision,
         batch_size=batch_size,
         skip_existing=skip_existing,
-        postprocess=postprocessing(postprocess, directory.config),
+        postprocess=steps_of_run(directory) if steps is None else steps,
         progress=lambda jobs: progress_bar(jobs, "Predicting"),
     )
     failed = [result for result in results if result.error is not None]

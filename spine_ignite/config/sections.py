@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from spine_ignite.config.augment import AugmentConfig
+from spine_ignite.config.postprocess import check_step
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -150,8 +151,10 @@ class TrainConfig(Section):
 class PredictConfig(Section):
     """What is done to predictions by evaluate and predict, unless they are told otherwise."""
 
-    postprocess: tuple[Literal["levels"], ...] = Field(
-        (), description="levels: one level for each vertebra, in the order of the column"
+    postprocess: tuple[Annotated[str, AfterValidator(check_step)], ...] = Field(
+        (),
+        description="clean-up steps: levels, sacrum, discs, components, holes; "
+        "spine-ignite postprocess finds those that help",
     )
 
 

@@ -64,6 +64,11 @@ class RunDirectory:
         return self.root / "predictions"
 
     @property
+    def postprocess(self) -> Path:
+        """The clean-up that helps on the validation cases, if it was looked for."""
+        return self.root / "postprocess.json"
+
+    @property
     def evaluation(self) -> Path:
         """Tables and pictures of an evaluation."""
         return self.root / "evaluation"

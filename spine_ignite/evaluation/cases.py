@@ -165,9 +165,7 @@ def _surface_measures(
 
 
 def _fingerprint(mask: NDArray[np.uint8]) -> str:
-    digest = hashlib.sha256(repr(mask.shape).encode())
-    digest.update(np.ascontiguousarray(mask))
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).hexdigest()[:16]
 
 
 def _ratio(part: int, whole: int) -> float:

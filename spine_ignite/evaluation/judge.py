@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spine_ignite.config import load_config
+from spine_ignite.config import RunConfig, load_config
 from spine_ignite.data.cases import Case, case_id, find_cases, volume_files
 from spine_ignite.data.checks import grid_distance, require_valid
 from spine_ignite.data.folds import split_cases
@@ -19,7 +20,9 @@ from spine_ignite.errors import DataError, UsageError
 from spine_ignite.evaluation.cases import TOLERANCE, evaluate_case
 from spine_ignite.evaluation.pictures import write_picture
 from spine_ignite.evaluation.tables import Summary, write_tables
+from spine_ignite.files import write_text
 from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.postprocess.learned import steps_of_run
 from spine_ignite.inference.predictor import predict
 from spine_ignite.labels import LabelScheme, load_scheme
 
@@ -55,7 +58,7 @@ def evaluate(
         data: the dataset; default the one of the run.
         checkpoint: ``best`` or ``last``.
         device: where to predict.
-        postprocess: steps of :func:`spine_ignite.predict`; by default those of the run's configuration.
+        postprocess: steps of the clean-up; by default those of the run, learned or configured.
         tolerance: of the normalised surface Dice, in mm.
         progress: wraps what is done one by one.
 
@@ -64,6 +67,31 @@ def evaluate(
     """
     directory = open_run_directory(run)
     config = load_config(directory.config)
+    cases = judged_cases(config, split, data)
+    out = directory.predictions / split
+    jobs = collect_jobs([case.image for case in cases], out)
+    chosen = directory.best if checkpoint == "best" else directory.last
+    steps = steps_of_run(directory) if postprocess is None else tuple(postprocess)
+    notes = {}
+    for result in predict(chosen, jobs, device=device, postprocess=steps, progress=progress):
+        if result.error is not None:
+            raise DataError(result.error)
+        notes[result.output.name] = result.note
+    if steps:
+        write_text(out / "postprocess.json", json.dumps(notes, indent=2) + "\n")
+    outputs = dict(jobs)
+    pairs = [_pair(case, outputs[case.image]) for case in cases]
+    settings = {"checkpoint": chosen.name, "postprocess": list(steps)}
+    return _judge(pairs, load_scheme(config.data.scheme), directory.evaluation / split, tolerance, settings, progress)
+
+
+def judged_cases(config: RunConfig, split: str, data: Path | None = None) -> list[Case]:
+    """Return the labelled cases of a run's ``test`` or ``validation`` split; ``data`` is another dataset to test on.
+
+    Raises:
+        DataError: the dataset cannot be used, or the split has no such case.
+        UsageError: the validation split of another dataset.
+    """
     dataset, problems = find_cases(data or config.data.root)
     require_valid(dataset.root, problems)
     if split == "test":
@@ -79,17 +107,7 @@ def evaluate(
         cases = [case for case in dataset.split("train") if case.name in set(held_out)]
     if not cases:
         raise DataError(f"the {split} split of {dataset.root} has no case with a mask to judge by")
-    out = directory.predictions / split
-    jobs = collect_jobs([case.image for case in cases], out)
-    chosen = directory.best if checkpoint == "best" else directory.last
-    steps = config.predict.postprocess if postprocess is None else postprocess
-    for result in predict(chosen, jobs, device=device, postprocess=steps, progress=progress):
-        if result.error is not None:
-            raise DataError(result.error)
-    outputs = dict(jobs)
-    pairs = [_pair(case, outputs[case.image]) for case in cases]
-    settings = {"checkpoint": chosen.name, "postprocess": list(steps)}
-    return _judge(pairs, load_scheme(config.data.scheme), directory.evaluation / split, tolerance, settings, progress)
+    return cases
 
 
 def evaluate_folders(

@@ -19,7 +19,7 @@ from spine_ignite.data.volumes import Volume, read_image, write_label_like
 from spine_ignite.engines.checkpoints import TrainedNetwork, load_network
 from spine_ignite.engines.precision import Precision, choose_device, choose_precision
 from spine_ignite.errors import SpineIgniteError
-from spine_ignite.inference.postprocess import order_levels
+from spine_ignite.inference.postprocess import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def predict_volume(
         device: where the network is.
         precision: arithmetic of the forward pass.
         batch_size: slices in a batch.
-        postprocess: ``levels`` gives each vertebra one level, in the order of the column.
+        postprocess: steps of :func:`spine_ignite.inference.postprocess.clean`.
 
     Returns:
         The scheme's label values ``(I, J, K)``, in the smallest unsigned integer type that holds them.
@@ -69,9 +69,9 @@ def predict_volume(
             inner = _unpad(logits.float(), grid)
             native[start : start + len(batch)] = grid.resize_logits(inner).argmax(1).to(torch.uint8).cpu().numpy()
     indices = grid.to_volume(native)
-    if "levels" not in postprocess:
+    if not postprocess:
         return Segmentation(description.scheme.to_values(indices))
-    cleaned = order_levels(indices, volume.affine, description.scheme)
+    cleaned = clean(indices, volume.affine, description.scheme, postprocess)
     return Segmentation(description.scheme.to_values(cleaned.indices), cleaned.message)
 
 
@@ -127,7 +127,7 @@ def predict(
         precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
         batch_size: slices in a batch.
         skip_existing: leave outputs that are already there.
-        postprocess: ``levels`` gives each vertebra one level, in the order of the column.
+        postprocess: steps of :func:`spine_ignite.inference.postprocess.clean`.
         progress: wraps the jobs, to show how far it is.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Anatomical clean-up: one vertebra, one level, and the levels in the order of the column."""
+"""One vertebra, one level, and the levels in the order of the column."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from spine_ignite.inference.postprocess.cleaned import Cleaned
 from spine_ignite.labels import LabelScheme
 
 # A part below this share of the median vertebra says nothing about the column: it takes the nearest vertebra's level.
@@ -18,14 +19,6 @@ _LARGE = 0.3
 # Parts whose centres lie closer along the column than this share of the distance between neighbours are one vertebra.
 _SAME = 0.5
 _FEWEST = 3  # vertebrae that a column must show for its spacing to be known
-
-
-@dataclass(frozen=True, slots=True)
-class Cleaned:
-    """A volume's class indices after clean-up, and a sentence about what was done."""
-
-    indices: NDArray[np.uint8]
-    message: str
 
 
 def order_levels(indices: NDArray[np.uint8], affine: NDArray[np.float64], scheme: LabelScheme) -> Cleaned:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spine_ignite.inference.postprocess import order_levels
+from spine_ignite.inference.postprocess.levels import order_levels
 from spine_ignite.labels import load_scheme
 
 SCHEME = load_scheme("lumbar-vertebrae")  # indices 1 (L5) to 7 (T11)

@@ -1,0 +1,105 @@
+"""Find the clean-up that helps: each step is tried on the validation cases and kept only where it raises Dice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spine_ignite.config import load_config
+from spine_ignite.config.postprocess import OF_CLASSES, STEPS
+from spine_ignite.data.volumes import read_label
+from spine_ignite.engines.run_directory import open_run_directory
+from spine_ignite.errors import DataError
+from spine_ignite.evaluation.judge import judged_cases
+from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.postprocess import clean
+from spine_ignite.inference.postprocess.learned import Trial, write_learned
+from spine_ignite.inference.predictor import predict
+from spine_ignite.labels import LabelScheme, load_scheme
+
+Progress = Callable[[Any], Any]
+Pairs = Sequence[tuple[Path, Path]]
+Dice = NDArray[np.float64]
+
+
+def learn_postprocess(
+    run: Path, *, checkpoint: str = "best", device: str = "auto", progress: Progress | None = None
+) -> list[Trial]:
+    """Find the steps that raise the mean 3D Dice of a run's validation cases, and write them into the run.
+
+    As in nnU-Net, a step is kept only if it helps. Steps are tried one after the other in their order, each on top of
+    those kept before it; ``components`` and ``holes`` are kept for the classes whose Dice they raise.
+
+    Args:
+        run: the run directory; its validation cases are predicted into ``predictions/validation``.
+        checkpoint: ``best`` or ``last``.
+        device: where to predict.
+        progress: wraps what is done one by one.
+
+    Raises:
+        DataError: the run has no validation cases, or one cannot be used.
+    """
+    directory = open_run_directory(run)
+    config = load_config(directory.config)
+    cases = judged_cases(config, "validation")
+    jobs = collect_jobs([case.image for case in cases], directory.predictions / "validation")
+    chosen = directory.best if checkpoint == "best" else directory.last
+    for result in predict(chosen, jobs, device=device, progress=progress):
+        if result.error is not None:
+            raise DataError(result.error)
+    outputs = dict(jobs)
+    pairs = [(outputs[case.image], case.label) for case in cases if case.label is not None]
+    trials = try_steps(pairs, load_scheme(config.data.scheme), progress)
+    write_learned(directory, trials, [case.name for case in cases])
+    return trials
+
+
+def try_steps(pairs: Pairs, scheme: LabelScheme, progress: Progress | None = None) -> list[Trial]:
+    """Try each step on predictions and their reference masks, given as pairs of files.
+
+    Args:
+        pairs: a prediction without clean-up, and its reference.
+        scheme: the values of both.
+        progress: wraps the steps.
+    """
+    kept: list[str] = []
+    trials = []
+    before = _dice(pairs, scheme, kept)
+    for name in progress(list(STEPS)) if progress is not None else STEPS:
+        step = name
+        after = _dice(pairs, scheme, [*kept, step])
+        if name in OF_CLASSES:
+            helped = [label for label, gain in zip(scheme.names[1:], after - before, strict=True) if gain > 0]
+            step = f"{name}:{','.join(helped)}" if helped else name
+            after = _dice(pairs, scheme, [*kept, step]) if helped else after
+        trials.append(Trial(step, _mean(before), _mean(after), _mean(after) > _mean(before)))
+        if trials[-1].kept:
+            kept.append(step)
+            before = after
+    return trials
+
+
+def _dice(pairs: Pairs, scheme: LabelScheme, steps: Sequence[str]) -> Dice:
+    """Mean Dice over cases of each structure ``(C - 1,)``; NaN for one that is nowhere."""
+    rows = []
+    for prediction, reference in pairs:
+        volume = read_label(prediction)
+        found = clean(scheme.to_indices(volume.array), volume.affine, scheme, steps).indices
+        truth = scheme.to_indices(read_label(reference).array)
+        sizes = [np.bincount(array.ravel(), minlength=scheme.num_classes) for array in (found, truth)]
+        common = np.bincount(truth[truth == found], minlength=scheme.num_classes)
+        with np.errstate(invalid="ignore"):
+            rows.append((2 * common / (sizes[0] + sizes[1]))[1:])
+    table = np.array(rows)
+    counts = (~np.isnan(table)).sum(0)
+    with np.errstate(invalid="ignore"):
+        means: Dice = np.nansum(table, 0) / counts
+    return means
+
+
+def _mean(dice: Dice) -> float:
+    return float(np.nanmean(dice)) if not np.isnan(dice).all() else float("nan")
