@@ -16,8 +16,11 @@ from spine_ignite.labels import LabelScheme
 _FRAGMENT = 0.05
 # A component of at least this share of the median one is a vertebra, whole or nearly so.
 _LARGE = 0.3
-# Parts whose centres lie closer along the column than this share of the distance between neighbours are one vertebra.
+# Parts whose centres lie closer along the column than this share of the distance between neighbours are one vertebra,
 _SAME = 0.5
+# if they touch, or if one covers this share of the other's height: the stump of a vertebra that the field of view cuts
+# off lies close to its neighbour, but beside it.
+_BESIDE = 0.5
 _FEWEST = 3  # vertebrae that a column must show for its spacing to be known
 
 
@@ -63,6 +66,7 @@ class _Part:
     level: int
     size: int
     centre: NDArray[np.float64]  # right, anterior, superior in mm
+    extent: tuple[float, float]  # lowest and highest in mm
     voxels: tuple[NDArray[np.intp], ...]
 
 
@@ -76,8 +80,9 @@ def _parts(indices: NDArray[np.uint8], levels: list[int], affine: NDArray[np.flo
             local = np.nonzero(inside & (indices[box] == level))
             if len(local[0]):
                 voxels = tuple(axis + start for axis, start in zip(local, offset, strict=True))
-                centre = affine[:3, :3] @ np.array([axis.mean() for axis in voxels]) + affine[:3, 3]
-                found.append(_Part(component, level, len(local[0]), centre, voxels))
+                places = affine[:3, :3] @ np.array(voxels) + affine[:3, 3:]
+                extent = (float(places[2].min()), float(places[2].max()))
+                found.append(_Part(component, level, len(local[0]), places.mean(axis=1), extent, voxels))
     return found
 
 
@@ -115,11 +120,20 @@ def _column(parts: list[_Part], distance: float) -> list[list[_Part]]:
     """Group parts into vertebrae, from the lowest up."""
     column: list[list[_Part]] = []
     for part in sorted(parts, key=lambda item: item.centre[2]):
-        if column and part.centre[2] - _height(column[-1]) < _SAME * distance:
+        if column and part.centre[2] - _height(column[-1]) < _SAME * distance and _at_one_height(part, column[-1]):
             column[-1].append(part)
         else:
             column.append([part])
     return column
+
+
+def _at_one_height(part: _Part, vertebra: list[_Part]) -> bool:
+    """Whether a part touches one of a vertebra, or covers much of its height, or is covered by it."""
+    if any(other.component == part.component for other in vertebra):
+        return True
+    low, high = min(other.extent[0] for other in vertebra), max(other.extent[1] for other in vertebra)
+    common = min(high, part.extent[1]) - max(low, part.extent[0])
+    return common > _BESIDE * min(high - low, part.extent[1] - part.extent[0])
 
 
 def _places(column: list[list[_Part]], distance: float) -> list[int]:

@@ -72,6 +72,14 @@ def test_a_missed_vertebra_keeps_its_number() -> None:
     assert np.array_equal(order_levels(volume, AFFINE, SCHEME).indices, volume)
 
 
+def test_a_vertebra_that_the_field_of_view_cuts_off_keeps_its_name() -> None:
+    """Of the last vertebra little is seen, close above its neighbour."""
+    volume = column([1, 2, 3, 4])[110:]
+    volume[:3, 32:56, 1:-1] = 5
+    assert (volume[5] == 4).any()
+    assert np.array_equal(order_levels(volume, AFFINE, SCHEME).indices, volume)
+
+
 def test_fragments_follow_the_nearest_vertebra() -> None:
     expected = column([1, 2, 3, 4])
     volume = expected.copy()
