@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spine_ignite.data.phantom.slices import make_slices
 from spine_ignite.engines.losses import Criterion, SoftDice
 from spine_ignite.engines.losses import dice_ce as dice_ce_loss
 from spine_ignite.models import create_model
@@ -38,7 +39,7 @@ class ModelConformance:
         model: the registered name.
         options: options of the network that is tested; a small one makes the kit fast.
         sizes: input sizes (H, W).
-        learn_steps: steps within which four slices are learnt.
+        learn_steps: steps within which four slices of phantoms are learnt.
         learn_rate: Adam's rate for that.
         float_tolerance: relative difference allowed between float32 and float64 logits.
         bfloat16_tolerance: the same between bfloat16 autocast and float32.
@@ -198,8 +199,8 @@ class ModelConformance:
             torch.testing.assert_close(program.module()(image), network(image), rtol=1e-3, atol=1e-4)
 
     def test_learns_four_slices(self) -> None:
-        """From a fixed seed it overfits four slices to a mean Dice above 0.9 within ``learn_steps`` steps."""
-        images, labels = synthetic_slices()
+        """From a fixed seed it overfits four phantom slices to a mean Dice above 0.9 within ``learn_steps`` steps."""
+        images, labels = make_slices()
         network = self.build()
         optimizer = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), lr=self.learn_rate)
         dice = 0.0
@@ -269,21 +270,6 @@ def assert_agrees(
         size = float(theirs.detach().norm()) if name == "output" else max(float(theirs.detach().norm()), 1e-6 * largest)
         error = float((mine - theirs).detach().norm()) / max(size, 1e-300)
         assert error < tolerance, f"{name} has a relative error of {error:.2e}"
-
-
-def synthetic_slices() -> tuple[Tensor, Tensor]:
-    """Return four noisy slices ``(4, 1, 64, 64)`` and labels ``(4, 64, 64)`` of three discs of different brightness."""
-    generator = torch.Generator().manual_seed(1)
-    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
-    images, labels = torch.zeros(4, 1, 64, 64), torch.zeros(4, 64, 64, dtype=torch.uint8)
-    for number in range(4):
-        for value in (1, 2, 3):
-            row = 18 * value - 4 + 4 * torch.rand((), generator=generator)
-            column = 20 + 24 * torch.rand((), generator=generator)
-            inside = ((rows - row) / 7) ** 2 + ((columns - column) / 11) ** 2 < 1
-            labels[number][inside] = value
-            images[number, 0][inside] = 0.6 * value
-    return images + 0.1 * torch.randn(images.shape, generator=generator), labels
 
 
 def _mean_dice(network: nn.Module, images: Tensor, labels: Tensor) -> float:
