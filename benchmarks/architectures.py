@@ -4,6 +4,8 @@ Encoders and heads are smaller than the papers', so that a laptop can do it; the
 few steps, this says how fast an architecture learns from little data, not how good it can become.
 
     python benchmarks/architectures.py DATASET --scheme lumbar-vertebrae --out benchmarks/results/architectures.json
+
+With ``--runs DIR`` the runs are kept; spine-ignite compare DIR/* then tells which differences are more than chance.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--spacing", type=float, default=3.0, help="mm, rows and columns")
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--runs", type=Path, help="keep the run directories here, for spine-ignite compare")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     options = parser.parse_args()
     shared = settings(options.steps, options.spacing, options.scheme)
@@ -72,11 +75,11 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         for name in options.models:
-            run = Path(folder) / name
+            run = (options.runs or Path(folder)) / name
             chosen = [*shared, *(f"model.{key}={value}" for key, value in MODELS[name].items())]
             overrides = [word for setting in chosen for word in ("--set", setting)]
             start = time.perf_counter()
-            spine_ignite("train", "--model", name, "--data", options.data, "--out", run, *overrides)
+            spine_ignite("train", "--model", name, "--data", options.data, "--out", run, "--force", *overrides)
             minutes = (time.perf_counter() - start) / 60
             dice = []
             for postprocess in ("none", "levels"):
