@@ -55,7 +55,7 @@ def settings(steps: int, spacing: float, scheme: str) -> list[str]:
 def spine_ignite(*arguments: object) -> str:
     """Run the command and return what it printed."""
     words = [sys.executable, "-m", "spine_ignite", *map(str, arguments)]
-    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.distances import (
@@ -111,9 +112,9 @@ def evaluate_case(
     cells = reference.ravel().astype(np.int64) * count + prediction.ravel()
     confusion = np.bincount(cells, minlength=count * count).reshape(count, count)
     classes = []
-    for index in range(1, count):
-        if confusion[index].any() or confusion[:, index].any():  # absent from both, it would say nothing
-            surfaces = _surface_measures(reference == index, prediction == index, spacing, tolerance)
+    for index, box in enumerate(_boxes(reference, prediction, count), 1):
+        if box is not None:  # absent from both, it would say nothing
+            surfaces = _surface_measures(reference[box] == index, prediction[box] == index, spacing, tolerance)
             overlaps = _overlap_measures(confusion, index, math.prod(spacing) / 1000)
             classes.append(ClassResult(case=case, label=scheme.classes[index].name, **overlaps, **surfaces))
     vertebrae = [c.index for c in scheme.classes if c.kind == "vertebra"]
@@ -162,6 +163,17 @@ def _surface_measures(
         "assd": average_symmetric_distance(*distances),
         "nsd": normalised_surface_dice(*distances, tolerance),
     }
+
+
+def _boxes(reference: NDArray[np.uint8], prediction: NDArray[np.uint8], count: int) -> list[tuple[slice, ...] | None]:
+    """Return the smallest box around each class but the background in both volumes; None for one that is in neither."""
+    found = (ndimage.find_objects(volume, count - 1) for volume in (reference, prediction))
+    return [
+        tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True))
+        if first and second
+        else first or second
+        for first, second in zip(*found, strict=True)
+    ]
 
 
 def _fingerprint(mask: NDArray[np.uint8]) -> str:

@@ -24,8 +24,7 @@ def surface_distances(
     Returns:
         Distances from the prediction's surface to the reference's, and from the reference's to the prediction's, in mm.
     """
-    box = ndimage.find_objects((reference | prediction).astype(np.int8))[0]
-    first, second = _surface(reference[box]), _surface(prediction[box])
+    first, second = _surface(reference), _surface(prediction)
     to_first = ndimage.distance_transform_edt(~first, sampling=spacing)
     to_second = ndimage.distance_transform_edt(~second, sampling=spacing)
     return to_first[second], to_second[first]
