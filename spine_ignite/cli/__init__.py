@@ -21,6 +21,7 @@ COMMANDS = {
     "preprocess": "Turn volumes into the slice store that training reads.",
     "train": "Train a network, or resume a run.",
     "evaluate": "Judge a run, or any tool's predictions, in 3D per case and class.",
+    "compare": "Compare evaluated runs: the paper's table, tests of all pairs, figures.",
     "postprocess": "Find the anatomical clean-up that helps a run on its validation cases.",
     "predict": "Segment volumes; label volumes come out on the input's own grid.",
     "pack": "Pack the logs of runs into a .zip or .tar.gz.",
