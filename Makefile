@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint audit bench clean
 
 install: .venv/.installed
 
@@ -35,6 +35,13 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive spine_ignite $(wildcard plugins/*/src)
+
+# Known vulnerabilities of the pinned packages; asks the Python package index, so it needs a network.
+audit:
+	$(PYTHON) -m venv .audit
+	.audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 bench: install
 	@mkdir -p benchmarks/results
@@ -42,4 +49,4 @@ bench: install
 		$(BIN)/python $$script --out benchmarks/results/$$(basename $$script .py).json || exit 1; done
 
 clean:
-	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache demo
+	rm -rf .venv .audit .coverage .mypy_cache .pytest_cache .ruff_cache demo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import pickle  # nosec B403 # for its error alone: nothing is unpickled
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
