@@ -12,11 +12,18 @@ from spine_ignite.models import create_model
 from spine_ignite.spec import ModelOutput
 from spine_ignite.testing import ModelConformance, assert_agrees
 from spine_ignite_bisenetv2.model import GuidedAggregation
+from spine_ignite_bisenetv2.semantic import GatherExpansion
 
 
 class TestBiSeNetV2(ModelConformance):
     model = "bisenetv2"
     options: ClassVar[dict[str, Any]] = {"head_channels": 64}
+
+
+class TestPort(ModelConformance):
+    model = "bisenetv2"
+    sizes = ((64, 64), (65, 97), (160, 113))
+    options: ClassVar[dict[str, Any]] = {"head_channels": 64, "design": "port"}
 
 
 class TestWithoutBoosters(ModelConformance):
@@ -38,8 +45,12 @@ def gather(inputs: int, outputs: int, stride: int) -> int:
     return total
 
 
-def test_training_and_inference_have_the_reference_s_sizes() -> None:
-    """5.231 M with boosters, 3.359 M without, for three channels and 19 classes (models.md, block 25)."""
+def test_both_designs_have_the_sizes_of_their_layers() -> None:
+    """The port: 5.231 M with boosters, 3.359 M without, for three channels and 19 classes (models.md, block 25).
+
+    The paper's boosters are those of the port's first version (3.646 M with them), and its context embedding ends in a
+    plain convolution: a bias for each channel in place of a batch norm.
+    """
     detail = conv(3, 64) + 4 * conv(64, 64) + conv(64, 128) + 2 * conv(128, 128)
     semantic = conv(3, 16) + conv(16, 8, 1) + conv(8, 16) + conv(32, 16)
     semantic += gather(16, 32, 2) + gather(32, 32, 1) + gather(32, 64, 2) + gather(64, 64, 1)
@@ -55,10 +66,14 @@ def test_training_and_inference_have_the_reference_s_sizes() -> None:
     parts = [part / 1e6 for part in (detail, semantic, aggregation, head, boosters)]
     assert parts == pytest.approx([0.519, 1.160, 0.479, 1.201, 1.873], abs=6e-4)
     inference = detail + semantic + aggregation + head
-    assert count(3, 19, boosters=False) == inference
+    assert count(3, 19, design="port", boosters=False) == inference
     assert inference / 1e6 == pytest.approx(3.359, abs=6e-4)
-    assert count(3, 19) == inference + boosters
-    assert count(3, 19) / 1e6 == pytest.approx(5.231, abs=6e-4)
+    assert count(3, 19, design="port") == inference + boosters
+    assert (inference + boosters) / 1e6 == pytest.approx(5.231, abs=6e-4)
+    plain = sum(conv(channels, 128) + 128 * 19 + 19 for channels in (16, 32, 64, 128))
+    assert (inference + plain) / 1e6 == pytest.approx(3.646, abs=6e-4)
+    assert count(3, 19, boosters=False) == inference - 128
+    assert count(3, 19) == inference - 128 + plain
 
 
 def count(in_channels: int, classes: int, **options: Any) -> int:
@@ -67,13 +82,14 @@ def count(in_channels: int, classes: int, **options: Any) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def test_boosters_take_no_part_in_inference() -> None:
-    network = create_model("bisenetv2", 1, 3, head_channels=32)
+@pytest.mark.parametrize(("design", "finest"), [("paper", 4), ("port", 2)])
+def test_boosters_take_no_part_in_inference(design: str, finest: int) -> None:
+    network = create_model("bisenetv2", 1, 3, head_channels=32, design=design)
     image = torch.randn(2, 1, 64, 96)
     output = network.train()(image)
     assert isinstance(output, ModelOutput)
     shapes = [tuple(aux.logits.shape[2:]) for aux in output.aux.values()]
-    assert shapes == [(32, 48), (16, 24), (8, 12), (4, 6)]
+    assert shapes == [(64 // stride, 96 // stride) for stride in (finest, 2 * finest, 4 * finest, 8 * finest)]
     network.eval()
     with torch.inference_mode():
         before = network(image)
@@ -82,20 +98,47 @@ def test_boosters_take_no_part_in_inference() -> None:
         assert torch.equal(network(image), before)
 
 
-def test_guided_aggregation_is_its_formula() -> None:
-    block = GuidedAggregation(4)
+def plain_norm(layer: Any, x: Tensor) -> Tensor:
+    scale = layer.weight / (layer.running_var + layer.eps) ** 0.5
+    return (x - layer.running_mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
 
-    def plain_norm(layer: Any, x: Tensor) -> Tensor:
-        scale = layer.weight / (layer.running_var + layer.eps) ** 0.5
-        return (x - layer.running_mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
+
+@pytest.mark.parametrize("design", ["paper", "port"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gather_and_expansion_is_its_formula(design: Any, stride: int) -> None:
+    """3x3, depthwise 3x3 (twice with stride 2) to six times the channels, 1x1; a ReLU before that in the port only."""
+    outputs = 3 if stride == 1 else 5
+    layer = GatherExpansion(3, outputs, stride, design)
+
+    def part(module: Any, x: Tensor, stride: int = 1, groups: int = 1) -> Tensor:
+        weight = module[0].weight
+        return plain_norm(module[1], F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=groups))
+
+    def reference(x: Tensor) -> Tensor:
+        first, *wide, last = layer.branch
+        found = part(wide[0], part(first, x).clamp_min(0), stride, 3)
+        if stride == 2:
+            found = part(wide[1], found, 1, 18)
+        found = part(last, found.clamp_min(0) if design == "port" else found)
+        if stride == 2:
+            x = part(layer.shortcut[1], part(layer.shortcut[0], x, 2, 3))
+        return (found + x).clamp_min(0)
+
+    assert_agrees(layer, reference, torch.randn(2, 3, 8, 6))
+
+
+@pytest.mark.parametrize("design", ["paper", "port"])
+def test_guided_aggregation_is_its_formula(design: Any) -> None:
+    block = GuidedAggregation(4, design)
+    port = design == "port"
 
     def separable(part: Any, x: Tensor) -> Tensor:
         found = plain_norm(part[0][1], F.conv2d(x, part[0][0].weight, padding=1, groups=4))
         return torch.einsum("bchw,oc->bohw", found, part[1].weight[..., 0, 0])
 
     def means(x: Tensor) -> Tensor:
-        """Means over 3x3 pixels around every second one, of the pixels that exist."""
-        ones = F.pad(torch.ones_like(x), (1, 1, 1, 1))
+        """Means over 3x3 pixels around every second one, of the pixels that exist; in the port with the padding."""
+        ones = F.pad(torch.ones_like(x), (1, 1, 1, 1), value=float(port))
         padded = F.pad(x, (1, 1, 1, 1))
         total, number = torch.zeros_like(x[..., ::2, ::2]), torch.zeros_like(x[..., ::2, ::2])
         for i in range(3):
@@ -105,6 +148,8 @@ def test_guided_aggregation_is_its_formula() -> None:
         return total / number
 
     def up(x: Tensor) -> Tensor:
+        if port:
+            return x.repeat_interleave(4, 2).repeat_interleave(4, 3)
         return F.interpolate(x, scale_factor=4.0, mode="bilinear", align_corners=False)
 
     def reference(detail: Tensor, semantic: Tensor) -> Tensor:
@@ -113,7 +158,8 @@ def test_guided_aggregation_is_its_formula() -> None:
         gate = plain_norm(plain[1], F.conv2d(semantic, plain[0].weight, padding=1))
         fine = separable(block.detail_fine, detail) / (1 + (-up(gate)).exp())
         both = fine + up(coarse / (1 + (-separable(block.semantic_coarse, semantic)).exp()))
-        return plain_norm(block.project[1], F.conv2d(both, block.project[0].weight, padding=1)).clamp_min(0)
+        out = plain_norm(block.project[1], F.conv2d(both, block.project[0].weight, padding=1))
+        return out.clamp_min(0) if port else out
 
     assert_agrees(block, reference, torch.randn(2, 4, 16, 8), torch.randn(2, 4, 4, 2))
 
@@ -122,6 +168,7 @@ def test_guided_aggregation_is_its_formula() -> None:
     ("options", "message"),
     [
         ({"head_channels": 0}, "head_channels: input should be greater than or equal to 16"),
+        ({"design": "figure"}, "design: input should be 'paper' or 'port'"),
         ({"booster": False}, "Did you mean 'boosters'?"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from spine_ignite.spec import ModelOptions, ModelSpec, Paper
 class BiSeNetV2Options(ModelOptions):
     """Options of BiSeNetV2."""
 
+    design: Literal["paper", "port"] = Field(
+        "paper", description="layers as in the paper's figures, or as in the widely used port by CoinCheung"
+    )
     boosters: bool = Field(True, description="auxiliary classifiers on the semantic branch, in training only")
     head_channels: Annotated[int, Field(ge=16, le=4096)] = Field(
         1024, description="channels before the classifier; the reference has 1024"
@@ -34,7 +37,7 @@ SPEC = ModelSpec(
     ),
     options=BiSeNetV2Options,
     size_multiple=32,
-    parameters=5_232_436,
+    parameters=3_645_908,
 )
 
 

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from spine_ignite.nn.blocks import ConvNormAct, resize
 from spine_ignite.spec import Aux, ModelOutput
-from spine_ignite_bisenetv2.semantic import GatherExpansion, SemanticBranch
+from spine_ignite_bisenetv2.semantic import Design, GatherExpansion, SemanticBranch
+
+_BOOSTER = 128  # channels of a booster's hidden layer: the port's; the paper names none
 
 
 class BiSeNetV2(nn.Module):
-    """BiSeNet V2 (Yu et al. 2021, sections 4 and 5; compared with the widely used port by CoinCheung).
+    """BiSeNet V2 (Yu et al. 2021, sections 4 and 5; its port by CoinCheung is an option).
 
     A wide, shallow branch for detail at stride 8 and a thin, deep one for meaning at stride 32, joined by guided
     aggregation. In training four boosters supervise the semantic branch; they take no part in inference.
@@ -22,6 +24,8 @@ class BiSeNetV2(nn.Module):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
+        design: ``paper``: the layers of the paper's figures; ``port``: those of the port, which has further
+            activations, larger boosters, coarser upsampling in the aggregation and an initialisation of its own.
         boosters: whether there are boosters.
         head_channels: of the layer before the classifier.
         dropout: before the classifiers.
@@ -31,6 +35,7 @@ class BiSeNetV2(nn.Module):
         self,
         in_channels: int,
         num_classes: int,
+        design: Design = "paper",
         boosters: bool = True,
         head_channels: int = 1024,
         dropout: float = 0.1,
@@ -46,14 +51,16 @@ class BiSeNetV2(nn.Module):
             ConvNormAct(128, 128),
             ConvNormAct(128, 128),
         )
-        self.semantic = SemanticBranch(in_channels)
-        self.aggregate = GuidedAggregation(128)
-        self.head = nn.Sequential(
-            ConvNormAct(128, head_channels), nn.Dropout(dropout), nn.Conv2d(head_channels, num_classes, 1)
-        )
-        levels = zip((16, 32, 64, 128), (4, 8, 16, 32), strict=True) if boosters else ()
-        self.boosters = nn.ModuleList(Booster(channels, num_classes, stride, dropout) for channels, stride in levels)
-        _initialise(self)
+        self.semantic = SemanticBranch(in_channels, design)
+        self.aggregate = GuidedAggregation(128, design)
+        self.head = _head(128, head_channels, num_classes, dropout)
+        self.boosters = nn.ModuleList()
+        for channels, stride in ((16, 4), (32, 8), (64, 16), (128, 32)) if boosters else ():
+            if design == "port":
+                self.boosters.append(PortBooster(channels, num_classes, stride, dropout))
+            else:
+                self.boosters.append(_head(channels, _BOOSTER, num_classes, dropout))
+        _initialise(self, design)
 
     def forward(self, x: Tensor) -> Tensor | ModelOutput:
         """Map ``(B, in_channels, H, W)``, H and W multiples of 32, to logits ``(B, num_classes, H, W)``."""
@@ -66,29 +73,37 @@ class BiSeNetV2(nn.Module):
         return ModelOutput(logits, aux)
 
 
+def _head(in_channels: int, channels: int, num_classes: int, dropout: float) -> nn.Sequential:
+    """3x3 convolution, dropout, classifier: the segmentation head, and the paper's boosters (section 4.4)."""
+    return nn.Sequential(ConvNormAct(in_channels, channels), nn.Dropout(dropout), nn.Conv2d(channels, num_classes, 1))
+
+
 class GuidedAggregation(nn.Module):
     """Each branch is gated by the other, at the resolution of both (Yu et al. 2021, section 4.3, figure 6).
 
     Args:
         channels: of both branches and of the output.
+        design: ``paper`` upsamples bilinearly; ``port`` repeats pixels, has a ReLU at the end and counts the padding
+            in the means of the detail.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, design: Design) -> None:
         super().__init__()
+        port = design == "port"
         self.detail_fine = _separable(channels)
         self.detail_coarse = nn.Sequential(
-            ConvNormAct(channels, channels, stride=2, activation="none"), nn.AvgPool2d(3, 2, 1, count_include_pad=False)
+            ConvNormAct(channels, channels, stride=2, activation="none"), nn.AvgPool2d(3, 2, 1, count_include_pad=port)
         )
         self.semantic_fine = ConvNormAct(channels, channels, activation="none")
         self.semantic_coarse = _separable(channels)
-        self.project = ConvNormAct(channels, channels)
+        self.project = ConvNormAct(channels, channels, activation="relu" if port else "none")
+        self.up = nn.Upsample(scale_factor=4.0, mode="nearest" if port else "bilinear")
 
     def forward(self, detail: Tensor, semantic: Tensor) -> Tensor:
         """Map ``(B, C, 4 h, 4 w)`` and ``(B, C, h, w)`` to ``(B, C, 4 h, 4 w)``."""
-        size = (detail.shape[-2], detail.shape[-1])
-        fine = self.detail_fine(detail) * torch.sigmoid(resize(self.semantic_fine(semantic), size))
+        fine = self.detail_fine(detail) * torch.sigmoid(self.up(self.semantic_fine(semantic)))
         coarse = self.detail_coarse(detail) * torch.sigmoid(self.semantic_coarse(semantic))
-        out: Tensor = self.project(fine + resize(coarse, size))
+        out: Tensor = self.project(fine + self.up(coarse))
         return out
 
 
@@ -97,10 +112,10 @@ def _separable(channels: int) -> nn.Sequential:
     return nn.Sequential(depthwise, nn.Conv2d(channels, channels, 1, bias=False))
 
 
-class Booster(nn.Module):
-    """Auxiliary classifier on a level of the semantic branch (Yu et al. 2021, section 4.4).
+class PortBooster(nn.Module):
+    """The port's auxiliary classifier on a level of the semantic branch.
 
-    As in the port: 3x3 convolution, twice the resolution, a 3x3 convolution to ``stride ** 2`` channels, classifier.
+    3x3 convolution, twice the resolution, a 3x3 convolution to ``stride ** 2`` channels, classifier.
 
     Args:
         in_channels: of the level.
@@ -111,8 +126,8 @@ class Booster(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, stride: int, dropout: float) -> None:
         super().__init__()
-        self.before = nn.Sequential(ConvNormAct(in_channels, 128), nn.Dropout(dropout))
-        self.after = nn.Sequential(ConvNormAct(128, stride**2), nn.Conv2d(stride**2, num_classes, 1))
+        self.before = nn.Sequential(ConvNormAct(in_channels, _BOOSTER), nn.Dropout(dropout))
+        self.after = nn.Sequential(ConvNormAct(_BOOSTER, stride**2), nn.Conv2d(stride**2, num_classes, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, in_channels, h, w)`` to logits ``(B, num_classes, 2 h, 2 w)``."""
@@ -120,13 +135,13 @@ class Booster(nn.Module):
         return logits
 
 
-def _initialise(network: nn.Module) -> None:
-    """Kaiming by fan out; a gather-and-expansion layer's branch ends at zero, to start from its shortcut."""
+def _initialise(network: nn.Module, design: Design) -> None:
+    """Kaiming normal; in the port a gather-and-expansion layer's branch ends at zero, to start from its shortcut."""
     for part in network.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
-        elif isinstance(part, GatherExpansion):
+        elif isinstance(part, GatherExpansion) and design == "port":
             last: Any = part.branch[-1]
             nn.init.zeros_(last[1].weight)

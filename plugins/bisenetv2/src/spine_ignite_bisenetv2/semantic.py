@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from spine_ignite.nn.blocks import Activation, BatchNorm2d, ConvNormAct
+
+Design = Literal["paper", "port"]
 
 
 class SemanticBranch(nn.Module):
@@ -13,15 +17,20 @@ class SemanticBranch(nn.Module):
 
     Args:
         in_channels: input channels.
+        design: ``paper`` or ``port``: see the layers.
     """
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, design: Design) -> None:
         super().__init__()
+
+        def layer(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
+            return GatherExpansion(inputs, outputs, stride, design)
+
         self.stem = Stem(in_channels, 16)
-        self.stage3 = nn.Sequential(GatherExpansion(16, 32, 2), GatherExpansion(32, 32))
-        self.stage4 = nn.Sequential(GatherExpansion(32, 64, 2), GatherExpansion(64, 64))
-        self.stage5 = nn.Sequential(GatherExpansion(64, 128, 2), *(GatherExpansion(128, 128) for _ in range(3)))
-        self.context = ContextEmbedding(128)
+        self.stage3 = nn.Sequential(layer(16, 32, 2), layer(32, 32))
+        self.stage4 = nn.Sequential(layer(32, 64, 2), layer(64, 64))
+        self.stage5 = nn.Sequential(layer(64, 128, 2), *(layer(128, 128) for _ in range(3)))
+        self.context = ContextEmbedding(128, design)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map ``(B, in_channels, H, W)`` to maps at strides 4, 8, 16, 32, and the last one with context."""
@@ -62,14 +71,16 @@ class GatherExpansion(nn.Module):
         in_channels: input channels.
         channels: output channels.
         stride: 1, or 2 with a second depthwise convolution and a separable shortcut.
+        design: ``port`` has a ReLU in front of the projection.
     """
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, design: Design) -> None:
         super().__init__()
         wide = 6 * in_channels
-        expand = [_depthwise(in_channels, wide, stride, "none" if stride == 2 else "relu")]
+        last: Activation = "relu" if design == "port" else "none"
+        expand = [_depthwise(in_channels, wide, 1, last)]
         if stride == 2:
-            expand.append(_depthwise(wide, wide, 1, "relu"))
+            expand = [_depthwise(in_channels, wide, 2, "none"), _depthwise(wide, wide, 1, last)]
         self.branch = nn.Sequential(
             ConvNormAct(in_channels, in_channels), *expand, ConvNormAct(wide, channels, 1, activation="none")
         )
@@ -96,12 +107,14 @@ class ContextEmbedding(nn.Module):
 
     Args:
         channels: of input and output.
+        design: ``port`` has batch norm and ReLU after the 3x3 convolution.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, design: Design) -> None:
         super().__init__()
         self.mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), BatchNorm2d(channels), ConvNormAct(channels, channels, 1))
-        self.conv = ConvNormAct(channels, channels)
+        port = design == "port"
+        self.conv = ConvNormAct(channels, channels) if port else nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, h, w)`` to the same shape."""
