@@ -43,6 +43,32 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
         return F.scaled_dot_product_attention(q, k, v, scale=scale)[:, 0].transpose(1, 2)
 
 
+class ResidualAttention(nn.Module):
+    """Queries, keys and values by 1x1 convolutions; what a subclass gathers with them is added to the input.
+
+    It is scaled by ``gamma``, which starts at zero, so that training starts from the input alone.
+
+    Args:
+        channels: of input, values and output; queries and keys have an eighth of them, at least one.
+        bias: whether the convolutions have biases.
+    """
+
+    def __init__(self, channels: int, bias: bool = True) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, max(channels // 8, 1), 1, bias=bias)
+        self.key = nn.Conv2d(channels, max(channels // 8, 1), 1, bias=bias)
+        self.value = nn.Conv2d(channels, channels, 1, bias=bias)
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, h, w)`` to the same shape."""
+        return x + self.gamma * self.gather(self.query(x), self.key(x), self.value(x))
+
+    def gather(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Return what each pixel finds, in the shape of ``value``."""
+        raise NotImplementedError
+
+
 class ObjectContext(nn.Module):
     """Context by attention, concatenated with the input and projected: OCNet's and ANN's block.
 

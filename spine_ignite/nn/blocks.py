@@ -106,3 +106,12 @@ def resize(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Ten
     if x.shape[-2:] == size:
         return x
     return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+
+
+def crop_or_resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring ``(B, C, h, w)`` that was upsampled by a whole factor to ``(B, C, *size)``, that of a finer map.
+
+    An encoder that rounds odd sizes up gives rows or columns too many at the bottom and right, which are cropped, so
+    that pixels stay in place; one that rounds down (VGG, DenseNet) gives too few, which are resampled.
+    """
+    return resize(x[..., : size[0], : size[1]], size)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,34 @@ import torch
 from torch import Tensor, nn
 
 from spine_ignite.errors import RunError, UsageError
+from spine_ignite.nn.padding import pad_to_multiple
 from spine_ignite.nn.timm_import import import_timm
 
-# Dilations of the 3x3 convolutions, block by block, of a residual network's stages 3 and 4 at output stride 8; the last
-# number holds for all further blocks. PSPNet, PSANet, CCNet and OCNet dilate every block alike; timm gives the first
-# block of a stage the dilation of the stage before (Chen et al. 2017), which is what torchvision and ANN do.
-UNIFORM: Mapping[int, Sequence[int]] = {3: (2,), 4: (4,)}
+# By output stride, the dilations of the 3x3 convolutions of a residual network's stages, block by block, by number of
+# the stage; the last one holds for all further blocks. Stages that are not named keep timm's pattern, in which the
+# first block of a stage has the dilation of the stage before (Chen et al. 2017), as in torchvision and ANN.
+Dilations = Callable[[int], Mapping[int, Sequence[int]]]
+
+# Families (the beginning of their names) that add maps which they round differently, and stop at most sizes that are
+# no multiple of their last stride.
+_WHOLE_SIZES_ONLY = ("dla", "hieradet", "hrnet", "sam2_hiera", "tresnet")
 
 
-def uniform_dilations(output_stride: int) -> Mapping[int, Sequence[int]] | None:
-    """Return :data:`UNIFORM` at output stride 8; coarser encoders keep timm's pattern (``None``)."""
-    return UNIFORM if output_stride == 8 else None
+def uniform_dilations(output_stride: int) -> Mapping[int, Sequence[int]]:
+    """Dilate every block of a stage alike at output stride 8: PSPNet, PSANet, CCNet and OCNet."""
+    return {3: (2,), 4: (4,)} if output_stride == 8 else {}
 
 
-def multi_grid_dilations(output_stride: int, factors: Sequence[int]) -> Mapping[int, Sequence[int]] | None:
-    """Dilations with a multi-grid in stage 4 (Chen et al. 2017, section 3.1): the stage's own times each factor.
+def multi_grid_dilations(factors: Sequence[int]) -> Dilations:
+    """Return dilations with a multi-grid in stage 4 (Chen et al. 2017, section 3.1): the stage's own times each factor.
 
-    With factors (1, 2, 4) that is 2, 4, 8 at output stride 16 and 4, 8, 16 at 8. Stride 32 has none (``None``).
+    With factors (1, 2, 4) that is 2, 4, 8 at output stride 16 and 4, 8, 16 at 8. Stride 32 has none.
     """
-    if output_stride == 32:
-        return None
-    return {4: tuple(factor * 32 // output_stride for factor in factors)}
+
+    def dilations(output_stride: int) -> Mapping[int, Sequence[int]]:
+        return {4: tuple(factor * 32 // output_stride for factor in factors)} if output_stride < 32 else {}
+
+    return dilations
 
 
 class Encoder(nn.Module):
@@ -41,60 +49,91 @@ class Encoder(nn.Module):
         channels: channels of each map.
         strides: input pixels per pixel of each map; a map has ``ceil(H / stride)`` rows, or one less where a stage of
             the backbone rounds down.
+        multiple: of which the backbone needs H and W; the border is replicated to reach it, and the maps are cropped.
     """
 
-    def __init__(self, net: nn.Module, channels: Sequence[int], strides: Sequence[int]) -> None:
+    def __init__(self, net: nn.Module, channels: Sequence[int], strides: Sequence[int], multiple: int = 1) -> None:
         super().__init__()
         self.net = net
         self.channels = tuple(channels)
         self.strides = tuple(strides)
+        self.multiple = multiple
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the feature maps ``(B, channels[i], H / strides[i], W / strides[i])``."""
-        return list(self.net(x))
+        if self.multiple == 1:
+            return list(self.net(x))
+        height, width = x.shape[-2:]
+        maps = self.net(pad_to_multiple(x, self.multiple))
+        return [
+            level[..., : -(-height // stride), : -(-width // stride)]
+            for level, stride in zip(maps, self.strides, strict=True)
+        ]
 
 
 def build_encoder(
-    name: str,
+    backbone: str,
     in_channels: int,
     *,
     output_stride: int = 32,
-    dilations: Mapping[int, Sequence[int]] | None = None,
+    dilations: Dilations | None = None,
     pretrained: bool = False,
     weights: str | Path | None = None,
 ) -> Encoder:
     """Build a backbone of timm as a feature pyramid.
 
     Args:
-        name: timm's name, ``resnet50`` or with a tag of weights, ``resnet50.a1_in1k``.
+        backbone: timm's name, ``resnet50`` or with a tag of weights, ``resnet50.a1_in1k``.
         in_channels: input channels; weights for three are summed or repeated by timm to fit.
         output_stride: of the last map: 32, or 16 and 8, where strides are replaced by dilations. DenseNets, which timm
             does not dilate, are dilated here (transitions without pooling, as in DenseASPP).
-        dilations: for ResNets and their kin (stages ``layer1`` to ``layer4``), the dilations of a stage's blocks, by
-            number of the stage; the last number repeats. Stages that are not named keep timm's pattern, in which the
-            first block has the dilation of the stage before. Networks of other families ignore it.
+        dilations: for ResNets and their kin (stages ``layer1`` to ``layer4``), gives the dilations of their blocks, see
+            :data:`Dilations`. Networks of other families ignore it.
         pretrained: fetch timm's weights from its hub.
         weights: load this file of weights (``.safetensors``, ``.pth``), in timm's names, instead.
 
     Raises:
-        UsageError: no such backbone, one without pyramids, one that cannot have this stride, or no such file.
+        UsageError: no such backbone, one without pyramids, one that cannot have this stride, one that takes slices of a
+            single size, or no such file.
         RunError: weights cannot be fetched or do not fit.
     """
-    densenet = name.startswith("densenet")
-    stride = {"output_stride": output_stride} if output_stride != 32 and not densenet else {}
-    net = create_timm_model(name, in_channels, pretrained, weights, features_only=True, **stride)
+    densenet = backbone.startswith("densenet")
+    options: dict[str, Any] = {"features_only": True}
+    if output_stride != 32 and not densenet:
+        options["output_stride"] = output_stride
+    if backbone.startswith("vgg") and not pretrained and weights is None:
+        # Else timm draws 120 million weights of a classifier first, which the features leave out.
+        options |= {"mlp_ratio": 1 / 4096, "num_classes": 0}
+    net = create_timm_model(backbone, in_channels, pretrained, weights, **options)
     channels, strides = net.feature_info.channels(), net.feature_info.reduction()
     if densenet and output_stride != 32:
         _dilate_densenet(net, output_stride)
         strides = [min(stride, output_stride) for stride in strides]
     if len(set(strides)) < 2 or sorted(strides) != list(strides):
-        raise UsageError(f"backbone '{name}' gives no feature pyramid (strides {strides}); choose another")
+        raise UsageError(f"backbone '{backbone}' gives no feature pyramid (strides {strides}); choose another")
+    if getattr(net, "output_fmt", "NCHW") == "NHWC":
+        raise UsageError(f"backbone '{backbone}' gives maps with their channels last; choose another")
     if strides[-1] != output_stride:
-        raise UsageError(f"backbone '{name}' has output stride {strides[-1]} and cannot have {output_stride}")
-    for stage, pattern in (dilations or {}).items():
+        raise UsageError(f"backbone '{backbone}' has output stride {strides[-1]} and cannot have {output_stride}")
+    for stage, pattern in (dilations(output_stride) if dilations else {}).items():
         if hasattr(net, f"layer{stage}"):
             _set_dilations(getattr(net, f"layer{stage}"), pattern)
-    return Encoder(net, channels, strides)
+    encoder = Encoder(net, channels, strides, strides[-1] if backbone.startswith(_WHOLE_SIZES_ONLY) else 1)
+    if net.pretrained_cfg.get("fixed_input_size") and not _takes(encoder, torch.zeros(1, in_channels, 65, 97)):
+        size = " x ".join(str(length) for length in net.pretrained_cfg["input_size"][1:])
+        raise UsageError(f"backbone '{backbone}' takes slices of {size} pixels only; choose another")
+    return encoder
+
+
+def _takes(encoder: Encoder, x: Tensor) -> bool:
+    """Whether an encoder takes this input: of the backbones that timm marks as made for one size, some take any."""
+    try:
+        with torch.inference_mode():
+            encoder.eval()(x.to(next(encoder.parameters()).device))
+    except (RuntimeError, AssertionError):
+        return False
+    encoder.train()
+    return True
 
 
 def create_timm_model(
@@ -120,36 +159,38 @@ def create_timm_model(
             f"backbone '{name}' is not one of timm's"
             + (f". Did you mean '{close[0]}'?" if close else "; timm.list_models() names them")
         )
+    source: dict[str, Any] = {"pretrained": pretrained}
     if weights is not None:
-        _check_weights(timm, name, Path(weights))
-        options["pretrained_cfg_overlay"] = {"file": str(weights)}
-        pretrained = True
+        _check_weights(timm, name, str(weights))
+        source = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}}
     try:
-        return timm.create_model(name, pretrained=pretrained, in_chans=in_channels, **options)
-    except (TypeError, AssertionError, NotImplementedError, AttributeError) as error:
-        if pretrained and "output_stride" not in options:
-            raise RunError(f"the weights of backbone '{name}' cannot be used: {error}") from error
-        stride = options.get("output_stride")
-        what = f"output stride {stride}" if stride else "feature pyramids"
-        raise UsageError(f"backbone '{name}' is not available with {what}: {error}") from error
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return timm.create_model(name, in_chans=in_channels, **source, **options)
+    except Exception as error:  # timm raises whatever comes along, from AssertionError to errors of its hub
+        reason = textwrap.shorten(str(error) or type(error).__name__, 240, placeholder=" …")
+        if not source["pretrained"]:
+            raise UsageError(f"backbone '{name}' is not available with {_named(options)}: {reason}") from error
+        create_timm_model(name, in_channels, **options)  # if this raises, the weights are not to blame
         if weights is not None:
             raise RunError(f"{weights} does not hold weights of backbone '{name}': {reason}") from error
-        if pretrained:
-            raise RunError(
-                f"the weights of backbone '{name}' could not be fetched ({reason}); "
-                "set model.weights to a file that has them, or model.pretrained to false"
-            ) from error
-        raise UsageError(f"backbone '{name}' cannot be built: {reason}") from error
+        raise RunError(
+            f"the weights of backbone '{name}' could not be fetched ({reason}); "
+            "set model.weights to a file that has them, or model.pretrained to false"
+        ) from error
 
 
-def _check_weights(timm: Any, name: str, path: Path) -> None:
+def _named(options: Mapping[str, Any]) -> str:
+    """Say what was asked of a backbone that cannot be built."""
+    if "output_stride" in options:
+        return f"output stride {options['output_stride']}"
+    return "feature pyramids" if "features_only" in options else "these options"
+
+
+def _check_weights(timm: Any, name: str, path: str) -> None:
     """Refuse a file that lacks weights of the backbone: timm would leave these at random and go on."""
-    if not path.is_file():
-        raise UsageError(f"weights: {path} is not a file")
+    if not Path(path).is_file():
+        raise UsageError(f"weights: '{path}' is not a file")
     try:
-        found = timm.models.load_state_dict(str(path))
+        found = timm.models.load_state_dict(path)
     except Exception as error:  # whatever a reader of pickles and safetensors may say of a file that is neither
         raise RunError(f"{path} does not hold weights of backbone '{name}': it cannot be read ({error})") from error
     with torch.device("meta"):

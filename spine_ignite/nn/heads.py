@@ -141,6 +141,14 @@ class ASPP(nn.Module):
         return out
 
 
+def scaled_rates(rates: Sequence[int], output_stride: int) -> list[int]:
+    """Bring rates that are meant for output stride 16 to another: doubled at 8 (Chen et al. 2017, section 3.3).
+
+    At 32 they are halved, and stay at least 1.
+    """
+    return [max(rate * 16 // output_stride, 1) for rate in rates]
+
+
 def separable_conv(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Sequential:
     """Return a depthwise 3x3 and a 1x1 convolution, each with batch norm and ReLU (Chen et al. 2018, section 3.2)."""
     return nn.Sequential(

@@ -10,6 +10,12 @@ from torch import Tensor, nn
 from spine_ignite.spec import Aux, ModelOutput
 
 
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Replicate the border of ``(B, C, H, W)`` at the bottom and right until H and W are multiples of ``multiple``."""
+    below, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
+    return F.pad(x, (0, right, 0, below), mode="replicate")
+
+
 class PaddedNetwork(nn.Module):
     """Pad H and W at the bottom and right to a multiple, run the network, crop its logits back.
 
@@ -29,8 +35,7 @@ class PaddedNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor | ModelOutput:
         """Map ``(B, C, H, W)`` to logits ``(B, num_classes, H, W)``."""
         height, width = x.shape[-2:]
-        below, right = -height % self.multiple, -width % self.multiple
-        padded = F.pad(x, (0, right, 0, below), mode="replicate")
+        padded = pad_to_multiple(x, self.multiple)
         output: Any = self.network(padded)
         if isinstance(output, Tensor):
             return output[..., :height, :width]

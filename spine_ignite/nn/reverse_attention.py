@@ -7,10 +7,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import at_least_float32
 from spine_ignite.nn.blocks import ConvNormAct, Norm, resize
-from spine_ignite.nn.encoders import Encoder
+from spine_ignite.nn.encoders import build_encoder
+from spine_ignite.nn.options import BackboneArguments
 from spine_ignite.spec import Aux, ModelOutput
 
 Reverse = Literal["foreground", "classwise"]
@@ -124,17 +126,27 @@ class ParallelReverseNetwork(nn.Module):
     it, from coarse to fine.
 
     Args:
-        encoder: gives feature maps up to strides 8, 16 and 32.
+        in_channels: input channels.
         num_classes: classes, background included.
-        channels: of the partial decoder's inputs.
         reverse: ``foreground`` or ``classwise``.
+        channels: of the partial decoder's inputs; the papers have 32.
         edge: channels of the edge features that guide the stages; 0: there are none.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``res2net50d``.
     """
 
-    def __init__(self, encoder: Encoder, num_classes: int, channels: int, reverse: Reverse, edge: int = 0) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        reverse: Reverse = "foreground",
+        channels: int = 32,
+        edge: int = 0,
+        **encoder_options: Unpack[BackboneArguments],
+    ) -> None:
         super().__init__()
-        self.encoder = encoder
-        levels = encoder.channels[-3:]
+        options = BackboneArguments(backbone="res2net50d") | encoder_options
+        self.encoder = build_encoder(in_channels=in_channels, **options)
+        levels = self.encoder.channels[-3:]
         self.reduce = nn.ModuleList(ReceptiveFieldBlock(level, channels) for level in levels)
         self.decoder = PartialDecoder(channels, num_classes)
         self.stage4 = reverse_stage(levels[2], 256, 5, 3, 1, num_classes, reverse, edge)

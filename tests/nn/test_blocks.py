@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from spine_ignite.nn.blocks import BatchNorm2d, ConvNormAct, initialise_he, make_norm
+from spine_ignite.nn.blocks import BatchNorm2d, ConvNormAct, crop_or_resize, initialise_he, make_norm
 
 
 def test_batch_norm_equals_torch_s_where_torch_s_works() -> None:
@@ -47,3 +48,12 @@ def test_he_initialisation_has_the_paper_s_deviation() -> None:
     initialise_he(conv)
     assert float(conv.weight.detach().std()) == pytest.approx(math.sqrt(2 / (9 * 64)), rel=0.02)
     assert not conv.bias.any()
+
+
+def test_what_is_too_large_is_cropped_and_what_is_too_small_resampled() -> None:
+    x = torch.randn(2, 3, 6, 8)
+    assert torch.equal(crop_or_resize(x, (5, 7)), x[..., :5, :7])
+    assert torch.equal(crop_or_resize(x, (6, 8)), x)
+    torch.testing.assert_close(crop_or_resize(x, (7, 9)), F.interpolate(x, (7, 9), mode="bilinear"))
+    both = crop_or_resize(x, (5, 9))  # the rows that are kept stay where they are
+    torch.testing.assert_close(both, F.interpolate(x[..., :5, :], (5, 9), mode="bilinear"))

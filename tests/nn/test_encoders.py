@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from spine_ignite.errors import RunError, UsageError
-from spine_ignite.nn.encoders import UNIFORM, build_encoder, multi_grid_dilations
+from spine_ignite.nn.encoders import build_encoder, multi_grid_dilations, uniform_dilations
 from spine_ignite.nn.timm_import import import_timm
 
 
@@ -29,9 +30,9 @@ def dilations(encoder: nn.Module, stage: int) -> list[int]:
     ("pattern", "third", "fourth"),
     [
         (None, [1, 2, 2, 2, 2, 2], [2, 4, 4]),  # timm, torchvision, ANN
-        (UNIFORM, [2] * 6, [4, 4, 4]),  # PSPNet, PSANet, CCNet, OCNet
-        (multi_grid_dilations(8, (1, 2, 4)), [1, 2, 2, 2, 2, 2], [4, 8, 16]),  # DANet
-        ({4: (2, 8, 16)}, [1, 2, 2, 2, 2, 2], [2, 8, 16]),  # EMANet
+        (uniform_dilations, [2] * 6, [4, 4, 4]),  # PSPNet, PSANet, CCNet, OCNet
+        (multi_grid_dilations((1, 2, 4)), [1, 2, 2, 2, 2, 2], [4, 8, 16]),  # DANet
+        (lambda stride: {4: (2, 8, 16)}, [1, 2, 2, 2, 2, 2], [2, 8, 16]),  # EMANet
     ],
 )
 @pytest.mark.parametrize("backbone", ["resnet50s", "res2net50d"])
@@ -44,7 +45,7 @@ def test_dilations_follow_the_papers(backbone: str, pattern: Any, third: list[in
 
 def test_deeplab_s_multi_grid_at_stride_16() -> None:
     with torch.device("meta"):
-        encoder = build_encoder("resnet50", 1, output_stride=16, dilations=multi_grid_dilations(16, (1, 2, 4)))
+        encoder = build_encoder("resnet50", 1, output_stride=16, dilations=multi_grid_dilations((1, 2, 4)))
     assert dilations(encoder, 3) == [1] * 6
     assert dilations(encoder, 4) == [2, 4, 8]
 
@@ -69,6 +70,53 @@ def test_features_have_the_channels_and_strides_that_are_said(backbone: str, str
     assert encoder.strides[-1] == stride
     assert [f.shape[1] for f in features] == list(encoder.channels)
     assert [tuple(f.shape[2:]) for f in features] == [(96 // s, 64 // s) for s in encoder.strides]
+
+
+SIZES = ((64, 64), (65, 97))
+ANY_SIZE = ["resnet18", "vgg11_bn", "densenet121", "convnext_femto", "efficientnet_b0", "mobilenetv3_small_050"]
+
+
+@pytest.mark.parametrize("backbone", ANY_SIZE)
+def test_backbones_that_take_any_size_are_left_alone(backbone: str) -> None:
+    encoder = build_encoder(backbone, 1).eval()
+    with torch.inference_mode():
+        for size in SIZES:
+            image = torch.randn(1, 1, *size)
+            for found, expected, stride in zip(encoder(image), encoder.net(image), encoder.strides, strict=True):
+                assert torch.equal(found, expected)
+                for length, whole in zip(found.shape[2:], size, strict=True):
+                    assert whole // stride <= length <= -(-whole // stride)
+
+
+@pytest.mark.parametrize("backbone", ["hrnet_w18_small", "dla34"])
+def test_backbones_that_take_whole_sizes_only_get_them(backbone: str) -> None:
+    """At multiples of 32 nothing changes; else the maps are those of the slice with its border repeated."""
+    encoder = build_encoder(backbone, 1).eval()
+    with torch.inference_mode():
+        image = torch.randn(1, 1, 64, 64)
+        for found, expected in zip(encoder(image), encoder.net(image), strict=True):
+            assert torch.equal(found, expected)
+        image = torch.randn(1, 1, 65, 97)
+        with pytest.raises(RuntimeError):
+            encoder.net(image)
+        repeated = image[:, :, [*range(65), *[64] * 31]][..., [*range(97), *[96] * 31]]
+        for found, expected, stride in zip(encoder(image), encoder.net(repeated), encoder.strides, strict=True):
+            rows, columns = -(-65 // stride), -(-97 // stride)
+            assert torch.equal(found, expected[..., :rows, :columns])
+
+
+def test_a_vgg_draws_no_weights_of_a_classifier() -> None:
+    """The features are timm's, and nothing of the 120 million weights behind them is made."""
+    sizes: list[int] = []
+    handle = register_module_parameter_registration_hook(lambda module, name, value: sizes.append(value.numel()))
+    try:
+        encoder = build_encoder("vgg16_bn", 1)
+    finally:
+        handle.remove()
+    assert max(sizes) == 9 * 512 * 512
+    with torch.device("meta"):
+        expected = import_timm().create_model("vgg16_bn", features_only=True, in_chans=1).state_dict()
+    assert {k: v.shape for k, v in encoder.net.state_dict().items()} == {k: v.shape for k, v in expected.items()}
 
 
 # models.md, section 2: trainable parameters without the classifier, three channels.
@@ -123,6 +171,13 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             build_encoder("resnet18", 1, weights=tmp_path / name)
     with pytest.raises(UsageError, match="is not a file"):
         build_encoder("resnet18", 1, weights=tmp_path / "none.pth")
+    wider = import_timm().create_model("resnet18").state_dict()
+    wider["layer4.1.conv2.weight"] = torch.zeros(512, 1024, 3, 3)
+    torch.save(wider, tmp_path / "wider.pth")
+    with pytest.raises(RunError) as caught:
+        build_encoder("resnet18", 1, weights=tmp_path / "wider.pth")
+    assert "wider.pth does not hold weights of backbone 'resnet18'" in str(caught.value)
+    assert "size mismatch for layer4.1.conv2.weight" in str(caught.value)
 
 
 def test_pretrained_weights_without_a_network_are_a_clear_error(
@@ -140,10 +195,18 @@ def test_pretrained_weights_without_a_network_are_a_clear_error(
     [
         ("resnet_50", 32, "backbone 'resnet_50' is not one of timm's. Did you mean 'resnet50'?"),
         ("vgg16", 8, "backbone 'vgg16' is not available with output stride 8"),
+        ("dla34", 16, "backbone 'dla34' is not available with output stride 16"),
         ("vit_tiny_patch16_224", 32, "gives no feature pyramid"),
+        ("maxvit_tiny_tf_224", 32, "backbone 'maxvit_tiny_tf_224' takes slices of 224 x 224 pixels only"),
+        ("mambaout_femto", 32, "gives maps with their channels last"),
     ],
 )
 def test_a_backbone_that_cannot_be_had_is_refused(backbone: str, stride: int, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         build_encoder(backbone, 1, output_stride=stride)
     assert message in str(caught.value)
+
+
+def test_weights_are_not_blamed_for_a_stride() -> None:
+    with pytest.raises(UsageError, match="backbone 'dla34' is not available with output stride 8"):
+        build_encoder("dla34", 1, output_stride=8, pretrained=True)

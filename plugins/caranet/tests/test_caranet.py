@@ -113,7 +113,7 @@ def test_the_feature_pyramid_sums_its_chains() -> None:
 def test_the_release_s_height_axis_is_an_option() -> None:
     x = torch.randn(1, 1, 64, 128)
     networks = [
-        create_model("caranet", 1, 2, backbone="resnet18", height_axis=axis).eval() for axis in ("true", "release")
+        create_model("caranet", 1, 2, backbone="resnet18", height_axis=axis).eval() for axis in ("paper", "release")
     ]
     networks[1].load_state_dict(networks[0].state_dict())
     with torch.inference_mode():
@@ -128,6 +128,7 @@ def test_the_release_s_height_axis_is_an_option() -> None:
     ("options", "message"),
     [
         ({"reverse": "maximum"}, "reverse: input should be 'foreground' or 'classwise'"),
+        ({"height_axis": True}, "height_axis: input should be 'paper' or 'release'"),
         ({"channels": 4}, "channels: input should be a multiple of 16"),
         ({"backbone": "vit_tiny_patch16_224"}, "gives no feature pyramid"),
     ],

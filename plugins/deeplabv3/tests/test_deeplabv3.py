@@ -45,6 +45,21 @@ def test_rates_double_at_output_stride_8(stride: int, rates: list[int], grid: li
     assert [block.conv1.dilation[0] for block in network.encoder.net.layer4] == grid
 
 
+def test_logits_are_resized_with_aligned_corners() -> None:
+    """As the authors' release does; torchvision does not."""
+    network = create_model("deeplabv3", 1, 2, backbone="resnet18", channels=8).eval()
+    image = torch.randn(1, 1, 65, 97)
+    with torch.inference_mode():
+        coarse = network.head(network.encoder(image))
+        corners = (..., slice(None, None, 64), slice(None, None, 96))
+        torch.testing.assert_close(network(image)[corners], coarse[..., ::4, ::6])
+
+
+def test_rates_stay_positive_at_output_stride_32() -> None:
+    network = create_model("deeplabv3", 1, 2, backbone="resnet18", channels=8, rates=[1, 2, 6], output_stride=32)
+    assert [branch[0].dilation[0] for branch in network.head.aspp.branches] == [1, 1, 1, 3]
+
+
 class TestDeepLabV3WithAuxiliaryHead(ModelConformance):
     model = "deeplabv3"
     options: ClassVar[dict[str, Any]] = {"backbone": "resnet18", "channels": 16, "aux_weight": 0.5, "output_stride": 8}

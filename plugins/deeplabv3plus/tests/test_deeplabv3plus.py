@@ -4,10 +4,14 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
-from spine_ignite.testing import ModelConformance
+from spine_ignite.nn.heads import ASPP
+from spine_ignite.testing import ModelConformance, assert_agrees
+from spine_ignite_deeplabv3plus.model import Decoder
 
 
 class TestDeepLabV3Plus(ModelConformance):
@@ -56,6 +60,39 @@ def test_xception_brings_separable_convolutions() -> None:
     # The port that models.md counts (54.705 M) has plain convolutions, and fine features of 128 channels, not 256.
     plain = count(3, 21, backbone="xception65", separable=False)
     assert (plain - 128 * 48) / 1e6 == pytest.approx(54.705, abs=5e-4)
+
+
+def test_the_decoder_is_its_formula() -> None:
+    """Figure 2: pyramid at the size of the fine features (corners aligned), before these; two 3x3; 1x1."""
+    decoder = Decoder(ASPP(5, 4, (1, 2)), 0, 3, 4, 2, 6, separable=False, dropout=0.1)
+
+    def plain(block: Any, x: Tensor) -> Tensor:
+        conv, norm, _ = block
+        x = F.conv2d(x, conv.weight, padding=conv.weight.shape[-1] // 2)
+        scale = norm.weight / (norm.running_var + norm.eps) ** 0.5
+        return ((x - norm.running_mean[:, None, None]) * scale[:, None, None] + norm.bias[:, None, None]).clamp_min(0)
+
+    def weights(coarse: int, fine: int) -> Tensor:
+        """Of linear interpolation from the first pixel's centre to the last one's, (fine, coarse)."""
+        place = torch.linspace(0, coarse - 1, fine, dtype=torch.float64)
+        return (1 - (place[:, None] - torch.arange(coarse)).abs()).clamp_min(0)
+
+    def reference(fine: Tensor, coarse: Tensor) -> Tensor:
+        pyramid = decoder.aspp(coarse)
+        pyramid = torch.einsum("bchw,ih,jw->bcij", pyramid, weights(3, 9), weights(4, 11))
+        x = torch.cat([pyramid, plain(decoder.reduce, fine)], 1)
+        x = plain(decoder.refine[1], plain(decoder.refine[0], x))
+        return F.conv2d(x, decoder.classify[1].weight, decoder.classify[1].bias)
+
+    class OnTensors(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.decoder = decoder
+
+        def forward(self, *features: Tensor) -> Tensor:
+            return self.decoder(features)
+
+    assert_agrees(OnTensors(), reference, torch.randn(2, 3, 9, 11), torch.randn(2, 5, 3, 4))
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_values_return_to_the_place_they_came_from() -> None:
     ("options", "message"),
     [
         ({"backbone": "vgg16"}, "backbone: input should be 'vgg11_bn', 'vgg13_bn', 'vgg16_bn' or 'vgg19_bn'"),
-        ({"weights": "nowhere.pth"}, "nowhere.pth is not a file"),
+        ({"weights": "nowhere.pth"}, "nowhere.pth' is not a file"),
     ],
 )
 def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: str) -> None:

@@ -5,12 +5,15 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.models import create_model
 from spine_ignite.nn.timm_import import import_timm
-from spine_ignite.testing import ModelConformance
+from spine_ignite.testing import ModelConformance, assert_agrees
 from spine_ignite_transunet.encoder import HybridEncoder
+from spine_ignite_transunet.model import CascadedUpsampler
 
 
 class TestTransUNet(ModelConformance):
@@ -57,6 +60,74 @@ def test_the_encoder_is_timm_s_without_class_token() -> None:
         expected = model.norm(model.blocks(tokens))
     torch.testing.assert_close(found.flatten(2).transpose(1, 2), expected, rtol=1e-4, atol=1e-4)
     assert [tuple(skip.shape[1:]) for skip in skips] == [(512, 28, 28), (256, 56, 56), (64, 112, 112)]
+
+
+def test_dropout_acts_where_the_authors_have_it() -> None:
+    """On the embedded tokens and twice in each MLP; their rate for attention is 0."""
+    encoder = HybridEncoder(1, False, None, 2, 48, 3, 0.25)
+    rates = {name: part.p for name, part in encoder.named_modules() if isinstance(part, nn.Dropout) and part.p > 0}
+    expected = ["dropout", *(f"blocks.{layer}.mlp.drop{number}" for layer in (0, 1) for number in (1, 2))]
+    assert rates == dict.fromkeys(expected, 0.25)
+
+
+def test_the_decoder_is_its_formula() -> None:
+    """3x3 to 512; four times: twice the size (corners aligned), the skip behind it, two 3x3; 3x3 to the classes."""
+    decoder = CascadedUpsampler(6, (5, 4, 3), 2)
+
+    class Flat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.decoder = decoder
+
+        def forward(self, x: Tensor, *skips: Tensor) -> Tensor:
+            return self.decoder(x, skips)
+
+    def plain(layer: Any, x: Tensor) -> Tensor:
+        conv, norm, _ = layer
+        x = F.conv2d(x, conv.weight, padding=1)
+        scale = norm.weight / (norm.running_var + norm.eps) ** 0.5
+        return ((x - norm.running_mean[:, None, None]) * scale[:, None, None] + norm.bias[:, None, None]).clamp_min(0)
+
+    def doubling(length: int) -> Tensor:
+        """Weights (2 n, n) of linear interpolation from the first pixel's centre to the last one's."""
+        place = torch.linspace(0, length - 1, 2 * length, dtype=torch.float64)
+        return (1 - (place[:, None] - torch.arange(length)).abs()).clamp_min(0)
+
+    def reference(x: Tensor, *skips: Tensor) -> Tensor:
+        x = plain(decoder.first, x)
+        for step, skip in zip(decoder.steps, [*skips, None], strict=True):
+            x = torch.einsum("bchw,ih,jw->bcij", x, doubling(x.shape[2]), doubling(x.shape[3]))
+            x = x if skip is None else torch.cat([x, skip], 1)
+            x = plain(step[1], plain(step[0], x))
+        return F.conv2d(x, decoder.classify.weight, decoder.classify.bias, padding=1)
+
+    skips = [torch.randn(1, channels, 2 * 2**n, 3 * 2**n) for n, channels in enumerate((5, 4, 3), 1)]
+    assert_agrees(Flat(), reference, torch.randn(1, 6, 2, 3), *skips)
+
+
+@pytest.mark.slow
+def test_a_file_of_timm_s_weights_is_loaded(tmp_path: Path) -> None:
+    """All but the class token and the classifier; the first filters are summed for one channel."""
+    with torch.device("meta"):
+        model = import_timm().create_model("vit_base_r50_s16_224")
+    generator = torch.Generator().manual_seed(0)
+    weights = {}
+    for key, value in model.state_dict().items():  # half the precision is half the file
+        dtype = torch.float32 if key.endswith("stem.conv.weight") else torch.bfloat16
+        weights[key] = torch.randn(value.shape, generator=generator, dtype=dtype)
+    torch.save(weights, tmp_path / "weights.pth")
+    found = create_model("transunet", 1, 2, weights=str(tmp_path / "weights.pth")).network.encoder.state_dict()
+    first = weights.pop("patch_embed.backbone.stem.conv.weight").sum(1, keepdim=True)
+    assert torch.equal(found.pop("stem.0.weight"), first)
+    assert torch.equal(found.pop("position"), weights.pop("pos_embed").float()[:, 1:])
+    names = {"patch_embed.backbone.stem.norm": "stem.1", "patch_embed.backbone.": "", "patch_embed.proj": "embed"}
+    for key, value in weights.items():
+        if key == "cls_token" or key.startswith("head."):
+            continue
+        for theirs, ours in names.items():
+            key = key.replace(theirs, ours)
+        assert torch.equal(found.pop(key), value.float()), key
+    assert not found
 
 
 def test_positions_are_resampled_to_any_grid() -> None:

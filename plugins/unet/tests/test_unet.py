@@ -71,6 +71,7 @@ def test_deep_supervision_halves_the_weight_at_each_coarser_level() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"width": 64, "max_width": 32}, "max_width 32 is below the first level's width 64"),
         ({"width": 1}, "width: input should be greater than or equal to 4"),
         ({"norm": "layer"}, "norm: input should be 'batch', 'instance', 'group' or 'none'"),
         ({"widht": 8}, "unknown key 'widht'. Did you mean 'width'?"),

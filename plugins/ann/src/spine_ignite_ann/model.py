@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import ObjectContext, as_anchors, attend, zero_conv
 from spine_ignite.nn.blocks import ConvNormAct
 from spine_ignite.nn.encoders import build_encoder
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead
+from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class ANN(EncoderHeadNetwork):
@@ -22,31 +24,24 @@ class ANN(EncoderHeadNetwork):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: timm name of the encoder.
-        output_stride: of the encoder.
-        pretrained: start from timm's weights.
-        weights: or from this file.
         anchors: grids whose cells are keys and values.
         channels: of the head; the paper has 512.
         dropout: channel dropout after each block and before the auxiliary classifier.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``resnet101s`` at output stride 8.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "resnet101s",
-        output_stride: int = 8,
-        pretrained: bool = False,
-        weights: str | None = None,
         anchors: tuple[int, ...] = (1, 3, 6, 8),
         channels: int = 512,
         dropout: float = 0.05,
+        **encoder_options: Unpack[DilatedBackboneArguments],
     ) -> None:
         # The release dilates as timm does: the first block of a stage has the dilation of the stage before.
-        encoder = build_encoder(
-            backbone, in_channels, output_stride=output_stride, pretrained=pretrained, weights=weights
-        )
+        options = DilatedBackboneArguments(backbone="resnet101s", output_stride=8) | encoder_options
+        encoder = build_encoder(in_channels=in_channels, **options)
         low, high = encoder.channels[-2:]
         head = ANNHead(low, high, channels, num_classes, anchors, dropout)
         super().__init__(encoder, head, FCNHead(low, channels, num_classes, dropout, bias=True))

@@ -7,19 +7,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from spine_ignite.hookspecs import RegisterModel, hookimpl
-from spine_ignite.nn.options import BACKBONE, BackboneOptions
+from spine_ignite.nn.options import BACKBONE, ReverseAttentionOptions
 from spine_ignite.spec import ModelSpec, Paper
 
 
-class CaraNetOptions(BackboneOptions):
+class CaraNetOptions(ReverseAttentionOptions):
     """Options of CaraNet."""
 
     backbone: str = Field("res2net101d", description=BACKBONE)
-    reverse: Literal["foreground", "classwise"] = Field(
-        "foreground", description="weigh by the background's probability, or each class on its own (slow)"
-    )
-    height_axis: Literal["true", "release"] = Field(
-        "true", description="attention along columns as in the paper, or what the authors' code computes instead"
+    height_axis: Literal["paper", "release"] = Field(
+        "paper", description="attention along columns as in the paper, or what the authors' code computes instead"
     )
     channels: Annotated[int, Field(ge=16, le=512, multiple_of=16)] = Field(
         32, description="of the reduced levels; the paper has 32"

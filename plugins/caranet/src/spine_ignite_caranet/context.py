@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from spine_ignite.nn.attention import exact_matmul
+from spine_ignite.nn.attention import ResidualAttention, exact_matmul
 from spine_ignite.nn.blocks import BatchNorm2d, ConvNormAct
 
 EPS = 1e-3  # of every batch norm
@@ -61,15 +61,15 @@ class AxialAttention(nn.Module):
 
     Args:
         channels: of input and output.
-        height_axis: ``true`` or ``release``, see :class:`SingleAxisAttention`.
+        height_axis: ``paper`` or ``release``, see :class:`SingleAxisAttention`.
     """
 
-    def __init__(self, channels: int, height_axis: str = "true") -> None:
+    def __init__(self, channels: int, height_axis: str = "paper") -> None:
         super().__init__()
         self.mix = nn.Sequential(
             nn.Conv2d(channels, channels, 1, bias=False), nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         )
-        self.height = SingleAxisAttention(channels, "height" if height_axis == "true" else "release")
+        self.height = SingleAxisAttention(channels, "height" if height_axis == "paper" else "release")
         self.width = SingleAxisAttention(channels, "width")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,39 +78,33 @@ class AxialAttention(nn.Module):
         return out
 
 
-class SingleAxisAttention(nn.Module):
+class SingleAxisAttention(ResidualAttention):
     """Attention between the columns, or between the rows, of a map.
 
     Along the width: ``A[i, j] = sigmoid(sum over channels and rows of q(c, h, i) k(c, h, j))``, and column i becomes
     ``gamma sum_j A[i, j] v(:, :, j) + x``; along the height the same with rows. The products are neither scaled nor
-    normalised, and ``gamma`` starts at zero, as in the release.
+    normalised, as in the release.
 
     ``release``: the authors' height axis reads the memory of ``(C, H, W)`` as ``(C W, H)`` without transposing: on
     square maps that is attention along the width once more, on others it mixes pixels that have nothing to do with each
     other.
 
     Args:
-        channels: of input and output; queries and keys have an eighth of them.
+        channels: of input and output.
         axis: ``width``, ``height`` or ``release``.
     """
 
     def __init__(self, channels: int, axis: str) -> None:
-        super().__init__()
+        super().__init__(channels, bias=False)
         self.axis = axis
-        self.query = nn.Conv2d(channels, max(channels // 8, 1), 1, bias=False)
-        self.key = nn.Conv2d(channels, max(channels // 8, 1), 1, bias=False)
-        self.value = nn.Conv2d(channels, channels, 1, bias=False)
-        self.gamma = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, C, h, w)`` to the same shape."""
-        query, key, value = (self._lines(part(x)) for part in (self.query, self.key, self.value))
-        weights = exact_matmul(query.transpose(1, 2), key).sigmoid()  # (B, lines, lines)
-        found = exact_matmul(value, weights.transpose(1, 2))
+    def gather(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Map queries and keys ``(B, C / 8, h, w)`` and values ``(B, C, h, w)`` to the values' shape."""
+        weights = exact_matmul(self._lines(query).transpose(1, 2), self._lines(key)).sigmoid()  # (B, lines, lines)
+        found = exact_matmul(self._lines(value), weights.transpose(1, 2))
         if self.axis == "height":
-            found = found.unflatten(1, (x.shape[1], x.shape[3])).transpose(2, 3)
-        out: Tensor = x + self.gamma * found.reshape(x.shape)
-        return out
+            found = found.unflatten(1, (value.shape[1], value.shape[3])).transpose(2, 3)
+        return found.reshape(value.shape)
 
     def _lines(self, x: Tensor) -> Tensor:
         """Bring ``(B, C, h, w)`` to ``(B, features, lines)``."""

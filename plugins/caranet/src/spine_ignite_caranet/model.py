@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from spine_ignite.nn.blocks import ConvNormAct
 from spine_ignite.nn.encoders import build_encoder
+from spine_ignite.nn.options import BackboneArguments
 from spine_ignite.nn.reverse_attention import PartialDecoder, Reverse, ReverseAttention, supervised
 from spine_ignite.spec import ModelOutput
 from spine_ignite_caranet.context import EPS, AxialAttention, FeaturePyramid
@@ -20,30 +22,26 @@ class CaraNet(nn.Module):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: timm name of the encoder.
-        pretrained: start from timm's weights.
-        weights: or from this file.
         reverse: ``foreground`` or ``classwise``.
-        height_axis: ``true``: the attention along columns that the paper describes; ``release``: what the authors' code
-            computes in its place.
+        height_axis: ``paper``: the attention along columns; ``release``: what the authors' code computes in its place.
         channels: of the reduced levels, a multiple of 16; the paper has 32.
         dilation: largest rate of the feature pyramid, less one.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``res2net101d``.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "res2net101d",
-        pretrained: bool = False,
-        weights: str | None = None,
         reverse: Reverse = "foreground",
-        height_axis: str = "true",
+        height_axis: str = "paper",
         channels: int = 32,
         dilation: int = 8,
+        **encoder_options: Unpack[BackboneArguments],
     ) -> None:
         super().__init__()
-        self.encoder = build_encoder(backbone, in_channels, pretrained=pretrained, weights=weights)
+        options = BackboneArguments(backbone="res2net101d") | encoder_options
+        self.encoder = build_encoder(in_channels=in_channels, **options)
         self.reduce = nn.ModuleList(_conv(level, channels) for level in self.encoder.channels[-3:])
         self.decoder = PartialDecoder(channels, num_classes, norm="none")
         outputs = num_classes if reverse == "foreground" else 1

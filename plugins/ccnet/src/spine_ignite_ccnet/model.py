@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from spine_ignite.nn.attention import exact_matmul
+from spine_ignite.nn.attention import ResidualAttention, exact_matmul
 from spine_ignite.nn.blocks import ConvNormAct
 from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead
+from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class CCNet(EncoderHeadNetwork):
@@ -20,35 +22,23 @@ class CCNet(EncoderHeadNetwork):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: timm name of the encoder.
-        output_stride: of the encoder.
-        pretrained: start from timm's weights.
-        weights: or from this file.
         channels: of the head.
         recurrence: times that the attention is applied, with shared weights.
         dropout: channel dropout before the classifiers.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``resnet101s`` at output stride 8.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "resnet101s",
-        output_stride: int = 8,
-        pretrained: bool = False,
-        weights: str | None = None,
         channels: int = 512,
         recurrence: int = 2,
         dropout: float = 0.1,
+        **encoder_options: Unpack[DilatedBackboneArguments],
     ) -> None:
-        encoder = build_encoder(
-            backbone,
-            in_channels,
-            output_stride=output_stride,
-            dilations=uniform_dilations(output_stride),
-            pretrained=pretrained,
-            weights=weights,
-        )
+        options = DilatedBackboneArguments(backbone="resnet101s", output_stride=8) | encoder_options
+        encoder = build_encoder(in_channels=in_channels, dilations=uniform_dilations, **options)
         head = RecurrentCrissCross(encoder.channels[-1], channels, num_classes, recurrence, dropout)
         aux = FCNHead(encoder.channels[-2], channels, num_classes, dropout, "leaky_relu", bias=True)
         super().__init__(encoder, head, aux)
@@ -86,33 +76,21 @@ class RecurrentCrissCross(nn.Module):
         return logits
 
 
-class CrissCrossAttention(nn.Module):
+class CrissCrossAttention(ResidualAttention):
     """Each pixel attends to the pixels of its row and its column (Huang et al. 2019, section 3.2).
 
-    One softmax over the ``H + W - 1`` pixels, the pixel itself counted once; the result is scaled by ``gamma``, which
-    starts at zero, and added to the input. Memory grows as ``H W (H + W)``.
-
-    Args:
-        channels: of the input; queries and keys have an eighth of them.
+    One softmax over the ``H + W - 1`` pixels, the pixel itself counted once. Memory grows as ``H W (H + W)``.
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.query = nn.Conv2d(channels, channels // 8, 1)
-        self.key = nn.Conv2d(channels, channels // 8, 1)
-        self.value = nn.Conv2d(channels, channels, 1)
-        self.gamma = nn.Parameter(torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, C, H, W)`` to the same shape."""
-        query, key, value = self.query(x), self.key(x), self.value(x)
-        rows = x.shape[-2]
+    def gather(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Map queries and keys ``(B, C / 8, H, W)`` and values ``(B, C, H, W)`` to the values' shape."""
+        rows = query.shape[-2]
         # Logits with the pixels of the same column (B, W, H, H), put in the order of the pixels: (B, H, W, H).
         column = exact_matmul(query.permute(0, 3, 2, 1), key.permute(0, 3, 1, 2))
-        itself = torch.eye(rows, dtype=torch.bool, device=x.device)
+        itself = torch.eye(rows, dtype=torch.bool, device=query.device)
         column = column.masked_fill(itself, float("-inf")).transpose(1, 2)
         row = exact_matmul(query.permute(0, 2, 3, 1), key.permute(0, 2, 1, 3))  # (B, H, W, W)
         weights = torch.cat([column, row], -1).softmax(-1).to(value.dtype)
         from_column = torch.matmul(weights[..., :rows].transpose(1, 2), value.permute(0, 3, 2, 1))  # (B, W, H, C)
         from_row = torch.matmul(weights[..., rows:], value.permute(0, 2, 3, 1))  # (B, H, W, C)
-        return x + self.gamma * (from_column.permute(0, 3, 2, 1) + from_row.permute(0, 3, 1, 2))
+        return from_column.permute(0, 3, 2, 1) + from_row.permute(0, 3, 1, 2)

@@ -7,17 +7,14 @@ from typing import Annotated
 from pydantic import Field
 
 from spine_ignite.hookspecs import RegisterModel, hookimpl
-from spine_ignite.nn.options import BACKBONE, DilatedBackboneOptions
+from spine_ignite.nn.options import BACKBONE, MultiGridOptions
 from spine_ignite.spec import ModelSpec, Paper
 
 
-class DANetOptions(DilatedBackboneOptions):
+class DANetOptions(MultiGridOptions):
     """Options of DANet."""
 
     backbone: str = Field("resnet101", description=BACKBONE)
-    multi_grid: Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1, max_length=8)] = Field(
-        (1, 2, 4), description="factors of the dilations in the last stage of a residual network, block by block"
-    )
     channels: Annotated[int, Field(ge=8, le=2048)] = Field(512, description="of each branch; the paper has 512")
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.1, description="channel dropout before the classifiers")
 

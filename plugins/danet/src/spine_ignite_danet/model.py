@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from spine_ignite.nn.attention import attend, exact_matmul
+from spine_ignite.nn.attention import ResidualAttention, attend, exact_matmul
 from spine_ignite.nn.blocks import ConvNormAct, resize
 from spine_ignite.nn.encoders import build_encoder, multi_grid_dilations
+from spine_ignite.nn.options import DilatedBackboneArguments
 from spine_ignite.spec import Aux, ModelOutput
 
 
@@ -20,36 +22,24 @@ class DANet(nn.Module):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: timm name of the encoder.
-        output_stride: of the encoder.
-        pretrained: start from timm's weights.
-        weights: or from this file.
         multi_grid: factors of the last stage's dilations, block by block.
         channels: of each branch.
         dropout: channel dropout before the classifiers.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``resnet101`` at output stride 8.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "resnet101",
-        output_stride: int = 8,
-        pretrained: bool = False,
-        weights: str | None = None,
         multi_grid: tuple[int, ...] = (1, 2, 4),
         channels: int = 512,
         dropout: float = 0.1,
+        **encoder_options: Unpack[DilatedBackboneArguments],
     ) -> None:
         super().__init__()
-        self.encoder = build_encoder(
-            backbone,
-            in_channels,
-            output_stride=output_stride,
-            dilations=multi_grid_dilations(output_stride, multi_grid),
-            pretrained=pretrained,
-            weights=weights,
-        )
+        options = DilatedBackboneArguments(backbone="resnet101", output_stride=8) | encoder_options
+        self.encoder = build_encoder(in_channels=in_channels, dilations=multi_grid_dilations(multi_grid), **options)
         features = self.encoder.channels[-1]
         self.position = _branch(features, channels, PositionAttention(channels))
         self.channel = _branch(features, channels, ChannelAttention())
@@ -77,27 +67,12 @@ def _branch(in_channels: int, channels: int, attention: nn.Module) -> nn.Sequent
     return nn.Sequential(ConvNormAct(in_channels, channels), attention, ConvNormAct(channels, channels))
 
 
-class PositionAttention(nn.Module):
-    """Each pixel attends to all pixels (Fu et al. 2019, section 3.2); unscaled dot products.
+class PositionAttention(ResidualAttention):
+    """Each pixel attends to all pixels (Fu et al. 2019, section 3.2); the dot products are not scaled."""
 
-    The result is scaled by ``gamma``, which starts at zero, and added to the input.
-
-    Args:
-        channels: of the input; queries and keys have an eighth of them.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.query = nn.Conv2d(channels, channels // 8, 1)
-        self.key = nn.Conv2d(channels, channels // 8, 1)
-        self.value = nn.Conv2d(channels, channels, 1)
-        self.gamma = nn.Parameter(torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, C, h, w)`` to the same shape."""
-        columns = (self.query(x).flatten(2), self.key(x).flatten(2), self.value(x).flatten(2))
-        context = attend(*columns, scale=1.0).reshape(x.shape)
-        return x + self.gamma * context
+    def gather(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Map queries and keys ``(B, C / 8, h, w)`` and values ``(B, C, h, w)`` to the values' shape."""
+        return attend(query.flatten(2), key.flatten(2), value.flatten(2), scale=1.0).reshape(value.shape)
 
 
 class ChannelAttention(nn.Module):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from spine_ignite.nn.encoders import build_encoder, multi_grid_dilations
-from spine_ignite.nn.heads import ASPP, EncoderHeadNetwork, FCNHead
+from spine_ignite.nn.heads import ASPP, EncoderHeadNetwork, FCNHead, scaled_rates
+from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class DeepLabV3(EncoderHeadNetwork):
-    """DeepLabv3 (Chen et al. 2017, section 3).
+    """DeepLabv3 (Chen et al. 2017, section 3; resizing as in the authors' TensorFlow release).
 
     A dilated residual network with a multi-grid in its last stage, atrous spatial pyramid pooling with image-level
     features, a classifier.
@@ -17,43 +19,31 @@ class DeepLabV3(EncoderHeadNetwork):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: timm name of the encoder.
-        output_stride: of the encoder; at 8 the rates are doubled (section 3.3).
-        pretrained: start from timm's weights.
-        weights: or from this file.
         multi_grid: factors of the last stage's dilations, block by block.
-        rates: of the pyramid at output stride 16.
+        rates: of the pyramid at output stride 16; they are doubled at 8 (section 3.3).
         channels: of the pyramid.
         dropout: before the classifier.
         aux_weight: of an auxiliary head on stage 3, which the paper does not have; 0 leaves it out.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``resnet101`` at output stride 16.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "resnet101",
-        output_stride: int = 16,
-        pretrained: bool = False,
-        weights: str | None = None,
         multi_grid: tuple[int, ...] = (1, 2, 4),
         rates: tuple[int, ...] = (6, 12, 18),
         channels: int = 256,
         dropout: float = 0.0,
         aux_weight: float = 0.0,
+        **encoder_options: Unpack[DilatedBackboneArguments],
     ) -> None:
-        encoder = build_encoder(
-            backbone,
-            in_channels,
-            output_stride=output_stride,
-            dilations=multi_grid_dilations(output_stride, multi_grid),
-            pretrained=pretrained,
-            weights=weights,
-        )
-        scaled = [rate * 16 // output_stride for rate in rates]
+        options = DilatedBackboneArguments(backbone="resnet101", output_stride=16) | encoder_options
+        encoder = build_encoder(in_channels=in_channels, dilations=multi_grid_dilations(multi_grid), **options)
+        scaled = scaled_rates(rates, encoder.strides[-1])
         head = ASPPHead(encoder.channels[-1], channels, num_classes, scaled, dropout)
         aux = FCNHead(encoder.channels[-2], channels, num_classes) if aux_weight > 0 else None
-        super().__init__(encoder, head, aux, aux_weight, align_corners=False)
+        super().__init__(encoder, head, aux, aux_weight)
 
 
 class ASPPHead(nn.Module):

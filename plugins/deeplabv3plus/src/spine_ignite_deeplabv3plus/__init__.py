@@ -7,20 +7,17 @@ from typing import Annotated
 from pydantic import Field
 
 from spine_ignite.hookspecs import RegisterModel, hookimpl
-from spine_ignite.nn.options import BACKBONE, DilatedBackboneOptions, OutputStride
+from spine_ignite.nn.options import BACKBONE, MultiGridOptions, OutputStride, Rates
 from spine_ignite.spec import ModelSpec, Paper
 
 
-class DeepLabV3PlusOptions(DilatedBackboneOptions):
+class DeepLabV3PlusOptions(MultiGridOptions):
     """Options of DeepLabv3+."""
 
     backbone: str = Field("resnet101", description=BACKBONE)
     output_stride: OutputStride = Field(16, description="input pixels per pixel of the encoder's last feature map")
-    multi_grid: Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1, max_length=8)] = Field(
-        (1, 2, 4), description="factors of the dilations in the last stage of a residual network, block by block"
-    )
-    rates: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=8)] = Field(
-        (6, 12, 18), description="dilations of the pyramid at output stride 16; doubled at 8"
+    rates: Rates = Field(
+        (6, 12, 18), description="dilations of the pyramid at output stride 16; doubled at 8, halved at 32"
     )
     channels: Annotated[int, Field(ge=8, le=2048)] = Field(256, description="of pyramid and decoder; the paper has 256")
     low_channels: Annotated[int, Field(ge=4, le=512)] = Field(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from spine_ignite.hookspecs import RegisterModel, hookimpl
-from spine_ignite.nn.options import DilatedBackboneOptions
+from spine_ignite.nn.options import DilatedBackboneOptions, Rates
 from spine_ignite.spec import ModelSpec, Paper
 
 
@@ -17,9 +17,7 @@ class DenseASPPOptions(DilatedBackboneOptions):
     backbone: Literal["densenet121", "densenet161", "densenet169", "densenet201"] = Field(
         "densenet169", description="encoder, a DenseNet of timm"
     )
-    rates: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=8)] = Field(
-        (3, 6, 12, 18, 24), description="dilations of the cascade"
-    )
+    rates: Rates = Field((3, 6, 12, 18, 24), description="dilations of the cascade")
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.1, description="channel dropout in the cascade and before the classifier"
     )

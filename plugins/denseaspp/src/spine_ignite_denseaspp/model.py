@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from spine_ignite.errors import UsageError
 from spine_ignite.nn.blocks import BatchNorm2d
 from spine_ignite.nn.encoders import Encoder, build_encoder
 from spine_ignite.nn.heads import EncoderHeadNetwork
+from spine_ignite.nn.options import DilatedBackboneArguments
 
 # Channels of the pyramid's bottlenecks and of each of its outputs, as the authors chose them for each backbone.
 _WIDTHS = {"densenet121": (128, 64), "densenet161": (512, 128), "densenet169": (336, 168), "densenet201": (480, 240)}
@@ -25,31 +27,25 @@ class DenseASPP(EncoderHeadNetwork):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: densenet121, 161, 169 or 201.
-        output_stride: of the encoder.
-        pretrained: start from timm's weights.
-        weights: or from this file.
         rates: dilations of the cascade.
         dropout: channel dropout after each atrous convolution and before the classifier.
+        encoder_options: for ``build_encoder``, ``backbone`` (densenet121, 161, 169 or 201) and so on; by default
+            ``densenet169`` at output stride 8.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "densenet169",
-        output_stride: int = 8,
-        pretrained: bool = False,
-        weights: str | None = None,
         rates: tuple[int, ...] = (3, 6, 12, 18, 24),
         dropout: float = 0.1,
+        **encoder_options: Unpack[DilatedBackboneArguments],
     ) -> None:
-        name = backbone.split(".")[0]
+        options = DilatedBackboneArguments(backbone="densenet169", output_stride=8) | encoder_options
+        name = options["backbone"].split(".")[0]
         if name not in _WIDTHS:
-            raise UsageError(f"backbone: DenseASPP has a DenseNet ({', '.join(_WIDTHS)}), got '{backbone}'")
-        encoder = build_encoder(
-            backbone, in_channels, output_stride=output_stride, pretrained=pretrained, weights=weights
-        )
+            raise UsageError(f"backbone: DenseASPP has a DenseNet ({', '.join(_WIDTHS)}), got '{name}'")
+        encoder = build_encoder(in_channels=in_channels, **options)
         channels = _add_fourth_transition(encoder)
         head = DenseASPPHead(channels, *_WIDTHS[name], num_classes, rates, dropout)
         super().__init__(encoder, head)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import at_least_float32
 from spine_ignite.nn.blocks import ConvNormAct
 from spine_ignite.nn.encoders import build_encoder
 from spine_ignite.nn.heads import EncoderHeadNetwork
-
-# At output stride 8 the release keeps dilation 2 in the first block of stage 4, in spite of its multi-grid (1, 2, 4).
-_DILATIONS = {8: {4: (2, 8, 16)}}
+from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class EMANet(EncoderHeadNetwork):
@@ -24,42 +25,35 @@ class EMANet(EncoderHeadNetwork):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: timm name of the encoder.
-        output_stride: of the encoder.
-        pretrained: start from timm's weights.
-        weights: or from this file.
         channels: of the attention unit; the paper has 512.
         bases: number of bases.
         rounds: E and M steps in a forward pass.
         momentum: of the moving bases: the share that stays at each training step.
         dropout: channel dropout before the classifier.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``resnet101s`` at output stride 8.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "resnet101s",
-        output_stride: int = 8,
-        pretrained: bool = False,
-        weights: str | None = None,
         channels: int = 512,
         bases: int = 64,
         rounds: int = 3,
         momentum: float = 0.9,
         dropout: float = 0.1,
+        **encoder_options: Unpack[DilatedBackboneArguments],
     ) -> None:
-        encoder = build_encoder(
-            backbone,
-            in_channels,
-            output_stride=output_stride,
-            dilations=_DILATIONS.get(output_stride),
-            pretrained=pretrained,
-            weights=weights,
-        )
+        options = DilatedBackboneArguments(backbone="resnet101s", output_stride=8) | encoder_options
+        encoder = build_encoder(in_channels=in_channels, dilations=_dilations, **options)
         super().__init__(
             encoder, EMAHead(encoder.channels[-1], channels, num_classes, bases, rounds, momentum, dropout)
         )
+
+
+def _dilations(output_stride: int) -> Mapping[int, Sequence[int]]:
+    """In spite of its multi-grid (1, 2, 4) the release keeps dilation 2 in the first block of stage 4, at stride 8."""
+    return {4: (2, 8, 16)} if output_stride == 8 else {}
 
 
 class EMAHead(nn.Module):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from spine_ignite.nn.blocks import resize
+from spine_ignite.nn.blocks import crop_or_resize, resize
 from spine_ignite.nn.encoders import build_encoder
+from spine_ignite.nn.options import BackboneArguments
 
 
 class GCN(nn.Module):
@@ -17,25 +19,22 @@ class GCN(nn.Module):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: timm name of the encoder.
-        pretrained: start from timm's weights.
-        weights: or from this file.
         kernel: odd length of the large kernels.
         upsampling: ``transposed`` (the paper's deconvolutions, which start as bilinear ones) or ``bilinear``.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``resnet152``.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "resnet152",
-        pretrained: bool = False,
-        weights: str | None = None,
         kernel: int = 15,
         upsampling: str = "transposed",
+        **encoder_options: Unpack[BackboneArguments],
     ) -> None:
         super().__init__()
-        self.encoder = build_encoder(backbone, in_channels, pretrained=pretrained, weights=weights)
+        options = BackboneArguments(backbone="resnet152") | encoder_options
+        self.encoder = build_encoder(in_channels=in_channels, **options)
         channels, finest = self.encoder.channels[-4:], self.encoder.strides[-4:][0]
         self.score = nn.ModuleList(
             nn.Sequential(GlobalConvolution(width, num_classes, kernel), BoundaryRefinement(num_classes))
@@ -136,6 +135,4 @@ class Upsampling(nn.Module):
         """Map ``(B, C, h, w)`` to ``(B, C, *size)``."""
         if self.conv is None:
             return resize(x, size, align_corners=True)
-        doubled: Tensor = self.conv(x)
-        # Cropped where the encoder rounds odd sizes up, resampled where it rounds down (VGG, DenseNet).
-        return resize(doubled[..., : size[0], : size[1]], size)
+        return crop_or_resize(self.conv(x), size)

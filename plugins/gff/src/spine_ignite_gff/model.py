@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from spine_ignite.nn.blocks import ConvNormAct, resize
 from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead, PyramidPooling
+from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class GFF(EncoderHeadNetwork):
@@ -21,33 +23,21 @@ class GFF(EncoderHeadNetwork):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: timm name of the encoder.
-        output_stride: of the encoder.
-        pretrained: start from timm's weights.
-        weights: or from this file.
         channels: of every level.
         dropout: channel dropout before the classifiers.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``resnet101s`` at output stride 8.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "resnet101s",
-        output_stride: int = 8,
-        pretrained: bool = False,
-        weights: str | None = None,
         channels: int = 256,
         dropout: float = 0.1,
+        **encoder_options: Unpack[DilatedBackboneArguments],
     ) -> None:
-        encoder = build_encoder(
-            backbone,
-            in_channels,
-            output_stride=output_stride,
-            dilations=uniform_dilations(output_stride),
-            pretrained=pretrained,
-            weights=weights,
-        )
+        options = DilatedBackboneArguments(backbone="resnet101s", output_stride=8) | encoder_options
+        encoder = build_encoder(in_channels=in_channels, dilations=uniform_dilations, **options)
         head = GFFHead(encoder.channels[-4:], channels, num_classes, dropout)
         super().__init__(encoder, head, FCNHead(encoder.channels[-2], channels, num_classes, dropout))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from spine_ignite.nn.blocks import ConvNormAct
-from spine_ignite.nn.encoders import build_encoder
+from spine_ignite.nn.options import BackboneArguments
 from spine_ignite.nn.reverse_attention import ParallelReverseNetwork, Reverse, supervised
 from spine_ignite.spec import Aux, ModelOutput
 
@@ -21,27 +22,22 @@ class InfNet(ParallelReverseNetwork):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: timm name of the encoder.
-        pretrained: start from timm's weights.
-        weights: or from this file.
         reverse: ``foreground`` or ``classwise``.
         channels: of the partial decoder's inputs; the paper has 32.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``res2net50d``.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "res2net50d",
-        pretrained: bool = False,
-        weights: str | None = None,
         reverse: Reverse = "foreground",
         channels: int = 32,
+        **encoder_options: Unpack[BackboneArguments],
     ) -> None:
-        encoder = build_encoder(backbone, in_channels, pretrained=pretrained, weights=weights)
-        super().__init__(encoder, num_classes, channels, reverse, _EDGE)
+        super().__init__(in_channels, num_classes, reverse, channels, _EDGE, **encoder_options)
         self.edge = nn.Sequential(
-            ConvNormAct(encoder.channels[-4], _EDGE, 1, activation="none"),
+            ConvNormAct(self.encoder.channels[-4], _EDGE, 1, activation="none"),
             ConvNormAct(_EDGE, _EDGE, activation="none"),
             ConvNormAct(_EDGE, _EDGE, activation="none"),
         )

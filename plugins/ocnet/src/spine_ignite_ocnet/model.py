@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import ObjectContext
 from spine_ignite.nn.blocks import ConvNormAct
 from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead
+from spine_ignite.nn.options import DilatedBackboneArguments
 from spine_ignite_ocnet.context import ASPObjectContext, PyramidObjectContext
 
 
@@ -20,35 +22,23 @@ class OCNet(EncoderHeadNetwork):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: timm name of the encoder.
-        output_stride: of the encoder.
-        pretrained: start from timm's weights.
-        weights: or from this file.
         context: ``base``, ``pyramid`` or ``asp``.
         channels: of the head; the paper has 512.
         dropout: channel dropout after the context (0.1 in the release's ASP-OC) and in the auxiliary head.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``resnet101s`` at output stride 8.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "resnet101s",
-        output_stride: int = 8,
-        pretrained: bool = False,
-        weights: str | None = None,
         context: str = "base",
         channels: int = 512,
         dropout: float = 0.05,
+        **encoder_options: Unpack[DilatedBackboneArguments],
     ) -> None:
-        encoder = build_encoder(
-            backbone,
-            in_channels,
-            output_stride=output_stride,
-            dilations=uniform_dilations(output_stride),
-            pretrained=pretrained,
-            weights=weights,
-        )
+        options = DilatedBackboneArguments(backbone="resnet101s", output_stride=8) | encoder_options
+        encoder = build_encoder(in_channels=in_channels, dilations=uniform_dilations, **options)
         head = OCHead(encoder.channels[-1], channels, num_classes, context, dropout)
         aux = FCNHead(encoder.channels[-2], channels, num_classes, dropout, "leaky_relu", bias=True)
         super().__init__(encoder, head, aux)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from spine_ignite.hookspecs import RegisterModel, hookimpl
-from spine_ignite.nn.options import BACKBONE, BackboneOptions
+from spine_ignite.nn.options import BACKBONE, ReverseAttentionOptions
 from spine_ignite.spec import ModelSpec, Paper
 
 
-class PraNetOptions(BackboneOptions):
+class PraNetOptions(ReverseAttentionOptions):
     """Options of PraNet."""
 
     backbone: str = Field("res2net50d", description=BACKBONE)
-    reverse: Literal["foreground", "classwise"] = Field(
-        "foreground", description="weigh by the background's probability, or each class on its own (slow)"
-    )
     channels: Annotated[int, Field(ge=8, le=512)] = Field(
         32, description="of the partial decoder's inputs; the paper has 32"
     )

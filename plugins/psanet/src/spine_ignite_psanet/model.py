@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from spine_ignite.nn.blocks import ConvNormAct
 from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead
+from spine_ignite.nn.options import DilatedBackboneArguments
 from spine_ignite_psanet.attention import PointwiseSpatialAttention
 
 
@@ -19,39 +21,27 @@ class PSANet(EncoderHeadNetwork):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: timm name of the encoder.
-        output_stride: of the encoder.
-        pretrained: start from timm's weights.
-        weights: or from this file.
         attention: ``both``, ``collect`` or ``distribute``.
         crop: input size (rows and columns) whose every offset the attention's mask covers; other sizes work, and
             positions farther apart than the mask reaches have logit 0, as in the release.
         channels: of the head; the paper has 512.
         dropout: channel dropout before the classifiers.
+        encoder_options: for ``build_encoder``, ``backbone`` and so on; by default ``resnet101s`` at output stride 8.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        backbone: str = "resnet101s",
-        output_stride: int = 8,
-        pretrained: bool = False,
-        weights: str | None = None,
         attention: str = "both",
         crop: int = 465,
         channels: int = 512,
         dropout: float = 0.1,
+        **encoder_options: Unpack[DilatedBackboneArguments],
     ) -> None:
-        encoder = build_encoder(
-            backbone,
-            in_channels,
-            output_stride=output_stride,
-            dilations=uniform_dilations(output_stride),
-            pretrained=pretrained,
-            weights=weights,
-        )
-        mask = 2 * ((crop - 1) // (2 * output_stride) + 1) - 1
+        options = DilatedBackboneArguments(backbone="resnet101s", output_stride=8) | encoder_options
+        encoder = build_encoder(in_channels=in_channels, dilations=uniform_dilations, **options)
+        mask = 2 * ((crop - 1) // (2 * encoder.strides[-1]) + 1) - 1
         head = PSAHead(encoder.channels[-1], channels, num_classes, mask, attention, dropout)
         aux = FCNHead(encoder.channels[-2], max(channels // 2, 1), num_classes, dropout)
         super().__init__(encoder, head, aux)

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from spine_ignite.hookspecs import RegisterModel, hookimpl
+from spine_ignite.nn.options import Rates
 from spine_ignite.spec import ModelOptions, ModelSpec, Paper
 
 
@@ -14,9 +15,7 @@ class ResUNetPlusPlusOptions(ModelOptions):
     """Options of ResUNet++."""
 
     width: Annotated[int, Field(ge=4, le=256)] = Field(16, description="channels of the first level; the paper has 16")
-    rates: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=8)] = Field(
-        (1, 6, 12, 18), description="dilations of the two pyramids"
-    )
+    rates: Rates = Field((1, 6, 12, 18), description="dilations of the two pyramids")
     ratio: Annotated[int, Field(ge=1, le=64)] = Field(8, description="reduction of the squeeze-and-excitation")
 
 

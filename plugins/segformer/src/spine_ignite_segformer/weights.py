@@ -52,7 +52,7 @@ def load_encoder_weights(encoder: nn.Module, path: str | Path, in_channels: int)
 def _read(path: str | Path) -> dict[str, Tensor]:
     """Read the encoder's part of a file, in the encoder's names."""
     if not Path(path).is_file():
-        raise UsageError(f"weights: {path} is not a file")
+        raise UsageError(f"weights: '{path}' is not a file")
     try:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a reader of pickles may say anything of a file that is none

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from spine_ignite.nn.blocks import ConvNormAct, initialise_he
 from spine_ignite.nn.encoders import build_encoder
+from spine_ignite.nn.options import BackboneArguments
 from spine_ignite.nn.unpooling import pool_with_indices, unpool
 
 
@@ -20,22 +22,14 @@ class SegNet(nn.Module):
     Args:
         in_channels: input channels.
         num_classes: classes, background included.
-        backbone: ``vgg11_bn``, ``vgg13_bn``, ``vgg16_bn`` or ``vgg19_bn``.
-        pretrained: start from timm's weights.
-        weights: or from this file.
+        encoder_options: for ``build_encoder``, ``backbone`` (a VGG of timm with batch norm) and so on; by default
+            ``vgg16_bn``.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        backbone: str = "vgg16_bn",
-        pretrained: bool = False,
-        weights: str | None = None,
-    ) -> None:
+    def __init__(self, in_channels: int, num_classes: int, **encoder_options: Unpack[BackboneArguments]) -> None:
         super().__init__()
-        net = build_encoder(backbone, in_channels, pretrained=pretrained, weights=weights).net
-        stages = _stages(list(net.children()))
+        options = BackboneArguments(backbone="vgg16_bn") | encoder_options
+        stages = _stages(list(build_encoder(in_channels=in_channels, **options).net.children()))
         self.encoder = nn.ModuleList(stages)
         convolutions = [[part for part in stage if isinstance(part, nn.Conv2d)] for stage in stages]
         outputs = [num_classes, *(stage[-1].out_channels for stage in convolutions[:-1])]

@@ -18,7 +18,7 @@ class TransUNetOptions(ModelOptions):
     layers: Annotated[int, Field(ge=1, le=48)] = Field(12, description="of the transformer; the paper has 12")
     width: Annotated[int, Field(ge=16, le=4096)] = Field(768, description="of the tokens; the paper has 768")
     heads: Annotated[int, Field(ge=1, le=64)] = Field(12, description="of the attention; the paper has 12")
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.1, description="in the transformer")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.1, description="of the embedded tokens and in the MLPs")
 
     @model_validator(mode="after")
     def _consistent(self) -> TransUNetOptions:

@@ -25,7 +25,7 @@ class HybridEncoder(nn.Module):
         layers: of the transformer.
         width: of the tokens.
         heads: of the attention.
-        dropout: of the tokens and in the transformer's layers.
+        dropout: of the embedded tokens and, twice, in the MLP of each layer; attention has none, as in the release.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class HybridEncoder(nn.Module):
         self.position = nn.Parameter(model.pos_embed.detach()[:, 1:].clone())
         self.dropout = nn.Dropout(dropout)
         self.blocks = model.blocks
+        for block in self.blocks:
+            block.attn.proj_drop.p = 0.0  # timm has one rate for attention and MLP
         self.norm = model.norm
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -25,7 +25,7 @@ class TransUNet(nn.Module):
         layers: of the transformer; the paper has 12.
         width: of the tokens; the paper has 768.
         heads: of the attention; the paper has 12.
-        dropout: in the transformer.
+        dropout: of the embedded tokens and in the transformer's MLPs.
     """
 
     def __init__(

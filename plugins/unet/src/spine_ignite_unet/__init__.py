@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spine_ignite.hookspecs import RegisterModel, hookimpl
 from spine_ignite.spec import ModelOptions, ModelSpec, Paper
@@ -28,6 +28,12 @@ class UNetOptions(ModelOptions):
         "transposed", description="2x2 transposed convolution as in the paper, or bilinear and a 1x1 convolution"
     )
     deep_supervision: bool = Field(False, description="auxiliary logits at every decoder level, halved weight at each")
+
+    @model_validator(mode="after")
+    def _widths_grow(self) -> UNetOptions:
+        if self.max_width < self.width:
+            raise ValueError(f"max_width {self.max_width} is below the first level's width {self.width}")
+        return self
 
 
 SPEC = ModelSpec(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from spine_ignite.nn.blocks import ConvNormAct, Norm, resize
+from spine_ignite.nn.blocks import ConvNormAct, Norm, crop_or_resize
 
 
 class NestedDecoder(nn.Module):
@@ -39,18 +39,10 @@ class NestedDecoder(nn.Module):
         rows = [[feature] for feature in features]
         for j in range(1, self.levels):
             for i in range(self.levels - j):
-                up = fit(self.up[f"{i}_{j}"](rows[i + 1][j - 1]), (rows[i][0].shape[-2], rows[i][0].shape[-1]))
+                size = (rows[i][0].shape[-2], rows[i][0].shape[-1])
+                up = crop_or_resize(self.up[f"{i}_{j}"](rows[i + 1][j - 1]), size)
                 rows[i].append(self.node[f"{i}_{j}"](torch.cat([*rows[i], up], 1)))
         return rows[0][1:]
-
-
-def fit(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring upsampled ``(B, C, h, w)`` to ``(B, C, *size)``.
-
-    Encoders that round odd sizes up give a pixel too many, which is cropped; what is too small, because an encoder
-    rounds down (VGG, DenseNet), is resampled.
-    """
-    return resize(x[..., : size[0], : size[1]], size)
 
 
 def double_convolution(in_channels: int, channels: int, norm: Norm, dropout: float) -> nn.Sequential:

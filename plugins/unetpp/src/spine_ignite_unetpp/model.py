@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from spine_ignite.nn.blocks import Norm, initialise_he, resize
+from spine_ignite.nn.blocks import Norm, crop_or_resize, initialise_he, resize
 from spine_ignite.nn.encoders import build_encoder
 from spine_ignite.spec import Aux, ModelOutput
-from spine_ignite_unetpp.grid import NestedDecoder, double_convolution, fit
+from spine_ignite_unetpp.grid import NestedDecoder, double_convolution
 
 # Channels of the nodes beside a timm encoder, by their stride; the release's decoder widths.
 _NODES = {1: 16, 2: 32, 4: 64, 8: 128, 16: 256}
@@ -136,5 +136,5 @@ class LastBlock(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Map ``(B, C, h, w)`` to ``(B, channels, *size)``."""
-        out: Tensor = self.block(fit(self.up(x), size))
+        out: Tensor = self.block(crop_or_resize(self.up(x), size))
         return out
