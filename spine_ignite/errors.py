@@ -7,9 +7,13 @@ from collections.abc import Iterable
 
 
 class SpineIgniteError(Exception):
-    """A mistake that a user can cause and mend; its text says what is wrong, where, and what to do."""
+    """A mistake that a user can cause and mend; its text says what is wrong, where, and what to do, in one line."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the text; what names of files could do to a terminal or log, it does not do."""
+        return printable(super().__str__())
 
 
 class UsageError(SpineIgniteError):
@@ -24,6 +28,11 @@ class DataError(SpineIgniteError):
 
 class RunError(SpineIgniteError):
     """A run directory, checkpoint or device that cannot be used as asked."""
+
+
+def printable(text: str) -> str:
+    """Return text in one line: line breaks, control characters and the like become escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

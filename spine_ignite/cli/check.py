@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar
+from spine_ignite.errors import printable
 
 if TYPE_CHECKING:
     from spine_ignite.data.cases import Problem
@@ -61,7 +62,7 @@ def _print(report: Report) -> None:
     click.echo("Labels:   " + (_counted(summary["cases_with_value"], "{0} in {1}") or "none"))
     for what, problems in (("warning", report.warnings), ("problem", report.problems)):
         if problems:
-            rows = [[p.case, _within(report.dataset.root, p.file), p.message] for p in problems]
+            rows = [[p.case, printable(_within(report.dataset.root, p.file)), p.message] for p in problems]
             print_table(_number(problems, what), ["case", "file", what], rows)
     click.echo(f"{_number(report.problems, 'problem')}." if report.problems else "No problems.")
 

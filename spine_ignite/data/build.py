@@ -18,6 +18,7 @@ from spine_ignite.config import DataConfig
 from spine_ignite.data.cases import Case, Dataset, Problem, find_cases
 from spine_ignite.data.checks import check_case, grid_distance, require_valid
 from spine_ignite.data.geometry import SliceGrid
+from spine_ignite.data.headers import file_size
 from spine_ignite.data.intensity import prepare_image
 from spine_ignite.data.slices import (
     FORMAT,
@@ -175,6 +176,7 @@ def _unchanged(case: Case, known: StoredCase) -> StoredCase | None:
 
 
 def _same_file(path: Path, known: SourceFile) -> SourceFile | None:
+    file_size(path)
     status = path.stat()
     if status.st_size != known.size:
         return None
@@ -185,6 +187,7 @@ def _same_file(path: Path, known: SourceFile) -> SourceFile | None:
 
 
 def _describe(path: Path) -> SourceFile:
+    file_size(path)  # refuses what is not a file, or is gone since it was found
     status = path.stat()
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spine_ignite.data.volumes import SUFFIXES, volume_stem, volume_suffix
-from spine_ignite.errors import DataError
+from spine_ignite.errors import DataError, printable
 
 LAYOUTS = (
     "train/source + train/label (and test/), nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs), "
@@ -70,7 +70,7 @@ def case_id(path: Path) -> str:
 
 def natural_order(text: str) -> list[tuple[int, int | str]]:
     """Sort key under which case 9 comes before case 10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", text) if part]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", text) if part]
 
 
 def volume_files(folder: Path) -> list[Path]:
@@ -127,8 +127,8 @@ def _recognise(root: Path) -> tuple[str, list[_Split]]:
 
 def _pair(split: _Split, nnunet: bool) -> tuple[list[Case], list[Problem]]:
     problems: list[Problem] = []
-    masks = _names(split.labels)
-    names = _names(split.images)
+    masks = _names(split.labels, problems)
+    names = _names(split.images, problems)
     if nnunet:
         names = _without_channel(names, masks)
     images = _by_id(names, nnunet, problems)
@@ -149,8 +149,16 @@ def _pair(split: _Split, nnunet: bool) -> tuple[list[Case], list[Problem]]:
     return cases, problems
 
 
-def _names(folder: Path) -> dict[Path, str]:
-    return {path: volume_stem(path) for path in volume_files(folder)} if folder.is_dir() else {}
+def _names(folder: Path, problems: list[Problem]) -> dict[Path, str]:
+    """Stems of the volumes in a folder; names go into tables, logs and pages, so they must be printable."""
+    names = {}
+    for path in volume_files(folder) if folder.is_dir() else ():
+        if path.name.isprintable():
+            names[path] = volume_stem(path)
+        else:
+            message = "has a line break or another unprintable character in its name; rename it"
+            problems.append(Problem(printable(path.name), path, message))
+    return names
 
 
 def _without_channel(names: Mapping[Path, str], masks: Mapping[Path, str]) -> dict[Path, str]:

@@ -26,6 +26,8 @@ def file_size(path: Path) -> int:
     try:
         if path.is_dir():
             raise DataError(f"{path} is a folder, not an image")
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is a pipe or device, not a file")  # opening a pipe would wait for its other end
         with path.open("rb") as file:  # so that a lack of permission is told as that
             return file.seek(0, 2)
     except OSError as error:

@@ -130,3 +130,15 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 
 def test_natural_order() -> None:
     assert sorted(["case10", "case9", "a", "case9b"], key=natural_order) == ["a", "case9", "case9b", "case10"]
+    assert sorted(["case²", "case1"], key=natural_order) == ["case1", "case²"], "a superscript is no number"
+
+
+def test_a_name_that_could_write_into_logs_is_a_problem(tmp_path: Path) -> None:
+    names = ("Case1.nii.gz", "a\nb.nii.gz", "\x1b[31mred.nii.gz", "\udcff.nii.gz")
+    root = touch(tmp_path, *(f"train/source/{name}" for name in names), "train/label/mask_case1.nii.gz")
+    dataset, problems = find_cases(root)
+    assert [case.name for case in dataset.cases] == ["Case1"]
+    assert {problem.case for problem in problems} == {r"a\nb.nii.gz", r"\x1b[31mred.nii.gz", r"\udcff.nii.gz"}
+    assert all("unprintable character in its name; rename it" in problem.message for problem in problems)
+    for problem in problems:
+        assert str(DataError(f"{problem.file} is empty")).isprintable()

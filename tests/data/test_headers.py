@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,10 @@ def test_small_voxels_are_not_taken_for_a_singular_affine() -> None:
 def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder, not an image"):
         file_size(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes in folders")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "Case1.nii.gz")
+    with pytest.raises(DataError, match="is a pipe or device, not a file"):
+        file_size(tmp_path / "Case1.nii.gz")
