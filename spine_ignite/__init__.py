@@ -15,17 +15,28 @@ _PUBLIC = {
     "list_models": "spine_ignite.models",
     "create_model": "spine_ignite.models",
     "train": "spine_ignite.engines.run",
-    "predict": "spine_ignite.inference.predictor",
+    "InferenceOptions": "spine_ignite.inference.options",
+    "predict": "spine_ignite.inference.files",
     "evaluate": "spine_ignite.evaluation.judge",
 }
 
-__all__ = ["__version__", "create_model", "evaluate", "hookimpl", "list_models", "predict", "train"]
+__all__ = [
+    "InferenceOptions",
+    "__version__",
+    "create_model",
+    "evaluate",
+    "hookimpl",
+    "list_models",
+    "predict",
+    "train",
+]
 
 if TYPE_CHECKING:
     from spine_ignite.engines.run import train
     from spine_ignite.evaluation.judge import evaluate
     from spine_ignite.hookspecs import hookimpl
-    from spine_ignite.inference.predictor import predict
+    from spine_ignite.inference.files import predict
+    from spine_ignite.inference.options import InferenceOptions
     from spine_ignite.models import create_model, list_models
 
 

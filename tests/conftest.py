@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 Writer = Callable[..., Path]
+RunWriter = Callable[..., Path]
 
 
 def _affine(axes: str, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
@@ -62,3 +64,123 @@ def tiny_dataset(tmp_path: Path, write_volume: Writer) -> Path:
         write_volume(root / split / "source" / f"Case{number}.nii.gz", image.astype(np.int16))
         write_volume(root / split / "label" / f"mask_case{number}.nii.gz", label)
     return root
+
+
+@pytest.fixture(scope="session")
+def write_run() -> RunWriter:
+    """``write_run(folder, "data.context_slices=1", …, seed=0)`` writes a run of a small UNet with random weights.
+
+    It has 8 classes, pixels of 1 mm, and a ``best.pt`` and a ``last.pt`` that differ.
+    """
+    import torch
+
+    from spine_ignite.config import dump_config, load_config
+    from spine_ignite.engines.checkpoints import Description
+    from spine_ignite.labels import load_scheme
+    from spine_ignite.models import create_model
+
+    def write(folder: Path, *overrides: str, seed: int = 0) -> Path:
+        base = [
+            "data.scheme=lumbar-vertebrae",
+            "data.spacing=[1,1]",
+            "data.size=[64,64]",
+            "model.width=4",
+            "model.depth=2",
+        ]
+        config = load_config(None, [*base, *overrides])
+        data = config.data
+        scheme = load_scheme(data.scheme)
+        size = data.patch.size if data.sampling == "patches" else data.size
+        assert data.spacing is not None
+        assert size is not None
+        description = Description(
+            config.model.name,
+            config.model.options,
+            data.channels,
+            scheme,
+            data.spacing,
+            data.clip_percentiles,
+            data.context_slices,
+            size,
+        )
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / "config.yaml").write_text(dump_config(config))
+        for name, number in (("best", 2 * seed), ("last", 2 * seed + 1)):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(number)
+                network = create_model(config.model.name, data.channels, scheme.num_classes, **config.model.options)
+                for parameter in network.parameters():
+                    parameter.data.mul_(2)  # so that no class wins everywhere
+            state = {"model": network.state_dict(), "description": description.state_dict()}
+            torch.save(state, folder / "checkpoints" / f"{name}.pt")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_judged_run(write_volume: Writer) -> Callable[..., Path]:
+    """``write_judged_run(root, cases=…, names=…)``: what train and evaluate leave of a run, but for checkpoints.
+
+    The dataset is in ``root/data``, the run in ``root/run``. The cases are columns of a sacrum, three vertebrae and two
+    discs, 40 x 72 x 6 voxels; their predictions are shifted more from case to case, the last calls L5 L4, L4 L3 and
+    misses L3. ``names`` replaces the names of these six structures.
+    """
+    from spine_ignite.config import dump_config, parse_config
+    from spine_ignite.evaluation.cases import evaluate_case
+    from spine_ignite.evaluation.tables import Summary, write_tables
+    from spine_ignite.labels import load_scheme
+
+    def write(
+        root: Path,
+        cases: Sequence[str] = ("Case5", "Case6", "Case7", "Case8"),
+        names: Sequence[str] = ("S", "L5", "L4", "L3", "L4/L5", "L3/L4"),
+    ) -> Path:
+        run, data = root / "run", root / "data"
+        kinds = ("sacrum", "vertebra", "vertebra", "vertebra", "disc", "disc")
+        classes = [{"value": 0, "name": "background", "kind": "background", "color": [0, 0, 0]}]
+        for place, (name, kind) in enumerate(zip(names, kinds, strict=True), 1):
+            color = [40 * place, 255 - 30 * place, 90]
+            classes.append({"value": 10 * place, "name": name, "kind": kind, "color": color})
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "scheme.yaml").write_text(json.dumps({"name": "column", "classes": classes}))
+        scheme = load_scheme(root / "scheme.yaml")
+        rng = np.random.default_rng(5)
+        results = []
+        for number, case in enumerate(("Case1", "Case2", *cases)):
+            split = "train" if number < 2 else "test"
+            truth = np.zeros((40, 72, 6), np.uint8)
+            for index, low, high in ((1, 4, 16), (2, 18, 29), (5, 30, 33), (3, 34, 45), (6, 46, 49), (4, 50, 62)):
+                truth[12:28, low:high, 1:5] = index
+            image = 30 * (truth > 0) + 40 * (truth > 4) + rng.integers(0, 25, truth.shape)
+            write_volume(data / split / "source" / f"{case}.nii.gz", image.astype(np.int16))
+            write_volume(data / split / "label" / f"mask_{case}.nii.gz", 10 * truth)
+            if split == "test":
+                found = np.roll(truth, number - 2, axis=0)
+                if case == cases[-1]:
+                    found = np.array([0, 1, 3, 4, 0, 5, 6], np.uint8)[found]
+                write_volume(run / "predictions" / "test" / f"{case}.nii.gz", 10 * found)
+                results.append(evaluate_case(case, truth, found, (1.0, 1.0, 4.0), scheme))
+        settings = {"scheme": "column", "checkpoint": "best.pt", "postprocess": ["levels"]}
+        write_tables(Summary(tuple(results), scheme.names, 2.0, settings), run / "evaluation" / "test")
+        notes = {f"{case}.nii.gz": f"{n} voxels changed level" for n, case in enumerate(cases)}
+        (run / "predictions" / "test" / "postprocess.json").write_text(json.dumps(notes))
+        config = parse_config(
+            {"data": {"root": str(data), "scheme": str(root / "scheme.yaml")}, "model": {"name": "unet"}}
+        )
+        (run / "config.yaml").write_text(dump_config(config))
+        (run / "environment.json").write_text(json.dumps({"versions": {"torch": "2.13.0"}, "device": "cpu"}))
+        epochs = [
+            {"epoch": n, "train/loss": 2.0 / n, "lr": 0.01, "validation/dice": 1 - 1 / n if n % 2 else None}
+            for n in range(1, 8)
+        ]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in epochs))
+        return run
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def judged_run(tmp_path_factory: pytest.TempPathFactory, write_judged_run: Callable[..., Path]) -> Path:
+    """A run of :func:`write_judged_run`, to be read only."""
+    return write_judged_run(tmp_path_factory.mktemp("judged_run"))

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from spine_ignite.cli.options import (
-    echo_json,
-    json_option,
-    postprocess_option,
-    postprocessing,
-    print_table,
-    progress_bar,
-)
+from spine_ignite.cli.inference_options import inference_options
+from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar
 from spine_ignite.errors import UsageError
+
+if TYPE_CHECKING:
+    from spine_ignite.inference.options import InferenceOptions
 
 EPILOG = """\b
 Examples:
   spine-ignite evaluate runs/unet
+  spine-ignite evaluate runs/unet --tta --ensemble runs/ccnet -o judged/both
   spine-ignite evaluate --predictions labels --labels dataset/test/label --scheme mrspineseg -o judged
 """
 
@@ -27,12 +26,10 @@ Examples:
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
 @click.option("--data", type=click.Path(path_type=Path), help="Another dataset than the run's.")
-@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--predictions", type=click.Path(path_type=Path), help="Judge these label volumes, of any tool.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Reference masks for --predictions.")
 @click.option("--scheme", default="mrspineseg", show_default=True, help="Label scheme of --predictions.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the tables of --predictions.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the tables, in place of the run's own.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, min_open=True),
@@ -40,23 +37,24 @@ Examples:
     show_default=True,
     help="Of the normalised surface Dice, in mm.",
 )
-@postprocess_option
+@inference_options
 @json_option
 def command(
     run: Path | None,
     split: str,
     data: Path | None,
-    checkpoint: str,
-    device: str,
     predictions: Path | None,
     labels: Path | None,
     scheme: str,
     out: Path | None,
     tolerance: float,
-    postprocess: tuple[str, ...],
+    options: InferenceOptions,
     as_json: bool,
 ) -> None:
-    """Judge RUN on its test cases, or --predictions by --labels: 3D metrics per case and class."""
+    """Judge RUN on its test cases, or --predictions by --labels: 3D metrics per case and class.
+
+    RUN may be a folder of runs, whose mean is judged; how the predictions were made is recorded in summary.json.
+    """
     if (run is None) == (predictions is None) or (predictions is None) != (labels is None):
         raise UsageError("give a RUN, or --predictions DIR together with --labels DIR")
     from spine_ignite.evaluation.judge import evaluate, evaluate_folders
@@ -68,13 +66,12 @@ def command(
             run,
             split=split,
             data=data,
-            checkpoint=checkpoint,
-            device=device,
-            postprocess=postprocessing(postprocess),
+            options=options,
+            out=out,
             tolerance=tolerance,
             progress=lambda items: progress_bar(items, "Evaluating"),
         )
-        out = run / "evaluation" / split
+        out = out or run / "evaluation" / split
     else:
         assert predictions is not None
         assert labels is not None

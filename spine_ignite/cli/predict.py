@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option, postprocess_option, postprocessing, progress_bar
+from spine_ignite.cli.inference_options import inference_options
+from spine_ignite.cli.options import echo_json, json_option, progress_bar
+
+if TYPE_CHECKING:
+    from spine_ignite.inference.files import Prediction
+    from spine_ignite.inference.options import InferenceOptions
 
 EPILOG = """\b
 Examples:
   spine-ignite predict runs/unet scan.nii.gz -o labels
   spine-ignite predict runs/unet dataset -o labels --skip-existing
+  spine-ignite predict runs/unet scan.nii.gz -o labels --tta --ensemble runs/ccnet --uncertainty
+  spine-ignite predict runs/folds scan.nii.gz -o labels         # the mean of the runs in runs/folds
 """
 
 
@@ -19,47 +27,45 @@ Examples:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for the label volumes.")
-@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Slices in a batch.")
+@click.option("--probabilities", is_flag=True, help="Write OUT/probabilities too: 4D NIfTI, classes last.")
+@click.option("--uncertainty", is_flag=True, help="Write OUT/uncertainty too: entropy from 0 (certain) to 1.")
 @click.option("--skip-existing", is_flag=True, help="Leave label volumes that are already there.")
-@postprocess_option
+@inference_options
 @json_option
 def command(
     run: Path,
     inputs: tuple[Path, ...],
     out: Path,
-    checkpoint: str,
-    device: str,
-    precision: str,
-    batch_size: int,
+    probabilities: bool,
+    uncertainty: bool,
     skip_existing: bool,
-    postprocess: tuple[str, ...],
+    options: InferenceOptions,
     as_json: bool,
 ) -> int:
-    """Segment INPUTS (files, folders, datasets) with the network of RUN.
+    """Segment INPUTS (files, folders, datasets) with the network of RUN, or the mean of a folder of runs.
 
-    Each label volume has the shape, affine and units of its input. An input that cannot be used does not stop the
-    others; the exit code is then 1.
+    Each label volume has the shape, affine and units of its input, and a JSON file beside it that says how it was made.
+    An input that cannot be used does not stop the others; the exit code is then 1.
     """
-    from spine_ignite.engines.run_directory import open_run_directory
+    from spine_ignite.inference.files import Extras, predict_files
     from spine_ignite.inference.inputs import collect_jobs
-    from spine_ignite.inference.postprocess.learned import steps_of_run
-    from spine_ignite.inference.predictor import predict
+    from spine_ignite.inference.predictor import load_predictor
 
-    directory = open_run_directory(run)
-    steps = postprocessing(postprocess)
-    results = predict(
-        directory.best if checkpoint == "best" else directory.last,
+    predictor = load_predictor(run, options)
+    if not as_json:
+        click.echo(str(predictor))
+    results = predict_files(
+        predictor,
         collect_jobs(inputs, out),
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
+        extras=Extras(probabilities=probabilities, uncertainty=uncertainty),
         skip_existing=skip_existing,
-        postprocess=steps_of_run(directory) if steps is None else steps,
         progress=lambda jobs: progress_bar(jobs, "Predicting"),
     )
+    _tell(results, out, as_json)
+    return 1 if any(result.error is not None for result in results) else 0
+
+
+def _tell(results: list[Prediction], out: Path, as_json: bool) -> None:
     failed = [result for result in results if result.error is not None]
     if as_json:
         echo_json(
@@ -80,4 +86,3 @@ def command(
                 click.echo(f"{result.output.name}: {result.note}")
     for result in failed:
         click.echo(f"Error: {result.error}", err=True)
-    return 1 if failed else 0

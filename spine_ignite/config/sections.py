@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from spine_ignite.config.augment import AugmentConfig
 from spine_ignite.config.postprocess import check_step
@@ -148,6 +148,13 @@ class TrainConfig(Section):
         return self
 
 
+def _check_window(value: Any) -> Any:
+    is_size = isinstance(value, (list, tuple)) and len(value) == 2 and all(type(n) is int and n > 0 for n in value)
+    if value is None or value == "whole" or is_size:
+        return value
+    raise ValueError("must be rows and columns, as in [256, 256], or whole")
+
+
 class PredictConfig(Section):
     """What is done to predictions by evaluate and predict, unless they are told otherwise."""
 
@@ -156,12 +163,20 @@ class PredictConfig(Section):
         description="clean-up steps: levels, sacrum, discs, components, holes; "
         "spine-ignite postprocess finds those that help",
     )
+    tta: bool = Field(False, description="test-time augmentation: the mean of several views of each slice")
+    window: Annotated[Literal["whole"] | Size | None, BeforeValidator(_check_window)] = Field(
+        None,
+        description="rows and columns of a sliding window, or whole for whole slices; "
+        "default: of a run trained on patches the patch, else whole slices",
+    )
+    overlap: Fraction = Field(0.5, description="of neighbouring windows")
 
 
 class LogConfig(Section):
-    """What TensorBoard gets."""
+    """What TensorBoard gets, and whether the doctor watches."""
 
     tensorboard: bool = True
+    doctor: bool = Field(True, description="watch the run and say in plain words what is wrong with it")
     pictures_every: Annotated[int, Field(ge=0)] = Field(1, description="validations between sample pictures; 0: none")
     volumes_every: Annotated[int, Field(ge=0)] = Field(0, description="epochs between predicted volumes; 0: none")
 

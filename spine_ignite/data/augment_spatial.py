@@ -101,10 +101,24 @@ def sampling_grid(coefficients: Tensor, displacement: Tensor | None, size: tuple
     return grid.permute(0, 2, 3, 1)
 
 
-def warp(image: Tensor, label: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
-    """Read images (bilinear) and labels (nearest) at the positions of a grid.
+def warp_image(image: Tensor, grid: Tensor) -> Tensor:
+    """Read images (bilinear) at the positions of a grid; outside, an image has its own minimum.
 
-    Outside, an image has its own minimum and a label is 0.
+    Args:
+        image: ``(N, C, H, W)`` float32.
+        grid: ``(N, H, W, 2)`` from :func:`sampling_grid`.
+
+    Returns:
+        A new tensor ``(N, C, H, W)``.
+    """
+    low = image.amin(dim=(1, 2, 3), keepdim=True)
+    # grid_sample pads with zeros only: the image is raised to a minimum of zero meanwhile.
+    moved = F.grid_sample(image - low, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return moved.add_(low)
+
+
+def warp(image: Tensor, label: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Read images (:func:`warp_image`) and labels (nearest) at the positions of a grid; outside, a label is 0.
 
     Args:
         image: ``(N, C, H, W)`` float32.
@@ -114,8 +128,5 @@ def warp(image: Tensor, label: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         New tensors of the same shapes and dtypes.
     """
-    low = image.amin(dim=(1, 2, 3), keepdim=True)
-    # grid_sample pads with zeros only: the image is raised to a minimum of zero meanwhile.
-    moved = F.grid_sample(image - low, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     classes = F.grid_sample(label[:, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return moved.add_(low), classes[:, 0].to(label.dtype)
+    return warp_image(image, grid), classes[:, 0].to(label.dtype)

@@ -118,7 +118,27 @@ def write_label_like(path: Path, values: NDArray[Any], like: Volume) -> None:
         if suffix == ".mha":
             metaimage.write(temporary, stored, like.affine)
         else:
-            nib.save(_nifti_like(stored, like), temporary)
+            nib.save(nifti_like(stored, like), temporary)
+
+
+def nifti_like(values: NDArray[Any], like: Volume) -> Any:
+    """Return values ``(I, J, K)`` or ``(I, J, K, N)`` as nibabel's image on the grid of ``like``.
+
+    Header fields that may identify a patient are not copied.
+    """
+    kind = type(like.header) if like.header is not None else nib.Nifti1Header
+    header = kind()
+    header.set_data_dtype(values.dtype)
+    image = (nib.Nifti2Image if issubclass(kind, nib.Nifti2Header) else nib.Nifti1Image)(values, like.affine, header)
+    if like.header is None:
+        header = image.header
+        image.header.set_xyzt_units("mm")
+        return image
+    image.header.set_xyzt_units(*like.header.get_xyzt_units())
+    for code, setter in (("qform", image.set_qform), ("sform", image.set_sform)):
+        affine, number = getattr(like.header, f"get_{code}")(coded=True)
+        setter(affine, int(number))
+    return image
 
 
 def _read(path: Path, dtype: Any) -> Volume:
@@ -194,19 +214,3 @@ def _storable(path: Path, values: NDArray[Any]) -> NDArray[Any]:
         low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
         return values.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
     return values
-
-
-def _nifti_like(values: NDArray[Any], like: Volume) -> Any:
-    kind = type(like.header) if like.header is not None else nib.Nifti1Header
-    header = kind()
-    header.set_data_dtype(values.dtype)
-    image = (nib.Nifti2Image if issubclass(kind, nib.Nifti2Header) else nib.Nifti1Image)(values, like.affine, header)
-    if like.header is None:
-        header = image.header
-        image.header.set_xyzt_units("mm")
-        return image
-    image.header.set_xyzt_units(*like.header.get_xyzt_units())
-    for code, setter in (("qform", image.set_qform), ("sform", image.set_sform)):
-        affine, number = getattr(like.header, f"get_{code}")(coded=True)
-        setter(affine, int(number))
-    return image

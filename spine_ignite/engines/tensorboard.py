@@ -51,7 +51,8 @@ def attach_tensorboard(run: Run, epoch_end: EpochEnd) -> TensorboardLogger:
 
 def attach_volumes(run: Run, epoch_end: EpochEnd) -> None:
     """Write the predicted volume of the first validation case every ``log.volumes_every`` epochs."""
-    from spine_ignite.inference.predictor import predict_volume
+    from spine_ignite.inference.members import Member, window_of
+    from spine_ignite.inference.predictor import Predictor
 
     every = run.config.log.volumes_every
     names = set(run.data.validation_names)
@@ -65,7 +66,8 @@ def attach_volumes(run: Run, epoch_end: EpochEnd) -> None:
         source = Path(cases[0].image.path)
         volume = read_image(source)
         trained = TrainedNetwork(run.judged.eval(), run.description, run.directory.last)
-        labels = predict_volume(trained, volume, device=run.device, precision=run.precision).values
+        member = Member(trained, window=window_of(run.config), overlap=run.config.predict.overlap)
+        labels = Predictor([member], device=run.device, precision=run.precision).segment(volume).values
         name = f"{cases[0].name}{volume_suffix(source)}"
         write_label_like(run.directory.predictions / f"epoch_{values['epoch']}" / name, labels, volume)
 

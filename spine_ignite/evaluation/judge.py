@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 
 from spine_ignite.config import RunConfig, load_config
-from spine_ignite.data.cases import Case, case_id, find_cases, volume_files
+from spine_ignite.data.cases import Case, Dataset, case_id, find_cases, volume_files
 from spine_ignite.data.checks import grid_distance, require_valid
 from spine_ignite.data.folds import split_cases
 from spine_ignite.data.volumes import Volume, read_image, read_label
-from spine_ignite.engines.run_directory import open_run_directory
+from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.evaluation.cases import TOLERANCE, evaluate_case
 from spine_ignite.evaluation.pictures import write_picture
 from spine_ignite.evaluation.tables import Summary, write_tables
 from spine_ignite.files import write_text
+from spine_ignite.inference.files import predict_files
 from spine_ignite.inference.inputs import collect_jobs
-from spine_ignite.inference.postprocess.learned import steps_of_run
-from spine_ignite.inference.predictor import predict
+from spine_ignite.inference.members import find_runs
+from spine_ignite.inference.options import InferenceOptions
+from spine_ignite.inference.predictor import load_predictor
 from spine_ignite.labels import LabelScheme, load_scheme
 
 Progress = Callable[[Any], Any]
@@ -44,45 +46,51 @@ def evaluate(
     *,
     split: str = "test",
     data: Path | None = None,
-    checkpoint: str = "best",
-    device: str = "auto",
-    postprocess: Sequence[str] | None = None,
+    options: InferenceOptions | None = None,
+    out: Path | None = None,
     tolerance: float = TOLERANCE,
     progress: Progress | None = None,
 ) -> Summary:
     """Predict a split with a run's network and judge it; writes into the run's ``predictions/`` and ``evaluation/``.
 
+    Every case is predicted again, since label volumes that are there may have been made in another way.
+
     Args:
-        run: the run directory.
+        run: the run directory, or a folder of runs, whose probabilities are averaged and whose first decides the cases.
         split: ``test`` or ``validation``.
         data: the dataset; default the one of the run.
-        checkpoint: ``best`` or ``last``.
-        device: where to predict.
-        postprocess: steps of the clean-up; by default those of the run, learned or configured.
+        options: how to predict; by default as the run's configuration says.
+        out: a folder for the tables, and in it ``predictions/``, in place of the run's own.
         tolerance: of the normalised surface Dice, in mm.
         progress: wraps what is done one by one.
 
     Raises:
         DataError: the split has no labelled cases, or one cannot be used.
+        UsageError: a member of an ensemble was trained on a validation case.
     """
-    directory = open_run_directory(run)
-    config = load_config(directory.config)
+    options = options or InferenceOptions()
+    runs = [found for path in (run, *options.ensemble) for found in find_runs(path)]
+    config = load_config(runs[0].config)
     cases = judged_cases(config, split, data)
-    out = directory.predictions / split
-    jobs = collect_jobs([case.image for case in cases], out)
-    chosen = directory.best if checkpoint == "best" else directory.last
-    steps = steps_of_run(directory) if postprocess is None else tuple(postprocess)
+    if split == "validation":
+        _refuse_leaks(runs, config, {case.name for case in cases})
+    directory = RunDirectory(run)
+    tables, folder = directory.evaluation / split, directory.predictions / split
+    if out is not None:
+        tables, folder = out, out / "predictions"
+    predictor = load_predictor(run, options)
+    jobs = collect_jobs([case.image for case in cases], folder)
     notes = {}
-    for result in predict(chosen, jobs, device=device, postprocess=steps, progress=progress):
+    for result in predict_files(predictor, jobs, progress=progress):
         if result.error is not None:
             raise DataError(result.error)
         notes[result.output.name] = result.note
-    if steps:
-        write_text(out / "postprocess.json", json.dumps(notes, indent=2) + "\n")
+    if predictor.postprocess:
+        write_text(folder / "postprocess.json", json.dumps(notes, indent=2) + "\n")
     outputs = dict(jobs)
     pairs = [_pair(case, outputs[case.image]) for case in cases]
-    settings = {"checkpoint": chosen.name, "postprocess": list(steps)}
-    return _judge(pairs, load_scheme(config.data.scheme), directory.evaluation / split, tolerance, settings, progress)
+    settings = {"split": split, **predictor.settings}
+    return _judge(pairs, load_scheme(config.data.scheme), tables, tolerance, settings, progress)
 
 
 def judged_cases(config: RunConfig, split: str, data: Path | None = None) -> list[Case]:
@@ -99,12 +107,8 @@ def judged_cases(config: RunConfig, split: str, data: Path | None = None) -> lis
     elif data is not None:
         raise UsageError("the validation split is part of the run's own data: --data goes with --split test only")
     else:
-        names = [case.name for case in dataset.split("train")]
-        part = config.data
-        _, held_out = split_cases(
-            names, config.seed, validation=part.validation, folds=part.folds, fold=part.fold, fraction=part.fraction
-        )
-        cases = [case for case in dataset.split("train") if case.name in set(held_out)]
+        held_out = set(_split(config, dataset)[1])
+        cases = [case for case in dataset.split("train") if case.name in held_out]
     if not cases:
         raise DataError(f"the {split} split of {dataset.root} has no case with a mask to judge by")
     return cases
@@ -143,6 +147,30 @@ def evaluate_folders(
         )
     pairs = [Pair(key, predicted[key], path) for key, path in references.items()]
     return _judge(pairs, scheme, out, tolerance, {}, progress)
+
+
+def _split(config: RunConfig, dataset: Dataset) -> tuple[list[str], list[str]]:
+    """The cases of a dataset that a run trains on, and those that it holds out."""
+    names = [case.name for case in dataset.split("train")]
+    data = config.data
+    return split_cases(
+        names, config.seed, validation=data.validation, folds=data.folds, fold=data.fold, fraction=data.fraction
+    )
+
+
+def _refuse_leaks(runs: Iterable[RunDirectory], first: RunConfig, judged: set[str]) -> None:
+    """Refuse to judge an ensemble on cases that a member was trained on, as the folds of a cross-validation are."""
+    dataset, _ = find_cases(first.data.root)
+    for run in runs:
+        config = load_config(run.config)
+        if config.data.root.resolve() != first.data.root.resolve():
+            continue
+        seen = sorted(judged & set(_split(config, dataset)[0]))
+        if seen:
+            raise UsageError(
+                f"{run.root} was trained on {len(seen)} of the validation cases, {seen[0]} for one; "
+                "judge this ensemble with --split test"
+            )
 
 
 def _pair(case: Case, prediction: Path) -> Pair:

@@ -15,10 +15,11 @@ from spine_ignite.data.volumes import read_label
 from spine_ignite.engines.run_directory import open_run_directory
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.judge import judged_cases
+from spine_ignite.inference.files import predict
 from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.postprocess import clean
 from spine_ignite.inference.postprocess.learned import Trial, write_learned
-from spine_ignite.inference.predictor import predict
 from spine_ignite.labels import LabelScheme, load_scheme
 
 Progress = Callable[[Any], Any]
@@ -47,8 +48,8 @@ def learn_postprocess(
     config = load_config(directory.config)
     cases = judged_cases(config, "validation")
     jobs = collect_jobs([case.image for case in cases], directory.predictions / "validation")
-    chosen = directory.best if checkpoint == "best" else directory.last
-    for result in predict(chosen, jobs, device=device, progress=progress):
+    options = InferenceOptions(checkpoints=(checkpoint,), postprocess=(), device=device)
+    for result in predict(run, jobs, options=options, progress=progress):
         if result.error is not None:
             raise DataError(result.error)
     outputs = dict(jobs)

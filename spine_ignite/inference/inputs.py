@@ -18,20 +18,22 @@ def collect_jobs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
     Raises:
         DataError: an input is missing or holds no volumes.
-        UsageError: an output would overwrite its input, or two inputs have the same output.
+        UsageError: an output would overwrite its input, or two inputs have the same output, suffix aside.
     """
     sources: list[Path] = []
     for path in inputs:
         sources += _volumes(path)
     jobs: dict[Path, Path] = {}
+    stems: dict[str, Path] = {}  # what lies beside a label volume has its name without the suffix
     for source in sources:
         suffix = ".mha" if volume_suffix(source) == ".mhd" else volume_suffix(source)
         output = out / f"{volume_stem(source)}{suffix}"
         if output.resolve() == source.resolve():
             raise UsageError(f"the prediction of {source} would overwrite it; choose another output folder")
-        other = jobs.setdefault(output, source)
+        other = stems.setdefault(volume_stem(source), source)
         if other.resolve() != source.resolve():
             raise UsageError(f"{other} and {source} would both be written to {output}; predict them into two folders")
+        jobs[output] = source
     return [(source, output) for output, source in jobs.items()]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,145 +17,214 @@ from torch import Tensor
 from spine_ignite.data.batches import place_centred
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.intensity import prepare_image
-from spine_ignite.data.volumes import Volume, read_image, write_label_like
-from spine_ignite.engines.checkpoints import TrainedNetwork, load_network
+from spine_ignite.data.maps import PlaneSpool
+from spine_ignite.data.volumes import Volume
+from spine_ignite.engines.checkpoints import Description
 from spine_ignite.engines.precision import Precision, choose_device, choose_precision
-from spine_ignite.errors import SpineIgniteError
+from spine_ignite.errors import RunError
+from spine_ignite.inference.members import Member, find_runs, load_members
+from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.postprocess import clean
+from spine_ignite.inference.postprocess.learned import steps_of_run
+from spine_ignite.labels import LabelScheme
+
+Slices = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """Label values ``(I, J, K)`` of a volume, and what post-processing did to them."""
+    """What is found in a volume.
+
+    Args:
+        values: label values ``(I, J, K)``, in the smallest unsigned integer type that holds them.
+        note: what post-processing did.
+        uncertainty: normalised entropy ``(I, J, K)``: 0 where one class is certain, 1 where all are equally likely;
+            None if it was not asked for.
+    """
 
     values: NDArray[Any]
     note: str | None = None
+    uncertainty: NDArray[np.float32] | None = None
 
 
-def predict_volume(
-    trained: TrainedNetwork,
-    volume: Volume,
-    *,
-    device: torch.device,
-    precision: Precision,
-    batch_size: int = 8,
-    postprocess: Sequence[str] = (),
-) -> Segmentation:
-    """Segment a volume.
+class Predictor:
+    """One network or several that segment volumes together.
 
-    Slices are made as in training, padded to at least the training size, and the logits are resampled to the volume's
-    own pixels before the class is chosen. Memory grows with the batch, not with the number of slices.
+    The probabilities of the members are averaged on the volume's own pixels, so that they may differ in spacing, size,
+    context slices, windows and architecture. Memory grows with the batch and the classes; of the whole volume there are
+    only the image, its slices once for each spacing, and the labels.
 
     Args:
-        trained: the network and its description.
-        volume: image ``(I, J, K)``.
-        device: where the network is.
+        members: networks with one set of classes, on ``device``.
+        device: where they are.
         precision: arithmetic of the forward pass.
         batch_size: slices in a batch.
         postprocess: steps of :func:`spine_ignite.inference.postprocess.clean`.
 
-    Returns:
-        The scheme's label values ``(I, J, K)``, in the smallest unsigned integer type that holds them.
+    Raises:
+        RunError: the members' classes differ.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        *,
+        device: torch.device,
+        precision: Precision,
+        batch_size: int = 8,
+        postprocess: Sequence[str] = (),
+    ) -> None:
+        self.members = list(members)
+        self.device = device
+        self.precision = precision
+        self.batch_size = batch_size
+        self.postprocess = tuple(postprocess)
+        for member in self.members[1:]:
+            _require_same_classes(self.members[0], member)
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """The label scheme of the members."""
+        return self.members[0].trained.description.scheme
+
+    def segment(self, volume: Volume, *, uncertainty: bool = False, spool: PlaneSpool | None = None) -> Segmentation:
+        """Segment a volume.
+
+        Args:
+            volume: image ``(I, J, K)``.
+            uncertainty: return the entropy too.
+            spool: takes the probabilities, slice by slice in the order of the grid's native slices.
+
+        Raises:
+            DataError: the volume's geometry cannot be used.
+        """
+        grid, batches = self.probabilities(volume)
+        labels = np.empty((grid.num_slices, *grid.native_size), np.uint8)
+        entropy = np.empty(labels.shape, np.float32) if uncertainty else None
+        start = 0
+        for batch in batches:
+            stop = start + len(batch)
+            labels[start:stop] = batch.max(1).indices.to(torch.uint8).cpu().numpy()  # argmax takes three times as long
+            if entropy is not None:
+                entropy[start:stop] = normalised_entropy(batch).cpu().numpy()
+            if spool is not None:
+                spool.append(batch.cpu().numpy())
+            start = stop
+        indices, note = grid.to_volume(labels), None
+        if self.postprocess:
+            cleaned = clean(indices, volume.affine, self.scheme, self.postprocess)
+            indices, note = cleaned.indices, cleaned.message
+        return Segmentation(self.scheme.to_values(indices), note, None if entropy is None else grid.to_volume(entropy))
+
+    def probabilities(self, volume: Volume) -> tuple[SliceGrid, Iterator[Tensor]]:
+        """Return the volume's grid, and its slices' probabilities batch by batch.
+
+        Args:
+            volume: image ``(I, J, K)``.
+
+        Returns:
+            The grid, which puts native slices back into the volume, and an iterator of ``(B, classes, H0, W0)``
+            float32 on the predictor's device; each batch overwrites the one before.
+
+        Raises:
+            DataError: the volume's geometry cannot be used.
+        """
+        prepared: dict[tuple[Any, ...], tuple[Slices, SliceGrid]] = {}
+        for member in self.members:
+            key = _preparation(member)
+            if key not in prepared:
+                prepared[key] = prepare_image(volume, *key)
+        grid = prepared[_preparation(self.members[0])][1]
+        return grid, self._batches(grid, [(member, *prepared[_preparation(member)]) for member in self.members])
+
+    @torch.inference_mode()
+    def _batches(self, native: SliceGrid, work: Sequence[tuple[Member, Slices, SliceGrid]]) -> Iterator[Tensor]:
+        size = (min(self.batch_size, native.num_slices), self.scheme.num_classes, *native.native_size)
+        total = torch.empty(size, device=self.device)
+        for start in range(0, native.num_slices, self.batch_size):
+            batch = total[: native.num_slices - start].zero_()
+            for member, slices, grid in work:
+                image = _batch(slices, start, len(batch), member.trained.description).to(self.device)
+                # Softmax over classes that lie side by side in memory (channels_last) takes three times as long.
+                scores = _unpad(member.scores(image, self.precision), grid).contiguous()
+                # Slice by slice, so that not a batch but a slice is in memory twice more on the volume's own pixels.
+                for place in range(len(batch)):
+                    batch[place] += grid.resize_logits(scores[place : place + 1])[0].softmax(0)
+            yield batch.div_(len(work))
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Return what determines the label volumes, for the record."""
+        members = [member.record() for member in self.members]
+        return {
+            "checkpoint": ", ".join(dict.fromkeys(record["checkpoint"] for record in members)),
+            "postprocess": list(self.postprocess),
+            "tta": any(len(member.views) > 1 for member in self.members),
+            "members": members,
+        }
+
+    def __str__(self) -> str:
+        lines = []
+        for member in self.members:
+            description = member.trained.description
+            views = f"{len(member.views)} view{'s' if len(member.views) > 1 else ''}"
+            window = f", windows of {member.window[0]} x {member.window[1]}" if member.window is not None else ""
+            lines.append(f"{description.model} from {member.trained.path}, {views} of each slice{window}")
+        lines.append(f"on {self.device} in {self.precision.name} ({self.precision.reason})")
+        return "\n".join(lines)
+
+
+def load_predictor(run: Path, options: InferenceOptions) -> Predictor:
+    """Load the networks of a run, or of a folder of runs, and of those that join them.
 
     Raises:
-        DataError: the volume's geometry cannot be used.
+        SpineIgniteError: a run, a checkpoint or the device cannot be used, or the classes of two runs differ.
     """
-    description = trained.description
-    slices, grid = prepare_image(volume, description.spacing, description.clip_percentiles)
-    native = np.empty((grid.num_slices, *grid.native_size), np.uint8)
-    with torch.inference_mode():
-        for start, batch in _batches(slices, description.context_slices, description.size, batch_size):
-            image = batch.to(device).contiguous(memory_format=torch.channels_last)
-            with precision.autocast():
-                logits = trained.network(image)
-            inner = _unpad(logits.float(), grid)
-            native[start : start + len(batch)] = grid.resize_logits(inner).argmax(1).to(torch.uint8).cpu().numpy()
-    indices = grid.to_volume(native)
-    if not postprocess:
-        return Segmentation(description.scheme.to_values(indices))
-    cleaned = clean(indices, volume.affine, description.scheme, postprocess)
-    return Segmentation(description.scheme.to_values(cleaned.indices), cleaned.message)
+    device = choose_device(options.device)
+    precision = choose_precision(options.precision, device)
+    runs = [found for path in (run, *options.ensemble) for found in find_runs(path)]
+    return Predictor(
+        load_members(runs, options, device),
+        device=device,
+        precision=precision,
+        batch_size=options.batch_size,
+        postprocess=steps_of_run(runs[0]) if options.postprocess is None else options.postprocess,
+    )
 
 
-def _batches(
-    slices: NDArray[np.float32], context: int, size: tuple[int, int], batch_size: int
-) -> Iterator[tuple[int, Tensor]]:
-    """Yield (first slice, batch ``(B, 1 + 2 context, H, W)``), at least of ``size``, neighbours as channels."""
-    count, height, width = slices.shape
-    padded = (max(height, size[0]), max(width, size[1]))
-    for start in range(0, count, batch_size):
-        stop = min(start + batch_size, count)
-        batch = torch.empty((stop - start, 2 * context + 1, *padded))
-        for place, middle in enumerate(range(start, stop)):
-            for channel, offset in enumerate(range(-context, context + 1)):
-                source = slices[min(max(middle + offset, 0), count - 1)]
-                place_centred(source, batch[place, channel].numpy(), fill=None)
-        yield start, batch
+def normalised_entropy(probabilities: Tensor) -> Tensor:
+    """Return ``-sum(p log p) / log C`` of ``(B, C, H, W)``, as ``(B, H, W)`` from 0 to 1."""
+    entropy: Tensor = torch.special.entr(probabilities).sum(1).div_(math.log(probabilities.shape[1]))
+    return entropy.clamp_(0, 1)
 
 
-def _unpad(logits: Tensor, grid: SliceGrid) -> Tensor:
-    top, left = ((have - want) // 2 for have, want in zip(logits.shape[-2:], grid.size, strict=True))
-    return logits[..., top : top + grid.size[0], left : left + grid.size[1]]
+def _preparation(member: Member) -> tuple[tuple[float, float], tuple[float, float]]:
+    """What a volume's slices depend on; members that agree in it share them."""
+    description = member.trained.description
+    return description.spacing, description.clip_percentiles
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One input, where its labels are, why not if they are not, and what post-processing did."""
+def _batch(slices: Slices, start: int, count: int, description: Description) -> Tensor:
+    """Slices from ``start`` on as a batch ``(B, 1 + 2 context, H, W)``, at least of the training size."""
+    context = description.context_slices
+    size = [max(have, want) for have, want in zip(slices.shape[1:], description.size, strict=True)]
+    batch = torch.empty((count, 2 * context + 1, *size))
+    for place in range(count):
+        for channel, offset in enumerate(range(-context, context + 1)):
+            source = slices[min(max(start + place + offset, 0), len(slices) - 1)]
+            place_centred(source, batch[place, channel].numpy(), fill=None)
+    return batch
 
-    source: Path
-    output: Path
-    error: str | None = None
-    skipped: bool = False
-    note: str | None = None
+
+def _unpad(scores: Tensor, grid: SliceGrid) -> Tensor:
+    top, left = ((have - want) // 2 for have, want in zip(scores.shape[-2:], grid.size, strict=True))
+    return scores[..., top : top + grid.size[0], left : left + grid.size[1]]
 
 
-def predict(
-    checkpoint: Path,
-    jobs: Sequence[tuple[Path, Path]],
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    batch_size: int = 8,
-    skip_existing: bool = False,
-    postprocess: Sequence[str] = (),
-    progress: Callable[[Any], Any] | None = None,
-) -> list[Prediction]:
-    """Segment files; one that cannot be used is reported, and the others are still done.
-
-    Args:
-        checkpoint: ``best.pt`` or ``last.pt`` of a run.
-        jobs: pairs of an image and the label volume to write.
-        device: ``auto``, ``cpu``, ``cuda`` …
-        precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
-        batch_size: slices in a batch.
-        skip_existing: leave outputs that are already there.
-        postprocess: steps of :func:`spine_ignite.inference.postprocess.clean`.
-        progress: wraps the jobs, to show how far it is.
-
-    Raises:
-        SpineIgniteError: the checkpoint or device cannot be used.
-    """
-    chosen = choose_device(device)
-    arithmetic = choose_precision(precision, chosen)
-    trained = load_network(checkpoint, chosen)
-    trained.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    results = []
-    for source, output in progress(jobs) if progress is not None else jobs:
-        if skip_existing and output.is_file():
-            results.append(Prediction(source, output, skipped=True))
-            continue
-        try:
-            volume = read_image(source)
-            found = predict_volume(
-                trained,
-                volume,
-                device=chosen,
-                precision=arithmetic,
-                batch_size=batch_size,
-                postprocess=postprocess,
-            )
-            write_label_like(output, found.values, volume)
-            results.append(Prediction(source, output, note=found.note))
-        except SpineIgniteError as error:
-            results.append(Prediction(source, output, error=str(error)))
-    return results
+def _require_same_classes(first: Member, other: Member) -> None:
+    one, two = (member.trained.description.scheme for member in (first, other))
+    if [(c.value, c.name) for c in one.classes] != [(c.value, c.name) for c in two.classes]:
+        raise RunError(
+            f"{other.trained.path} has other classes (scheme '{two.name}', {two.num_classes}) than "
+            f"{first.trained.path} (scheme '{one.name}', {one.num_classes}); the runs of an ensemble must have the same"
+        )

@@ -8,18 +8,22 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from scipy.stats import entropy
 from torch import Tensor, nn
 
+from spine_ignite.data.intensity import prepare_image
 from spine_ignite.data.volumes import Volume, read_image, read_label
 from spine_ignite.engines.checkpoints import Description, TrainedNetwork
 from spine_ignite.engines.precision import choose_precision
-from spine_ignite.errors import DataError, UsageError
+from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.inference.inputs import collect_jobs
-from spine_ignite.inference.predictor import predict_volume
+from spine_ignite.inference.members import Member
+from spine_ignite.inference.predictor import Predictor, normalised_entropy
 from spine_ignite.labels import load_scheme
 
 CPU = torch.device("cpu")
 Writer = Callable[..., Path]
+CLASSES = 8  # of the scheme lumbar-vertebrae
 
 
 class Threshold(nn.Module):
@@ -35,18 +39,45 @@ class Threshold(nn.Module):
         middle = x[:, self.channels // 2]
         around = torch.minimum(x[:, 0], x[:, -1]) if self.channels > 1 else torch.full_like(middle, -9)
         background = torch.zeros_like(middle)
-        return torch.stack([background, middle, torch.where((around > 0) & (middle > 0), middle + 1, -9.0)], 1)
+        both = torch.where((around > 0) & (middle > 0), middle + 1, -9.0)
+        return torch.stack([background, middle, both, *[background - 9] * (CLASSES - 3)], 1)
 
 
-def trained(spacing: tuple[float, float], context: int = 0, size: tuple[int, int] = (8, 8)) -> TrainedNetwork:
-    scheme = load_scheme("lumbar-vertebrae")
-    description = Description("unet", {}, 2 * context + 1, scheme, spacing, (0.0, 100.0), context, size)
-    return TrainedNetwork(Threshold(2 * context + 1), description, Path("x.pt"))
+class Linear(nn.Module):
+    """Logits that are random multiples of the brightness."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.slopes = 2 * torch.randn(CLASSES, generator=torch.Generator().manual_seed(seed))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, x.shape[1] // 2, None] * self.slopes[:, None, None]
+
+
+def trained(
+    spacing: tuple[float, float],
+    context: int = 0,
+    size: tuple[int, int] = (8, 8),
+    network: nn.Module | None = None,
+    scheme: str = "lumbar-vertebrae",
+) -> TrainedNetwork:
+    channels = 2 * context + 1
+    description = Description("unet", {}, channels, load_scheme(scheme), spacing, (0.0, 100.0), context, size)
+    return TrainedNetwork(network or Threshold(channels), description, Path("run/checkpoints/x.pt"))
+
+
+def predictor(*networks: TrainedNetwork, batch_size: int = 3) -> Predictor:
+    members = [Member(network) for network in networks]
+    return Predictor(members, device=CPU, precision=choose_precision("fp32", CPU), batch_size=batch_size)
 
 
 def predict(network: TrainedNetwork, volume: Volume, batch_size: int = 3) -> Any:
-    precision = choose_precision("fp32", CPU)
-    return predict_volume(network, volume, device=CPU, precision=precision, batch_size=batch_size).values
+    return predictor(network, batch_size=batch_size).segment(volume).values
+
+
+def probabilities(of: Predictor, volume: Volume) -> Any:
+    """``(S, C, H0, W0)``, all slices at once."""
+    return np.concatenate([batch.numpy().copy() for batch in of.probabilities(volume)[1]])
 
 
 @pytest.mark.parametrize("axes", ["PSR", "RAS", "LPI", "SAL"])
@@ -122,3 +153,45 @@ def test_written_labels_open_in_nibabel(tmp_path: Path, write_volume: Writer) ->
     written = nib.load(tmp_path / "y.nii.gz")
     np.testing.assert_allclose(written.affine, volume.affine)
     np.testing.assert_array_equal(np.asarray(written.dataobj), read_label(tmp_path / "y.nii.gz").array)
+
+
+@pytest.fixture
+def noise(tmp_path: Path, write_volume: Writer) -> Volume:
+    array = np.random.default_rng(0).normal(size=(20, 24, 5)).astype(np.float32)
+    return read_image(write_volume(tmp_path / "noise.nii.gz", array))
+
+
+def test_an_ensemble_is_the_mean_of_its_members_on_the_volume_s_own_pixels(noise: Volume) -> None:
+    first = trained((1.0, 1.0), network=Linear(1))
+    other = trained((1.7, 1.3), context=2, size=(32, 32), network=Linear(2))
+    alone = [probabilities(predictor(network), noise) for network in (first, other)]
+    both = probabilities(predictor(first, other), noise)
+    assert both.shape == (5, CLASSES, 24, 20)
+    np.testing.assert_allclose(both, (alone[0] + alone[1]) / 2, atol=1e-6)
+    np.testing.assert_array_equal(probabilities(predictor(first, first), noise), alone[0])
+    np.testing.assert_allclose(both.sum(1), 1, atol=1e-6)
+
+
+def test_probabilities_are_the_softmax_of_resampled_logits(noise: Volume) -> None:
+    network = trained((2.0, 2.0), network=Linear(1))
+    slices, grid = prepare_image(noise, (2.0, 2.0), (0.0, 100.0))
+    logits = torch.from_numpy(slices)[:, None] * Linear(1).slopes[:, None, None]
+    expected = nn.functional.interpolate(logits, grid.native_size, mode="bilinear").softmax(1)
+    np.testing.assert_allclose(probabilities(predictor(network), noise), expected.numpy(), atol=1e-6)
+
+
+def test_members_of_other_classes_are_refused() -> None:
+    with pytest.raises(RunError, match=r"has other classes \(scheme 'mrspineseg', 20\) than .* 'lumbar-vertebrae', 8"):
+        predictor(trained((1.0, 1.0)), trained((1.0, 1.0), scheme="mrspineseg"))
+
+
+def test_uncertainty_is_the_normalised_entropy(noise: Volume) -> None:
+    of = predictor(trained((1.0, 1.0), network=Linear(1)))
+    found = of.segment(noise, uncertainty=True).uncertainty
+    assert found is not None
+    expected = entropy(probabilities(of, noise).astype(np.float64), axis=1) / np.log(CLASSES)
+    grid, _ = of.probabilities(noise)
+    np.testing.assert_allclose(found, grid.to_volume(expected), atol=1e-5)
+    certain, undecided = torch.eye(4)[:1, :, None, None], torch.full((1, 4, 1, 1), 0.25)
+    assert normalised_entropy(certain).item() == 0
+    assert normalised_entropy(undecided).item() == pytest.approx(1, abs=1e-6)

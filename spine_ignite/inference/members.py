@@ -1,0 +1,147 @@
+"""The networks that predict: which runs they come from, and how each answers a batch of slices."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spine_ignite.config import RunConfig, load_config
+from spine_ignite.data.cases import natural_order
+from spine_ignite.engines.checkpoints import TrainedNetwork, load_network
+from spine_ignite.engines.precision import Precision
+from spine_ignite.engines.run_directory import RunDirectory, open_run_directory
+from spine_ignite.errors import RunError
+from spine_ignite.inference.options import InferenceOptions
+from spine_ignite.inference.views import View, views_of
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A network and how slices are shown to it.
+
+    Args:
+        trained: the network, on its device, and its description.
+        views: test-time augmentation; one view is none.
+        window: rows and columns of the sliding window, or None for whole slices.
+        overlap: of neighbouring windows, a share of the window.
+    """
+
+    trained: TrainedNetwork
+    views: tuple[View, ...] = (View(),)
+    window: Size | None = None
+    overlap: float = 0.5
+
+    def scores(self, batch: Tensor, precision: Precision) -> Tensor:
+        """Return logits, or with several views the logarithm of their mean probabilities: softmax of either is right.
+
+        A view counts only for the pixels that it had.
+
+        Args:
+            batch: ``(B, channels, H, W)`` on the network's device.
+            precision: arithmetic of the forward pass.
+
+        Returns:
+            float32 ``(B, classes, H, W)``.
+        """
+        if len(self.views) == 1:
+            return self._logits(self.views[0].show(batch), precision)
+        total, weight = torch.zeros(1, device=batch.device), torch.zeros(1, device=batch.device)
+        for view in self.views:
+            found, seen = view.undo(self._logits(view.show(batch), precision).softmax(1))
+            total, weight = found.mul_(seen).add_(total), weight + seen
+        return total.div_(weight).clamp_min_(torch.finfo(torch.float32).tiny).log_()
+
+    def record(self) -> dict[str, Any]:
+        """Return what determines this member's answers, for the record; the weights by their SHA-256."""
+        path = self.trained.path
+        return {
+            "run": str(path.parent.parent),
+            "checkpoint": path.name,
+            "weights": _sha256(path),
+            "views": [str(view) for view in self.views],
+            "window": None if self.window is None else list(self.window),
+            "overlap": None if self.window is None else self.overlap,
+        }
+
+    def _logits(self, image: Tensor, precision: Precision) -> Tensor:
+        def forward(part: Tensor) -> Tensor:
+            part = part.contiguous(memory_format=torch.channels_last)
+            with precision.autocast():
+                logits: Tensor = self.trained.network(part)
+            return logits.float()
+
+        size = image.shape[-2:]
+        if self.window is None or all(have <= want for have, want in zip(size, self.window, strict=True)):
+            return forward(image)
+        from monai.inferers import sliding_window_inference
+
+        window = [min(have, want) for have, want in zip(size, self.window, strict=True)]
+        stitched: Tensor = sliding_window_inference(
+            image, window, len(image), forward, overlap=self.overlap, mode="gaussian"
+        )
+        return stitched
+
+
+def find_runs(path: Path) -> list[RunDirectory]:
+    """Return the run at ``path``, or the runs in it if it is a folder of runs, as those of a cross-validation.
+
+    Raises:
+        RunError: it is neither.
+    """
+    if not (path / "config.yaml").is_file() and path.is_dir():
+        folders = sorted(path.iterdir(), key=lambda folder: natural_order(folder.name))
+        runs = [RunDirectory(folder) for folder in folders if (folder / "config.yaml").is_file()]
+        if runs:
+            return runs
+        raise RunError(f"{path} is not a run directory: it has no config.yaml, nor has any folder in it")
+    return [open_run_directory(path)]
+
+
+def load_members(runs: list[RunDirectory], options: InferenceOptions, device: torch.device) -> list[Member]:
+    """Load the networks of runs, each with the views and the window that its own training and the options give.
+
+    Raises:
+        RunError: a checkpoint cannot be used.
+    """
+    members = []
+    for run in runs:
+        config = load_config(run.config)
+        for name in options.checkpoints:
+            trained = load_network(run.best if name == "best" else run.last, device)
+            trained.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            members.append(_member(trained, config, options))
+    return members
+
+
+def window_of(config: RunConfig) -> Size | None:
+    """Return the sliding window that a run asks for: the configured one, else the patch that it was trained on."""
+    window = config.predict.window
+    if window is None:
+        return config.data.patch.size if config.data.sampling == "patches" else None
+    return None if window == "whole" else window
+
+
+def _member(trained: TrainedNetwork, config: RunConfig, options: InferenceOptions) -> Member:
+    tta = config.predict.tta if options.tta is None else options.tta
+    asked = None if options.window == "whole" else options.window
+    return Member(
+        trained,
+        views_of(config.augment, trained.description.context_slices) if tta else (View(),),
+        window_of(config) if options.window is None else asked,
+        config.predict.overlap if options.overlap is None else options.overlap,
+    )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
