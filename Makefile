@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
+BENCHMARKS := trainer_overhead augmentation attention every_model prediction_memory evaluation compare
 
-.PHONY: install demo test lint audit bench clean
+.PHONY: install demo test lint audit bench stress clean
 
 install: .venv/.installed
 
@@ -43,10 +44,19 @@ audit:
 	.audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	.audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
+# The benchmarks of speed and memory; with LUMBAR=folder the one on real volumes too.
 bench: install
 	@mkdir -p benchmarks/results
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; \
-		$(BIN)/python $$script --out benchmarks/results/$$(basename $$script .py).json || exit 1; done
+	@for name in $(BENCHMARKS); do echo "== $$name"; \
+		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit 1; done
+	@if [ -n "$(LUMBAR)" ]; then \
+		$(BIN)/python benchmarks/architectures.py "$(LUMBAR)" --out benchmarks/results/architectures.json; fi
+
+# Hours of malice: killed trainings, damaged files, a long training that is watched.
+stress: install
+	@mkdir -p benchmarks/results
+	@for name in kills fuzz soak; do echo "== $$name"; \
+		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit 1; done
 
 clean:
 	rm -rf .venv .audit .coverage .mypy_cache .pytest_cache .ruff_cache demo

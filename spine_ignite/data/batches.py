@@ -52,6 +52,10 @@ class TrainingLoader(Protocol):
         """Let the next iteration begin at this step of training."""
         ...
 
+    def origins(self, step: int) -> list[str]:
+        """Say which slices a step's batch is made of (``Case3 slice 7``); empty where that is not known."""
+        ...
+
 
 class SliceDataset(Dataset[Batch]):
     """Whole slices with their neighbours as channels, cropped or padded to one size; items are whole batches.
@@ -92,6 +96,11 @@ class SliceDataset(Dataset[Batch]):
         """Indices of the slices that contain a structure."""
         pairs = zip(self.starts[:-1], self.cases, strict=True)
         return [int(start) + index for start, case in pairs for index in case.foreground]
+
+    def origin(self, index: int) -> str:
+        """Name the case and the slice of an index."""
+        number = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return f"{self.cases[number].name} slice {index - int(self.starts[number])}"
 
     def __getitem__(self, request: Request) -> Batch:
         count, channels = len(request.indices), 2 * self.context + 1
@@ -164,12 +173,17 @@ class SliceLoader:
     """Whole-slice training: a stateless stream of batches through torch's loader."""
 
     loader: DataLoader[Batch]
+    dataset: SliceDataset
     stream: TrainingStream
     steps_per_epoch: int
 
     def start_at(self, step: int) -> None:
         """Let the next iteration begin at this step of training and end with its epoch."""
         self.stream.start_at(step)
+
+    def origins(self, step: int) -> list[str]:
+        """Say which slices a step's batch is made of."""
+        return [self.dataset.origin(index) for index in self.stream.batch(step)]
 
 
 def select(store: SliceStore, names: Sequence[str]) -> list[StoredCase]:
@@ -218,7 +232,7 @@ def create_training_loader(store: SliceStore, names: Sequence[str], config: RunC
     stream = TrainingStream(
         len(dataset), data.batch_size, steps, config.seed, dataset.foreground, data.foreground_share
     )
-    return SliceLoader(_loader(dataset, stream, config), stream, steps)
+    return SliceLoader(_loader(dataset, stream, config), dataset, stream, steps)
 
 
 def create_validation_loader(store: SliceStore, names: Sequence[str], config: RunConfig) -> DataLoader[Batch]:

@@ -150,6 +150,10 @@ class PatchLoader:
         """Let the next iteration begin at this step of training and end with its epoch."""
         self._step = step
 
+    def origins(self, step: int) -> list[str]:
+        """Return nothing: which patches a batch holds is the queue's secret."""
+        return []
+
     def __len__(self) -> int:
         return self.steps_per_epoch - self._step % self.steps_per_epoch
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle  # nosec B403 # for its error alone: nothing is unpickled
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +15,7 @@ from ignite.handlers import DiskSaver
 from torch import nn
 
 from spine_ignite.errors import RunError, SpineIgniteError
-from spine_ignite.files import write_with
+from spine_ignite.files import write_atomically
 from spine_ignite.labels import LabelScheme
 from spine_ignite.models import create_model
 
@@ -25,18 +26,40 @@ class OneFileSaver(DiskSaver):
     """An Ignite ``DiskSaver`` that keeps one file: the new checkpoint is safely on the disk before the old one goes.
 
     Ignite names checkpoints by iteration and removes the old one first; here both names are the same file.
+
+    Args:
+        path: the file.
+        previous: where the checkpoint before is kept, for the case that the file is damaged later; None: nowhere.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, previous: Path | None = None) -> None:
         super().__init__(path.parent, atomic=True, create_dir=True, require_empty=False)
         self.path = path
+        self.previous = previous
 
     def __call__(self, checkpoint: Mapping[str, Any], filename: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Replace the file by this checkpoint."""
-        write_with(self.path, lambda file: _save(dict(checkpoint), file))
+        with write_atomically(self.path) as temporary:
+            with temporary.open("wb") as file:
+                _save(dict(checkpoint), file)
+            if self.previous is not None and self.path.is_file():
+                _keep(self.path, self.previous)
 
     def remove(self, filename: str) -> None:
         """Nothing to remove: a new checkpoint replaces the old one."""
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Let ``previous`` be what ``path`` is; a link costs nothing and leaves ``path`` there at every moment."""
+    link = previous.with_name(f".part-{previous.name}")
+    link.unlink(missing_ok=True)
+    try:
+        os.link(path, link)
+    except OSError:  # a file system without links
+        os.replace(path, previous)
+    else:
+        os.replace(link, previous)
+        link.unlink(missing_ok=True)  # it stays if both were one file before
 
 
 class _Watched:
@@ -145,9 +168,10 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     """Read a checkpoint without running any code in it.
 
     Raises:
-        RunError: it is missing, truncated, or not a checkpoint of this program.
+        RunError: it is missing, damaged, or not a checkpoint of this program.
     """
     try:
+        _verify_checksums(path)
         checkpoint = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise RunError(f"checkpoint {path} does not exist; has the run reached its first checkpoint?") from None
@@ -155,12 +179,46 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         raise RunError(
             f"checkpoint {path} is refused: it holds more than weights and plain data, or is corrupt"
         ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damage can make zip and pickle readers raise anything
         reason = " ".join(str(error).split())[:200]
         raise RunError(f"checkpoint {path} cannot be read, it may be truncated or corrupt: {reason}") from error
     if not isinstance(checkpoint, dict) or not {"model", "description"} <= checkpoint.keys():
         raise RunError(f"{path} is not a checkpoint of spine-ignite")
     return checkpoint
+
+
+def read_newest(paths: Sequence[Path], echo: Callable[[str], None]) -> tuple[dict[str, Any], Path] | None:
+    """Read the first of several checkpoints, newest first, that can be read; None if there are none.
+
+    Args:
+        paths: the checkpoints.
+        echo: takes a line about each that is damaged.
+
+    Raises:
+        RunError: there are some, and all are damaged; the error is the first one's.
+    """
+    damaged: list[RunError] = []
+    for path in filter(Path.is_file, paths):
+        try:
+            checkpoint = read_checkpoint(path)
+        except RunError as error:
+            damaged.append(error)
+            continue
+        for reason in damaged:
+            echo(f"Warning:   {reason}; going on from the one before, {path}")
+        return checkpoint, path
+    if damaged:
+        raise damaged[0]
+    return None
+
+
+def _verify_checksums(path: Path) -> None:
+    """Compare the checksums of what a checkpoint holds, which torch does not: damage would go unseen."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"the checksum of its part {damaged} is wrong")
 
 
 def load_network(path: Path, device: torch.device | str = "cpu") -> TrainedNetwork:

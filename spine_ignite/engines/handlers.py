@@ -179,7 +179,7 @@ def create_checkpoints(run: Run) -> tuple[Checkpoint, Checkpoint, dict[str, Any]
         restored["early_stopping"] = stopping
     last = Checkpoint(
         {**restored, "description": run.description},
-        OneFileSaver(run.directory.last),
+        OneFileSaver(run.directory.last, run.directory.previous),
         n_saved=1,
         global_step_transform=lambda *_: run.trainer.state.iteration,
     )

@@ -15,7 +15,8 @@ from ignite.handlers import Checkpoint
 
 from spine_ignite.config import RunConfig, dump_config, load_config
 from spine_ignite.engines import handlers
-from spine_ignite.engines.checkpoints import Description, load_weights, read_checkpoint
+from spine_ignite.engines.checkpoints import Description, load_weights, read_newest
+from spine_ignite.engines.faults import faults_explained
 from spine_ignite.engines.run_directory import (
     describe_environment,
     open_run_directory,
@@ -113,21 +114,20 @@ def resume(root: Path, *, epochs: int | None = None, echo: Echo = print, show_st
             )
         config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
     with directory.lock():
-        started = directory.last.is_file()
-        checkpoint = read_checkpoint(directory.last) if started else None
+        newest = read_newest((directory.last, directory.previous), echo)
         run = setup_run(config, directory, setup_data(config))
         if epochs is not None:
             write_text(directory.config, dump_config(config))
-        return _run(run, checkpoint, echo, show_steps)
+        return _run(run, newest, echo, show_steps)
 
 
-def _run(run: Run, checkpoint: dict[str, Any] | None, echo: Echo, show_steps: bool) -> RunResult:
+def _run(run: Run, newest: tuple[dict[str, Any], Path] | None, echo: Echo, show_steps: bool) -> RunResult:
     interruption = handlers.Interruption()
     record = handlers.EpochRecord(run)
     last, best, restored = handlers.create_checkpoints(run)
     handlers.attach_schedule(run)  # before a checkpoint's decayed rates replace the peak rates
-    if checkpoint is not None:
-        _restore(run, checkpoint, restored)
+    if newest is not None:
+        _restore(run, *newest, restored)
     steps = run.data.training.steps_per_epoch
     run.data.training.start_at(run.trainer.state.iteration)
     handlers.attach_average(run)
@@ -139,7 +139,7 @@ def _run(run: Run, checkpoint: dict[str, Any] | None, echo: Echo, show_steps: bo
         if run.config.log.tensorboard:
             from spine_ignite.engines.tensorboard import attach_tensorboard
 
-            stack.callback(attach_tensorboard(run, epoch_end).close)
+            stack.callback(attach_tensorboard(run, epoch_end, echo).close)
         if run.config.log.volumes_every:
             from spine_ignite.engines.tensorboard import attach_volumes
 
@@ -149,10 +149,11 @@ def _run(run: Run, checkpoint: dict[str, Any] | None, echo: Echo, show_steps: bo
         if show_steps:
             handlers.attach_progress(run)
         load_registry().plugin_manager.hook.attach_handlers(trainer=run.trainer, evaluator=run.evaluator, run=run)
-        for line in _introduction(run, checkpoint is not None):
+        for line in _introduction(run, newest is not None):
             echo(line)
         stack.enter_context(interruption.listen())
-        run.trainer.run(run.data.training.loader, max_epochs=run.budget.max_epochs, epoch_length=steps)
+        with faults_explained(run):
+            run.trainer.run(run.data.training.loader, max_epochs=run.budget.max_epochs, epoch_length=steps)
         return _conclude(run, interruption, epoch_end, best, echo)
 
 
@@ -165,8 +166,10 @@ def _conclude(
         kept = (
             f"the last good checkpoint is {run.directory.last}" if run.directory.last.is_file() else "nothing is saved"
         )
+        shown = ", ".join(run.data.training.origins(state.iteration - 1))
+        batch = f", with the batch of {shown}" if shown else ""
         raise RunError(
-            f"the loss is not finite at step {state.iteration} (epoch {state.epoch}); {kept}; "
+            f"the loss is not finite at step {state.iteration} (epoch {state.epoch}){batch}; {kept}; "
             "lower optimizer.lr or use precision=fp32"
         )
     if interruption.signal is not None:
@@ -182,8 +185,7 @@ def _conclude(
     return RunResult(run.directory.root, state.epoch, state.iteration, dice, interruption.signal)
 
 
-def _restore(run: Run, checkpoint: dict[str, Any], restored: dict[str, Any]) -> None:
-    path = run.directory.last
+def _restore(run: Run, checkpoint: dict[str, Any], path: Path, restored: dict[str, Any]) -> None:
     run.description.require_same(Description.from_state(checkpoint["description"], path), path)
     load_weights(run.network, checkpoint["model"], path)
     rest = {name: part for name, part in restored.items() if name not in ("model", "trainer") and name in checkpoint}

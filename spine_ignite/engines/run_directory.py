@@ -54,6 +54,11 @@ class RunDirectory:
         return self.root / "checkpoints" / "best.pt"
 
     @property
+    def previous(self) -> Path:
+        """The checkpoint before the last, to resume from if that is damaged."""
+        return self.root / "checkpoints" / "previous.pt"
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""
         return self.root / "tensorboard"

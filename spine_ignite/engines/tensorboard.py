@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +23,84 @@ from spine_ignite.engines.setup import Run
 _PICTURES = 4
 
 
-def attach_tensorboard(run: Run, epoch_end: EpochEnd) -> TensorboardLogger:
-    """Log scalars of every epoch, pictures of validation, and the configuration; close the logger after the run."""
+class Board:
+    """TensorBoard's writer for a run, which a folder that is deleted or a disk that is full does not stop.
+
+    Args:
+        folder: for the event files.
+        text: the configuration, for its page.
+        purge_step: of a resumed run, from which on earlier points are forgotten.
+        echo: takes a line about what went wrong.
+    """
+
+    def __init__(self, folder: Path, text: str, purge_step: int | None, echo: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.text = text
+        self.echo = echo
+        self.logger: TensorboardLogger | None = None
+        self._open(purge_step)
+
+    def write(self, add: Callable[[Any], None]) -> None:
+        """Let ``add`` write with a ``SummaryWriter``; if that fails, begin a new event file, once, or give up."""
+        for attempt in ("goes on in a new file", "is given up"):
+            if self.logger is None:
+                return
+            try:
+                if not any(self.folder.glob("events.*")):  # the writer's thread would die of it, loudly
+                    raise FileNotFoundError(errno.ENOENT, f"{self.folder} was deleted")
+                add(self.logger.writer)
+                self.logger.writer.flush()
+                return
+            except OSError as error:
+                self.echo(f"Warning:   TensorBoard's log cannot be written ({error.strerror or error}); it {attempt}")
+                self.close()
+                if attempt.startswith("goes"):
+                    self._open(None)
+
+    def close(self) -> None:
+        """Close the event file; what cannot be written any more is lost."""
+        logger, self.logger = self.logger, None
+        if logger is not None:
+            with suppress(OSError):
+                logger.close()
+
+    def _open(self, purge_step: int | None) -> None:
+        with suppress(OSError):
+            self.logger = TensorboardLogger(log_dir=str(self.folder), purge_step=purge_step)
+            self.logger.writer.add_text("config", f"```yaml\n{self.text}```", 0)
+
+
+def attach_tensorboard(run: Run, epoch_end: EpochEnd, echo: Callable[[str], None]) -> Board:
+    """Log scalars of every epoch, pictures of validation, and the configuration; close the board after the run."""
     purge = run.trainer.state.iteration + 1 if run.trainer.state.iteration else None
-    logger = TensorboardLogger(log_dir=str(run.directory.tensorboard), purge_step=purge)
-    logger.writer.add_text("config", f"```yaml\n{dump_config(run.config)}```", 0)
+    board = Board(run.directory.tensorboard, dump_config(run.config), purge, echo)
     validations = 0
     best = 0.0
 
     def write(values: dict[str, Any], validated: bool) -> None:
         nonlocal validations, best
-        for name, value in values.items():
-            if name not in ("epoch", "iteration") and np.isfinite(value):
-                logger.writer.add_scalar(name, value, values["iteration"])
+        pictures = []
         if validated:
             validations += 1
             best = max(best, float(values.get("validation/dice", 0.0)))
             every = run.config.log.pictures_every
             pictures = _pictures(run) if every and validations % every == 0 else []
-            if pictures:
-                logger.writer.add_images("validation", np.stack(pictures), values["iteration"], dataformats="NHWC")
 
-    def close(_engine: Engine) -> None:
-        logger.writer.add_hparams(_hyper_parameters(run), {"hparam/dice": best}, run_name=".")
+        def add(writer: Any) -> None:
+            for name, value in values.items():
+                if name not in ("epoch", "iteration") and np.isfinite(value):
+                    writer.add_scalar(name, value, values["iteration"])
+            if pictures:
+                writer.add_images("validation", np.stack(pictures), values["iteration"], dataformats="NHWC")
+
+        board.write(add)
+
+    def conclude(_engine: Engine) -> None:
+        board.write(lambda writer: writer.add_hparams(_hyper_parameters(run), {"hparam/dice": best}, run_name="."))
 
     epoch_end.listeners.append(write)
-    run.trainer.add_event_handler(Events.COMPLETED, close)
-    return logger
+    run.trainer.add_event_handler(Events.COMPLETED, conclude)
+    return board
 
 
 def attach_volumes(run: Run, epoch_end: EpochEnd) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from spine_ignite.engines.checkpoints import Description, OneFileSaver, load_network, read_checkpoint
+from spine_ignite.engines.checkpoints import Description, OneFileSaver, load_network, read_checkpoint, read_newest
 from spine_ignite.errors import RunError
 from spine_ignite.labels import load_scheme
 from spine_ignite.models import create_model
@@ -130,3 +130,34 @@ sys.exit("was written")
     subprocess.run([sys.executable, "-c", code], check=True)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_the_checkpoint_before_is_kept_and_taken_where_the_last_is_damaged(tmp_path: Path) -> None:
+    last, previous = tmp_path / "last.pt", tmp_path / "previous.pt"
+    for step in (1, 2, 3):
+        OneFileSaver(last, previous)({"model": torch.full((5000,), step), "description": {}}, "ignored")
+    assert [float(torch.load(path)["model"][0]) for path in (last, previous)] == [3, 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
+    said: list[str] = []
+    newest = read_newest((last, previous), said.append)
+    assert newest is not None
+    assert (newest[1], said) == (last, [])
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1  # one bit of a weight, which torch.load does not notice
+    last.write_bytes(content)
+    found = read_newest((last, previous), said.append)
+    assert found is not None
+    assert found[1] == previous
+    assert float(found[0]["model"][0]) == 2
+    (line,) = said
+    assert "last.pt cannot be read, it may be truncated or corrupt: the checksum of its part" in line
+    assert line.endswith(f"going on from the one before, {previous}")
+    last.unlink()
+    found = read_newest((last, previous), said.append)
+    assert found is not None
+    assert found[1] == previous
+    previous.write_bytes(b"nothing")
+    with pytest.raises(RunError, match="previous.pt cannot be read|previous.pt is refused"):
+        read_newest((last, previous), said.append)
+    previous.unlink()
+    assert read_newest((last, previous), said.append) is None

@@ -130,7 +130,8 @@ def _costs(
 
 def _notes(runs: Sequence[EvaluatedRun], scores: Scores, measure: str, ranking: Ranking) -> list[str]:
     notes = [_too_few(len(scores.cases), len(ranking.pairs))]
-    for setting, told in (("postprocess", "Post-processing"), ("checkpoint", "Checkpoint")):
+    compared = {"postprocess": "Post-processing", "checkpoint": "Checkpoint", "tta": "Test-time augmentation"}
+    for setting, told in compared.items():
         found = [_plain(run.summary.settings.get(setting)) for run in runs]
         if len(set(found)) > 1:
             notes.append(f"{told} differs: {_grouped(runs, found)}.")
@@ -187,6 +188,8 @@ def missed_structures(run: EvaluatedRun) -> int:
 def _plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return "not recorded" if value is None else str(value)
 
 
