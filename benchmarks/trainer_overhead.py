@@ -3,8 +3,8 @@
 Both train the same network with the same loss, optimizer and precision on batches of the same sizes, in alternating
 blocks of one process, so that a noisy machine disturbs both alike. The bare loop has its batches in memory and does
 nothing but forward, loss, backward and update. The whole loop is what ``spine-ignite train`` runs: slices read from the
-store, learning-rate schedule, check for NaN, records, TensorBoard. Augmentation and averaged weights are off, since the
-bare loop has neither, and there is no validation.
+store, learning-rate schedule, check for NaN, records, the training doctor, TensorBoard. Augmentation and averaged
+weights are off, since the bare loop has neither, and there is no validation.
 
     python benchmarks/trainer_overhead.py --out benchmarks/results/trainer_overhead.json
 """
@@ -24,6 +24,7 @@ from ignite.engine import Engine, Events
 from spine_ignite.config import load_config
 from spine_ignite.data.phantom import write_phantoms
 from spine_ignite.engines import handlers
+from spine_ignite.engines.doctor import attach_doctor
 from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.engines.setup import Run, setup_data, setup_run
 from spine_ignite.engines.tensorboard import attach_tensorboard
@@ -55,7 +56,8 @@ def prepare(folder: Path, steps: int, width: int) -> Run:
     record.attach()
     handlers.attach_nan_guard(run)
     epoch_end = handlers.EpochEnd(run, record, last, best, lambda line: None)
-    attach_tensorboard(run, epoch_end)
+    attach_doctor(run, epoch_end, print)
+    attach_tensorboard(run, epoch_end, print)
     run.trainer.add_event_handler(Events.EPOCH_COMPLETED, epoch_end)
     handlers.attach_interruption(run, handlers.Interruption(), last)
     return run

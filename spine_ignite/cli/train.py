@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from spine_ignite.cli.options import config_options, echo_json, json_option, progress_bar
+from spine_ignite.cli.options import config_options, echo_json, json_option, print_table, progress_bar
 from spine_ignite.errors import UsageError
+
+if TYPE_CHECKING:
+    from spine_ignite.engines.dry_run import DryRun
 
 EPILOG = """\b
 Examples:
   spine-ignite train --model unet --data dataset --set train.epochs=50
   spine-ignite train --config configs/mrspineseg.yaml --data dataset --out runs/unet
   spine-ignite train --resume runs/unet
+  spine-ignite train --data dataset --dry-run               # does it fit, and how long will it take?
+  spine-ignite train --data dataset --overfit-batches 2     # can the network learn at all?
 """
 
 
@@ -26,6 +34,8 @@ Examples:
 @click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Go on with the run in this directory.")
 @click.option("--device", help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--force", is_flag=True, help="Replace a run that is already in --out.")
+@click.option("--overfit-batches", type=click.IntRange(min=0), metavar="N", help="Check: learn N batches by heart.")
+@click.option("--dry-run", "dry", is_flag=True, help="Build all, try one batch, print memory and time; write nothing.")
 @json_option
 def command(
     model: str | None,
@@ -36,6 +46,8 @@ def command(
     resume_from: Path | None,
     device: str | None,
     force: bool,
+    overfit_batches: int | None,
+    dry: bool,
     as_json: bool,
 ) -> int:
     """Train a network, validate it, keep its best checkpoint; or resume a run.
@@ -44,7 +56,7 @@ def command(
     """
     from spine_ignite.config import load_config
 
-    given = {"model.name": model, "data.root": data, "device": device}
+    given = {"model.name": model, "data.root": data, "device": device, "train.overfit_batches": overfit_batches}
     shortcuts = [f"{key}={value}" for key, value in given.items() if value is not None]
 
     def echo(line: str) -> None:
@@ -52,7 +64,7 @@ def command(
 
     show_steps = sys.stderr.isatty()
     if resume_from is not None:
-        if config_file is not None or shortcuts or out is not None or force:
+        if config_file is not None or shortcuts or out is not None or force or dry:
             raise UsageError("--resume takes the run as it is; only --set train.epochs=N can be given with it")
         epochs = _only_epochs(overrides)
         from spine_ignite.engines.run import resume
@@ -60,6 +72,11 @@ def command(
         result = resume(resume_from, epochs=epochs, echo=echo, show_steps=show_steps)
     else:
         config = load_config(config_file, [*shortcuts, *overrides])
+        if dry:
+            from spine_ignite.engines.dry_run import dry_run
+
+            _print_dry_run(dry_run(config, out, force=force, progress=_preprocessing), as_json)
+            return 0
         from spine_ignite.engines.run import train
 
         result = train(
@@ -67,19 +84,38 @@ def command(
             out,
             force=force,
             echo=echo,
-            progress=lambda cases: progress_bar(cases, "Preprocessing"),
+            progress=_preprocessing,
             show_steps=show_steps,
         )
     if as_json:
-        echo_json(
-            {
-                "run": result.directory,
-                "epochs": result.epochs,
-                "iterations": result.iterations,
-                "best_dice": result.best_dice,
-            }
-        )
+        shown = ("epochs", "iterations", "best_dice", "overfit_passed")
+        echo_json({"run": result.directory, **{name: getattr(result, name) for name in shown}})
     return result.exit_code
+
+
+def _preprocessing(cases: Sequence[Any]) -> Iterator[Any]:
+    return progress_bar(cases, "Preprocessing")
+
+
+def _print_dry_run(result: DryRun, as_json: bool) -> None:
+    if as_json:
+        echo_json(dataclasses.asdict(result))
+        return
+    validation = "none" if result.validation_seconds is None else f"{result.validation_seconds:.3g} s"
+    rows = [
+        ["model", f"{result.model}, {result.parameters:,} parameters"],
+        ["device", f"{result.device}, {result.precision}"],
+        ["training batch", " x ".join(str(n) for n in result.batch) + " (slices, channels, rows, columns)"],
+        ["first loss", f"{result.loss:.4g}"],
+        ["peak memory", f"{result.memory_mib:,.0f} MiB" + ("" if "cuda" in result.device else " (whole process)")],
+        ["training step", f"{result.step_seconds:.3g} s (the first: {result.first_step_seconds:.3g} s)"],
+        ["reading a batch", f"{result.load_seconds:.3g} s"],
+        ["validation batch", validation],
+        ["an epoch", f"{result.steps_per_epoch} steps, {result.validation_batches} validation batches"],
+        ["estimated time", f"{result.epoch_seconds / 60:.3g} min an epoch, {result.epochs} epochs in "
+         f"{result.total_seconds / 3600:.2g} h"],
+    ]  # fmt: skip
+    print_table("Dry run: nothing was written", ["what", "value"], rows)
 
 
 def _only_epochs(overrides: tuple[str, ...]) -> int | None:

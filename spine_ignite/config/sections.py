@@ -140,6 +140,9 @@ class TrainConfig(Section):
     validate_every: PositiveInt = Field(1, description="epochs between validations")
     checkpoint_every: PositiveInt = Field(1, description="epochs between checkpoints")
     patience: PositiveInt | None = Field(None, description="validations without improvement before stopping early")
+    overfit_batches: Annotated[int, Field(ge=0)] = Field(
+        0, description="overfit check: train on and validate by this many fixed batches, as they are; 0: off"
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainConfig:

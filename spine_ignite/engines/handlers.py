@@ -191,12 +191,12 @@ class EpochEnd:
 
     def __init__(self, run: Run, record: EpochRecord, last: Checkpoint, best: Checkpoint, echo: Echo) -> None:
         self.run = run
-        self.record = record
         self.last = last
         self.best = best
         self.echo = echo
         self.file = MetricsFile(run.directory.metrics)
         self.validated_at = -1
+        self.summaries: list[Callable[[], dict[str, float]]] = [record.summary]
         self.listeners: list[Callable[[dict[str, Any], bool], None]] = []
         if run.evaluator is not None:
             run.evaluator.add_event_handler(Events.COMPLETED, best)
@@ -216,8 +216,9 @@ class EpochEnd:
         values: dict[str, Any] = {
             "epoch": run.trainer.state.epoch,
             "iteration": run.trainer.state.iteration,
-            **self.record.summary(),
         }
+        for summary in self.summaries:
+            values |= summary()
         if not math.isfinite(values["train/loss"]):
             return  # the NaN guard has stopped the run: nothing of this epoch is worth keeping
         if validate and run.evaluator is not None:

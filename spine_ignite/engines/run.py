@@ -17,6 +17,7 @@ from spine_ignite.config import RunConfig, dump_config, load_config
 from spine_ignite.engines import handlers
 from spine_ignite.engines.checkpoints import Description, load_weights, read_newest
 from spine_ignite.engines.faults import faults_explained
+from spine_ignite.engines.overfit import LEARNT, verdict, without_variety
 from spine_ignite.engines.run_directory import (
     describe_environment,
     open_run_directory,
@@ -41,6 +42,7 @@ class RunResult:
         iterations: steps taken, likewise.
         best_dice: best mean validation Dice, or None without validation.
         signal: the signal that interrupted it, or None.
+        overfit_passed: whether an overfit check passed; None if the run was none, or was interrupted.
     """
 
     directory: Path
@@ -48,6 +50,7 @@ class RunResult:
     iterations: int
     best_dice: float | None
     signal: int | None = None
+    overfit_passed: bool | None = None
 
     @property
     def exit_code(self) -> int:
@@ -80,6 +83,7 @@ def train(
     """
     load_registry().resolve_options(config.model.name, config.model.options)
     directory = plan_run_directory(config.model.name, out, force)
+    config = without_variety(config)
     data = setup_data(config, progress)
     config = resolved(config, data)
     run = setup_run(config, directory, data)  # a mistake must not leave a run directory behind
@@ -136,6 +140,10 @@ def _run(run: Run, newest: tuple[dict[str, Any], Path] | None, echo: Echo, show_
     epoch_end = handlers.EpochEnd(run, record, last, best, echo)
     handlers.attach_budget(run)
     with ExitStack() as stack:
+        if run.config.log.doctor:
+            from spine_ignite.engines.doctor import attach_doctor
+
+            attach_doctor(run, epoch_end, echo)
         if run.config.log.tensorboard:
             from spine_ignite.engines.tensorboard import attach_tensorboard
 
@@ -180,9 +188,13 @@ def _conclude(
         epoch_end.finish(validate=True, save=True)
     scores = [item.priority for item in best._saved]
     dice = float(max(scores)) if scores and run.evaluator is not None else None
+    passed = None
     if dice is not None:
         echo(f"Best validation Dice {dice:.4f}: {run.directory.best}")
-    return RunResult(run.directory.root, state.epoch, state.iteration, dice, interruption.signal)
+        if run.config.train.overfit_batches and interruption.signal is None:
+            passed = dice >= LEARNT
+            echo(verdict(run.config.train.overfit_batches, dice))
+    return RunResult(run.directory.root, state.epoch, state.iteration, dice, interruption.signal, passed)
 
 
 def _restore(run: Run, checkpoint: dict[str, Any], path: Path, restored: dict[str, Any]) -> None:
@@ -218,6 +230,8 @@ def _introduction(run: Run, resumed: bool) -> list[str]:
         f"{config.data.sampling}, loss {config.loss.name}, {config.optimizer.name}, {config.schedule.name} schedule",
         f"Run:       {run.directory.root} (config.yaml, metrics.jsonl, checkpoints/, tensorboard/)",
     ]
+    if config.train.overfit_batches:
+        lines.append("Overfit:   a check: the first batches train and validate, always the same, without augmentation")
     lines += _leaks(data)
     if resumed:
         lines.append(f"Resuming:  at step {run.trainer.state.iteration}, epoch {run.trainer.state.epoch}")

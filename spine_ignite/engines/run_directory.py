@@ -44,19 +44,24 @@ class RunDirectory:
         return self.root / "metrics.jsonl"
 
     @property
+    def doctor(self) -> Path:
+        """What the training doctor found, one JSON object a line."""
+        return self.root / "doctor.jsonl"
+
+    @property
     def last(self) -> Path:
         """The checkpoint to resume from."""
         return self.root / "checkpoints" / "last.pt"
 
     @property
-    def best(self) -> Path:
-        """The checkpoint with the best validation Dice."""
-        return self.root / "checkpoints" / "best.pt"
-
-    @property
     def previous(self) -> Path:
         """The checkpoint before the last, to resume from if that is damaged."""
         return self.root / "checkpoints" / "previous.pt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best validation Dice."""
+        return self.root / "checkpoints" / "best.pt"
 
     @property
     def tensorboard(self) -> Path:
@@ -156,18 +161,26 @@ def describe_environment(device: str, precision: str, fingerprint: str, plugin: 
     return json.dumps(record, indent=2) + "\n"
 
 
-def truncate_metrics(path: Path, epoch: int) -> None:
-    """Drop the lines of epochs after ``epoch``: a resumed run writes them again."""
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read a file of one JSON object a line and epoch, without a line that a crash cut off; no file has no rows."""
     if not path.is_file():
-        return
-    kept = []
+        return []
+    rows = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            if json.loads(line)["epoch"] <= epoch:
-                kept.append(line)
-        except (ValueError, KeyError, TypeError):
-            continue  # a line that a crash cut off
-    write_text(path, "".join(f"{line}\n" for line in kept))
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
+            rows.append(row)
+    return rows
+
+
+def truncate_metrics(path: Path, epoch: int) -> None:
+    """Drop the lines of epochs after ``epoch``: a resumed run writes them again."""
+    if path.is_file():
+        kept = [row for row in read_rows(path) if row["epoch"] <= epoch]
+        write_text(path, "".join(f"{json.dumps(row)}\n" for row in kept))
 
 
 def _numbered(base: Path) -> Iterator[Path]:

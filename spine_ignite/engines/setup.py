@@ -24,6 +24,7 @@ from spine_ignite.engines.checkpoints import Description
 from spine_ignite.engines.evaluator import create_evaluator
 from spine_ignite.engines.losses import create_loss
 from spine_ignite.engines.optimizers import create_optimizer
+from spine_ignite.engines.overfit import FixedBatches
 from spine_ignite.engines.precision import Precision, choose_device, choose_precision
 from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.engines.trainer import UpdateStep, create_trainer
@@ -95,13 +96,20 @@ def setup_data(config: RunConfig, progress: Callable[[Any], Any] | None = None) 
         fold=data.fold,
         fraction=data.fraction,
     )
+    training = create_training_loader(store, train_names, config)
+    validation: Iterable[Batch] | None
+    if config.train.overfit_batches:
+        training = FixedBatches(training, config.train.overfit_batches, config.train.steps_per_epoch)
+        validation, validation_names = training.batches, []
+    else:
+        validation = create_validation_loader(store, validation_names, config) if validation_names else None
     return RunData(
         store=store,
         scheme=store.scheme,
         train_names=train_names,
         validation_names=validation_names,
-        training=create_training_loader(store, train_names, config),
-        validation=create_validation_loader(store, validation_names, config) if validation_names else None,
+        training=training,
+        validation=validation,
         size=data.patch.size if data.sampling == "patches" else training_size(store, config),
     )
 

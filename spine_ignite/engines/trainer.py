@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, EventEnum
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -22,6 +22,15 @@ class Augment(Protocol):
     def __call__(self, image: Tensor, label: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
         """Return an augmented copy of image ``(B, C, H, W)`` and label ``(B, H, W)``."""
         ...
+
+
+class StepEvents(EventEnum):
+    """Events within a step, besides Ignite's own.
+
+    ``GRADIENTS_READY``: the gradients of a whole group of accumulated steps are there, unscaled and not yet clipped.
+    """
+
+    GRADIENTS_READY = "gradients_ready"
 
 
 class UpdateStep:
@@ -58,7 +67,11 @@ class UpdateStep:
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scales_gradients)
 
     def __call__(self, engine: Engine, batch: Batch) -> dict[str, object]:
-        """Run the step; the output holds the detached ``loss``, its ``parts`` and the number of ``samples``."""
+        """Run the step; all tensors of the output are detached, none has been waited for.
+
+        It holds the ``loss``, its ``parts``, the number of ``samples`` and the ``gradient_norm`` before clipping, which
+        is None where a step does not end its group.
+        """
         iteration = engine.state.iteration
         self.network.train()
         image = batch["image"].to(self.device, non_blocking=True)
@@ -71,9 +84,8 @@ class UpdateStep:
         value = self.criterion(output, label)
         group, ends = self._group(engine)
         self.scaler.scale(value.total / group).backward()
-        if ends:
-            self._update()
-        return {"loss": value.total.detach(), "parts": value.parts, "samples": len(image)}
+        norm = self._update(engine) if ends else None
+        return {"loss": value.total.detach(), "parts": value.parts, "samples": len(image), "gradient_norm": norm}
 
     def _group(self, engine: Engine) -> tuple[int, bool]:
         """Return the size of the current accumulation group, and whether this step ends it."""
@@ -83,15 +95,22 @@ class UpdateStep:
         size = min(self.accumulate, length - start)
         return size, place == start + size - 1
 
-    def _update(self) -> None:
+    def _update(self, engine: Engine) -> Tensor:
+        """Update the weights; return the norm of the gradients as they were."""
+        self.scaler.unscale_(self.optimizer)
+        engine.fire_event(StepEvents.GRADIENTS_READY)
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
         if self.clip_norm is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+            nn.utils.clip_grads_with_norm_(self.network.parameters(), self.clip_norm, norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        return norm
 
 
 def create_trainer(step: UpdateStep) -> Engine:
     """Return the engine that trains; its ``state.output`` is what :class:`UpdateStep` returns."""
-    return Engine(step)
+    engine = Engine(step)
+    engine.register_events(*StepEvents)
+    return engine

@@ -1,0 +1,85 @@
+"""The doctor at work: examines a run after each epoch, and says each diagnosis once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ignite.engine import Events
+
+from spine_ignite.engines.doctor.diagnoses import Diagnosis, diagnose
+from spine_ignite.engines.doctor.vitals import Vitals
+from spine_ignite.engines.handlers import Echo, EpochEnd, MetricsFile
+from spine_ignite.engines.run_directory import read_rows, truncate_metrics
+from spine_ignite.engines.setup import Run
+
+# A diagnosis that persists is told again when training has gone on this many epochs, and as long again as before.
+_AGAIN_AFTER = 20
+
+
+class Doctor:
+    """Tells what is wrong, and appends it to ``doctor.jsonl``.
+
+    All it knows is in ``metrics.jsonl`` and ``doctor.jsonl``: that is what a resumed run's doctor reads.
+
+    Args:
+        run: the run.
+        echo: takes the lines that tell.
+    """
+
+    def __init__(self, run: Run, echo: Echo) -> None:
+        self.run = run
+        self.echo = echo
+        self.vitals = Vitals(run)
+        self.file = MetricsFile(run.directory.doctor)
+        self.history: list[dict[str, Any]] = []
+        self.told: dict[str, int] = {}
+        if run.trainer.state.iteration:
+            truncate_metrics(run.directory.doctor, run.trainer.state.epoch)
+            self.history = read_rows(run.directory.metrics)
+            self.told = {row["code"]: row["epoch"] for row in read_rows(run.directory.doctor)}
+
+    def summary(self) -> dict[str, float]:
+        """Return the vital signs of the epoch, and the share of training that is done."""
+        progress = self.run.budget.progress(self.run.trainer.state.iteration)
+        return {**self.vitals.summary(), "doctor/progress": progress}
+
+    def examine(self, values: dict[str, Any], _validated: bool) -> None:
+        """Take an epoch's record and tell what is new."""
+        self.history.append(values)
+        for diagnosis in diagnose(self.history):
+            self._tell(diagnosis, values["epoch"], values["iteration"])
+
+    def examine_failure(self) -> None:
+        """Examine a run that the NaN guard has stopped within an epoch."""
+        state = self.run.trainer.state
+        loss = float(state.output["loss"]) if state.output is not None else 0.0
+        if not math.isfinite(loss):
+            place = {"epoch": state.epoch, "iteration": state.iteration, "train/loss": math.nan}
+            self.examine({**place, **self.summary()}, False)
+
+    def _tell(self, diagnosis: Diagnosis, epoch: int, iteration: int) -> None:
+        before = self.told.get(diagnosis.code)
+        if before is not None and epoch < max(before + _AGAIN_AFTER, 2 * before):
+            return
+        self.told[diagnosis.code] = epoch
+        self.file.append(
+            {
+                "epoch": epoch,
+                "iteration": iteration,
+                "code": diagnosis.code,
+                "sentence": diagnosis.sentence,
+                "advice": diagnosis.advice,
+            }
+        )
+        self.echo(f"Doctor:    {diagnosis.sentence} {diagnosis.advice}")
+
+
+def attach_doctor(run: Run, epoch_end: EpochEnd, echo: Echo) -> Doctor:
+    """Let a doctor watch the run; after a checkpoint has been restored, before other listeners are added."""
+    doctor = Doctor(run, echo)
+    doctor.vitals.attach()
+    epoch_end.summaries.append(doctor.summary)
+    epoch_end.listeners.append(doctor.examine)
+    run.trainer.add_event_handler(Events.COMPLETED, doctor.examine_failure)
+    return doctor
