@@ -23,8 +23,10 @@ demo: install
 	$(BIN)/spine-ignite preprocess $(DEMO)/data --config configs/demo.yaml
 	$(BIN)/spine-ignite train --config configs/demo.yaml --data $(DEMO)/data --out $(DEMO)/run --force
 	$(BIN)/spine-ignite evaluate $(DEMO)/run
+	$(BIN)/spine-ignite report $(DEMO)/run
 	$(BIN)/spine-ignite predict $(DEMO)/run $(DEMO)/data/test/source -o $(DEMO)/predictions
 	@echo
+	@echo "The run on a page, to open in a browser: $(DEMO)/run/report.html"
 	@echo "Pictures of reference and prediction: $(DEMO)/run/evaluation/test/pictures"
 	@echo "Predicted label volumes:              $(DEMO)/predictions"
 	@echo "Training curves:                      $(BIN)/tensorboard --logdir $(DEMO)/run/tensorboard"

@@ -17,16 +17,22 @@ from spine_ignite.errors import UsageError
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="A .zip or .tar.gz file.")
 @click.option("--checkpoints", is_flag=True, help="Include the weights.")
-@click.option("--predictions", is_flag=True, help="Include predicted volumes.")
+@click.option(
+    "--predictions", is_flag=True, help="Include predicted volumes, and the pictures and reports that show scans."
+)
 @json_option
 def command(runs: tuple[Path, ...], out: Path, checkpoints: bool, predictions: bool, as_json: bool) -> None:
-    """Pack configuration, logs and evaluation of RUNS into one file, a folder per run."""
+    """Pack configuration, logs and evaluation of RUNS into one file, a folder per run.
+
+    TensorBoard's logs hold sample pictures of validation slices (log.pictures_every: 0 keeps them out).
+    """
     from spine_ignite.engines.run_directory import open_run_directory
     from spine_ignite.files import write_atomically
 
     if not out.name.endswith((".zip", ".tar.gz", ".tgz")):
         raise UsageError(f"--out {out} must end in .zip or .tar.gz")
-    skipped = {".lock"} | (set() if checkpoints else {"checkpoints"}) | (set() if predictions else {"predictions"})
+    scans = {"predictions", "pictures", "report.html"}
+    skipped = {".lock"} | (set() if checkpoints else {"checkpoints"}) | (set() if predictions else scans)
     files: list[tuple[Path, str]] = []
     folders: set[str] = set()
     for run in runs:
@@ -47,7 +53,7 @@ def _files(root: Path, skipped: set[str]) -> Iterator[Path]:
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root)
         # A link may point anywhere: only what lies in the run is packed.
-        if path.is_file() and not path.is_symlink() and inside.parts[0] not in skipped:
+        if path.is_file() and not path.is_symlink() and skipped.isdisjoint(inside.parts):
             yield path
 
 

@@ -119,8 +119,13 @@ def test_pack_leaves_out_what_was_not_asked_for(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (trained / "link").symlink_to("/etc/passwd")
+    picture = trained / "evaluation" / "test" / "pictures" / "Case5.png"
+    for path in (picture, trained / "report.html", trained / "predictions" / "x.nii.gz"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     assert run(capsys, "pack", trained, "-o", tmp_path / "logs.zip")[0] == 0
     names = zipfile.ZipFile(tmp_path / "logs.zip").namelist()
+    assert not [name for name in names if name.endswith((".png", ".html", ".nii.gz"))], "what shows a scan"
     assert {"run/config.yaml", "run/metrics.jsonl", "run/environment.json"} <= set(names)
     assert not [name for name in names if "checkpoints" in name or "link" in name or ".lock" in name]
     assert run(capsys, "pack", trained, trained, "--checkpoints", "-o", tmp_path / "all.tar.gz")[0] == 0

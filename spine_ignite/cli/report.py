@@ -1,0 +1,44 @@
+"""``spine-ignite report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from spine_ignite.cli.options import progress_bar
+
+EPILOG = """\b
+Examples:
+  spine-ignite report runs/unet
+  spine-ignite report runs/unet --split validation --cases 6 -o unet-validation.html
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The file; default: report.html in RUN.")
+@click.option(
+    "--cases",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Cases with their volumes in the viewer: the worst and the best by turns.",
+)
+@click.option("--data", type=click.Path(path_type=Path), help="The dataset that was judged, if it is not the run's.")
+def command(run: Path, split: str, out: Path | None, cases: int, data: Path | None) -> None:
+    """Write RUN as one HTML page: figures, pictures, curves, a viewer of its worst and best cases.
+
+    The page opens in any browser without a network. It holds scans: share it as you would share them.
+    """
+    from spine_ignite.evaluation.report import write_report
+
+    report = write_report(
+        run, out, split=split, cases=cases, data=data, progress=lambda items: progress_bar(items, "Cases")
+    )
+    for problem in report.problems:
+        click.echo(problem, err=True)
+    viewed = f", with the volumes of {', '.join(report.viewed)}" if report.viewed else ""
+    click.echo(f"Report: {report.path} ({report.megabytes:.1f} MB{viewed})")

@@ -1,0 +1,165 @@
+"""What a run's directory says about it: configuration, environment, training and evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spine_ignite.config import RunConfig
+from spine_ignite.data.cases import case_id
+from spine_ignite.engines.run_directory import RunDirectory, open_run_directory
+from spine_ignite.errors import RunError
+from spine_ignite.evaluation.tables import Summary, read_tables
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A key of a configuration or environment, dotted, and its value; ``default`` is given where it is another."""
+
+    key: str
+    value: str
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What the training doctor found: the epoch, its name, and in plain words what is wrong and what to do."""
+
+    epoch: str
+    code: str
+    sentence: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as its directory tells it.
+
+    Args:
+        directory: where it is.
+        split: ``test`` or ``validation``.
+        config: every key of its configuration.
+        environment: where it ran.
+        epochs: a line of ``metrics.jsonl`` each.
+        diagnoses: of the training doctor.
+        summary: its evaluation on the split; None if there is none.
+        clean_ups: what post-processing did, by case; empty if there was none.
+    """
+
+    directory: RunDirectory
+    split: str
+    config: tuple[Setting, ...]
+    environment: tuple[Setting, ...]
+    epochs: tuple[dict[str, Any], ...]
+    diagnoses: tuple[Diagnosis, ...]
+    summary: Summary | None
+    clean_ups: dict[str, str]
+
+    def setting(self, key: str) -> str:
+        """A value of the configuration, ``-`` where it has none."""
+        return next((setting.value for setting in self.config if setting.key == key), "-")
+
+    @property
+    def conditions(self) -> list[str]:
+        """How the predictions that were judged were made, as far as the evaluation says."""
+        settings = self.summary.settings if self.summary is not None else {}
+        said = [f"judged on the {self.split} split"] if self.summary is not None else []
+        if "checkpoint" in settings:
+            said.append(f"checkpoint {settings['checkpoint']}")
+        if "postprocess" in settings:
+            said.append(f"post-processing: {', '.join(map(str, settings['postprocess'])) or 'none'}")
+        if settings.get("tta"):
+            said.append("test-time augmentation")
+        if len(settings.get("members", ())) > 1:
+            said.append(f"an ensemble of {len(settings['members'])} networks")
+        return said
+
+
+def read_run(run: Path, split: str = "test") -> RunRecord:
+    """Read what is in a run's directory; lines that a crash cut off are passed over.
+
+    Raises:
+        RunError: there is no run, its configuration cannot be read, or it has neither trained nor been judged.
+        DataError: the evaluation is damaged.
+    """
+    directory = open_run_directory(run)
+    folder = directory.evaluation / split
+    summary = read_tables(folder) if (folder / "summary.json").is_file() else None
+    epochs = tuple(line for line in _json_lines(directory.metrics) if isinstance(line.get("epoch"), int))
+    if summary is None and not epochs:
+        raise RunError(
+            f"{run} has nothing to report: no epoch is finished and its {split} split is not judged; train it with "
+            f"`spine-ignite train --resume {run}`, then judge it with `spine-ignite evaluate {run}`"
+        )
+    return RunRecord(
+        directory=directory,
+        split=split,
+        config=_config(directory.config),
+        environment=tuple(_flatten(_json(directory.environment))),
+        epochs=epochs,
+        diagnoses=tuple(map(_diagnosis, _json_lines(directory.doctor))),
+        summary=summary,
+        clean_ups=_clean_ups(directory.predictions / split / "postprocess.json", summary),
+    )
+
+
+def _config(path: Path) -> tuple[Setting, ...]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RunError(f"{path} cannot be read: {' '.join(str(error).split())}; restore it") from error
+    defaults = {setting.key: setting.value for setting in _flatten(RunConfig().model_dump(mode="json"))}
+    found = _flatten(data if isinstance(data, dict) else {})
+    return tuple(Setting(s.key, s.value, _other(defaults.get(s.key), s.value)) for s in found)
+
+
+def _other(default: str | None, value: str) -> str | None:
+    return default if default != value else None
+
+
+def _clean_ups(path: Path, summary: Summary | None) -> dict[str, str]:
+    if summary is None or not summary.settings.get("postprocess"):
+        return {}  # a file that is there all the same is of an earlier evaluation
+    notes = {case_id(Path(name)): str(note) for name, note in _json(path).items() if note}
+    return {case.case: notes[key] for case in summary.cases if (key := case_id(Path(case.case))) in notes}
+
+
+def _diagnosis(line: dict[str, Any]) -> Diagnosis:
+    sentence = next((str(line[key]) for key in ("sentence", "message") if line.get(key)), "")
+    return Diagnosis(str(line.get("epoch", "-")), str(line.get("code", "")), sentence, str(line.get("advice") or ""))
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[Setting]:
+    if isinstance(value, dict) and (value or not prefix):
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif value is None or isinstance(value, (bool, list, dict)):
+        yield Setting(prefix, json.dumps(value, ensure_ascii=False))
+    else:
+        yield Setting(prefix, str(value))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; an empty one where there is no such file, or it is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
