@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import SimpleITK as sitk  # noqa: N813 - the library's own abbreviation
 from numpy.typing import NDArray
 
 from spine_ignite.data.headers import MAX_ZLIB_RATIO, check_affine, check_spacing, file_size, spatial_shape
+from spine_ignite.data.metaheader import read_header
 from spine_ignite.errors import DataError
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -63,6 +63,7 @@ def write(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) -> None
 
 def _open(path: Path) -> Any:
     size = file_size(path)
+    place = _place(path)  # which checks the header: SimpleITK does not survive all
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("MetaImageIO")
@@ -71,7 +72,7 @@ def _open(path: Path) -> Any:
     except RuntimeError as error:
         raise DataError(f"{path} is not a readable MetaImage") from error
     voxels = int(np.prod([int(n) for n in reader.GetSize()], dtype=object))
-    size = max(size, _place(path).size)
+    size = max(size, place.size)
     if voxels > size * MAX_ZLIB_RATIO:
         raise DataError(
             f"{path} is truncated or corrupt: its header promises {voxels} voxels, the file has {size} bytes"
@@ -103,16 +104,11 @@ class _Place:
 
 
 def _place(path: Path) -> _Place:
-    with path.open("rb") as file:
-        head = file.read(1 << 16)
-    named = re.search(rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*([^\r\n]+?)[ \t]*(\r?\n|\Z)", head, re.MULTILINE)
-    if named is None:
-        raise DataError(f"{path} is not a readable MetaImage: it does not say where its voxels are")
-    text = head[: named.end()]
-    compressed = re.search(rb"^[ \t]*CompressedData[ \t]*=[ \t]*True", text, re.MULTILINE | re.IGNORECASE) is not None
-    name = named.group(1).decode(errors="replace")
+    fields, end = read_header(path)
+    compressed = fields.get("compresseddata", "")[:1] in ("T", "t", "1")
+    name = fields["elementdatafile"]
     if name.upper() == "LOCAL":
-        return _Place(path, named.end(), path.stat().st_size - named.end(), compressed)
+        return _Place(path, end, path.stat().st_size - end, compressed)
     if name.startswith("LIST") or "%" in name:
         total = sum(file.stat().st_size for file in path.parent.iterdir() if file.is_file())
         return _Place(None, 0, total, compressed)

@@ -20,6 +20,7 @@ from spine_ignite.config import RunConfig, load_config
 from spine_ignite.data.folds import split_cases
 from spine_ignite.data.phantom import write_phantoms
 from spine_ignite.engines import handlers, setup
+from spine_ignite.engines.doctor.vitals import DeviceIdle
 from spine_ignite.engines.run import resume, train
 from spine_ignite.engines.trainer import StepEvents
 from spine_ignite.errors import RunError
@@ -252,3 +253,21 @@ def test_vital_signs_are_those_of_the_run(tiny_dataset: Path, tmp_path: Path, mo
     assert row["doctor/update_ratio"] == pytest.approx(seen["ratio"], rel=1e-3)
     assert row["doctor/first_loss"] == pytest.approx(row["train/loss"], rel=1e-5)
     assert 0 <= row["doctor/waiting"] <= 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_with_work_in_its_queue_is_not_idle_while_the_process_waits() -> None:
+    device = torch.device("cuda")
+    stopwatch = DeviceIdle(device)
+    matrix = torch.rand(4096, 4096, device=device)
+    seconds = {}
+    for work in (200, 0):
+        torch.cuda.synchronize()
+        stopwatch.reset()
+        for _ in range(work):
+            matrix @ matrix
+        stopwatch.start()
+        sum(range(300_000))  # the loader computes
+        stopwatch.stop()
+        seconds[work] = stopwatch.read()
+    assert seconds[200] < 0.5 * seconds[0]

@@ -1,0 +1,75 @@
+"""The header of a MetaImage, checked before SimpleITK sees it.
+
+SimpleITK's reader trusts some fields: with more dimensions than it has room for it writes past its memory.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+from spine_ignite.errors import DataError
+
+_LONGEST_HEADER = 1 << 16
+_LONGEST_VALUE = 1024
+_VECTORS = ("dimsize", "elementspacing", "elementsize", "offset", "position", "origin", "centerofrotation")
+_MATRICES = ("transformmatrix", "rotation", "orientation")
+_INTEGERS = {"headersize": -1, "compresseddatasize": 0, "elementnumberofchannels": 1}
+
+
+def read_header(path: Path) -> tuple[dict[str, str], int]:
+    """Return the fields, by their names in lower case, and the number of bytes that the header takes.
+
+    Raises:
+        DataError: the header is not one of a MetaImage of 2 to 4 dimensions whose fields have sensible values.
+    """
+    with path.open("rb") as file:
+        head = file.read(_LONGEST_HEADER)
+    fields: dict[str, str] = {}
+    end = 0
+    while "elementdatafile" not in fields:
+        line, newline, _ = head[end:].partition(b"\n")
+        if not newline and end + len(line) == len(head) and not line.strip():
+            raise _unreadable(path, "it does not say where its voxels are")
+        end += len(line) + len(newline)
+        if line.strip():
+            name, value = _field(path, line)
+            if name in fields:
+                raise _unreadable(path, f"its header has {name} twice")
+            _check(path, name, value, fields)
+            fields[name] = value
+    return fields, end
+
+
+def _field(path: Path, line: bytes) -> tuple[str, str]:
+    found = re.fullmatch(rb"\s*([^\x00-\x1f=:]{1,128}?)\s*[=:]\s*([^\x00]*?)\s*", line)
+    if found is None or len(found[2]) > _LONGEST_VALUE:
+        raise _unreadable(path, "a line of its header is not a field")
+    return found[1].decode("ascii", "replace").lower(), found[2].decode("utf-8", "replace")
+
+
+def _check(path: Path, name: str, value: str, before: dict[str, str]) -> None:
+    if name == "ndims":
+        if value not in ("2", "3", "4"):
+            raise _unreadable(path, f"its number of dimensions is {value[:20]!r}")
+    elif name in _VECTORS or name in _MATRICES:
+        if "ndims" not in before:
+            raise _unreadable(path, f"its header has {name} before NDims")
+        dimensions = int(before["ndims"])
+        numbers = [_number(word) for word in value.split()]
+        if len(numbers) != dimensions ** (2 if name in _MATRICES else 1) or not all(map(math.isfinite, numbers)):
+            raise _unreadable(path, f"its {name} does not have a number for each dimension")
+        if name == "dimsize" and not all(number.is_integer() and 0 < number < 2**31 for number in numbers):
+            raise _unreadable(path, f"its size is {value[:60]!r}")
+    elif name in _INTEGERS and not _INTEGERS[name] <= _number(value) < 2**53:
+        raise _unreadable(path, f"its {name} is {value[:20]!r}")
+
+
+def _number(word: str) -> float:
+    """Return a number in plain notation; NaN for anything else, and for what Python alone would read."""
+    return float(word) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word, re.ASCII) else math.nan
+
+
+def _unreadable(path: Path, reason: str) -> DataError:
+    return DataError(f"{path} is not a readable MetaImage: {reason}")
