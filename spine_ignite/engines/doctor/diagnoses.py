@@ -51,6 +51,23 @@ def diagnose(history: Sequence[Row]) -> list[Diagnosis]:
     return [diagnosis for diagnosis in found if diagnosis is not None]
 
 
+def essential(history: Sequence[Row]) -> list[Row]:
+    """Return the rows on which :func:`diagnose` depends, now and after any further ones: some twenty at most.
+
+    A record of all epochs would make memory and time grow with the length of a run.
+    """
+    validated = [row for row in history if not math.isnan(_get(row, "validation/dice"))]
+    older = validated[: -WINDOW - 1]
+    kept = [*history[:1], *history[-WINDOW - 1 :], *validated[-WINDOW - 1 :]]
+    if older:
+        losses = [_get(row, "validation/loss") for row in older]
+        kept += [row for row, loss in zip(older, losses, strict=True) if not math.isfinite(loss)][:1]
+        kept.append(min(older, key=lambda row: _get(row, "validation/loss")))
+        kept.append(max(older, key=lambda row: _get(row, "validation/dice")))
+    places = {id(row) for row in kept}
+    return [row for row in history if id(row) in places]
+
+
 def learning_rate_too_high(history: Sequence[Row], _validated: Sequence[Row]) -> Diagnosis | None:
     """The loss is above its start after some steps, or no longer finite."""
     start, last = _get(history[0], "doctor/first_loss"), history[-1]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ignite.engine import Events
 
-from spine_ignite.engines.doctor.diagnoses import Diagnosis, diagnose
+from spine_ignite.engines.doctor.diagnoses import Diagnosis, Row, diagnose, essential
 from spine_ignite.engines.doctor.vitals import Vitals
 from spine_ignite.engines.handlers import Echo, EpochEnd, MetricsFile
 from spine_ignite.engines.run_directory import read_rows, truncate_metrics
@@ -32,11 +32,11 @@ class Doctor:
         self.echo = echo
         self.vitals = Vitals(run)
         self.file = MetricsFile(run.directory.doctor)
-        self.history: list[dict[str, Any]] = []
+        self.history: list[Row] = []
         self.told: dict[str, int] = {}
         if run.trainer.state.iteration:
             truncate_metrics(run.directory.doctor, run.trainer.state.epoch)
-            self.history = read_rows(run.directory.metrics)
+            self.history = essential(read_rows(run.directory.metrics))
             self.told = {row["code"]: row["epoch"] for row in read_rows(run.directory.doctor)}
 
     def summary(self) -> dict[str, float]:
@@ -46,7 +46,7 @@ class Doctor:
 
     def examine(self, values: dict[str, Any], _validated: bool) -> None:
         """Take an epoch's record and tell what is new."""
-        self.history.append(values)
+        self.history = essential([*self.history, values])
         for diagnosis in diagnose(self.history):
             self._tell(diagnosis, values["epoch"], values["iteration"])
 

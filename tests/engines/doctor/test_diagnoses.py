@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spine_ignite.engines.doctor import diagnose
+from spine_ignite.engines.doctor.diagnoses import essential
 
 Row = dict[str, Any]
 
@@ -177,3 +178,40 @@ def test_diagnoses_do_not_depend_on_the_unit_of_the_loss(factor: float) -> None:
     for rows in (sound(), changed(sound(), validation__dice=0.1), changed(sound(3), train__loss=4.0)):
         other = [{key: value * factor if key in scaled else value for key, value in row.items()} for row in rows]
         assert codes(other) == codes(rows)
+
+
+RESTED = st.fixed_dictionaries(
+    {
+        "train/loss": st.sampled_from([0.1, 0.5, 1.0, 3.0, 4.0]),
+        "validation/loss": st.sampled_from([0.2, 0.4, 1.0, 2.0, math.nan]),
+        "validation/dice": st.sampled_from([0.0, 0.2, 0.3, 0.8, math.nan]),
+        "validation/recall/L4": st.sampled_from([0.0, 0.4]),
+        "validation/fpr/L4": st.just(0.0),
+        "doctor/update_ratio": st.sampled_from([1e-6, 1e-3]),
+        "doctor/gradient_norm": st.sampled_from([0.0, 1.0, 500.0]),
+    }
+)
+
+
+@given(st.lists(RESTED, min_size=8, max_size=40))
+def test_few_rows_stand_for_the_whole_record(changes: list[Row]) -> None:
+    """Pruned after each epoch, as in a run, the record leads to the same diagnoses as the whole, and stays short."""
+    whole: list[Row] = []
+    pruned: list[Row] = []
+    for row, change in zip(sound(len(changes)), changes, strict=True):
+        whole.append({**row, **change})
+        pruned = essential([*pruned, whole[-1]])
+        assert diagnose(pruned) == diagnose(whole)
+    assert len(pruned) <= 16
+
+
+def test_a_long_overfitting_is_seen_with_few_rows() -> None:
+    rows = sound(200)
+    for epoch, row in enumerate(rows):
+        row |= {"train/loss": 2 * 0.97**epoch, "validation/loss": abs(epoch - 20) / 40 + 0.5, "validation/dice": 0.7}
+    rows[20]["validation/dice"] = 0.75
+    pruned: list[Row] = []
+    for row in rows:
+        pruned = essential([*pruned, row])
+    assert "overfitting" in codes(pruned)
+    assert diagnose(pruned) == diagnose(rows)
