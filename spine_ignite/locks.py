@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spine_ignite.errors import RunError
@@ -15,13 +17,32 @@ try:
 except ImportError:  # pragma: no cover - Windows has no fcntl: there nothing keeps a second process out
     fcntl = None  # type: ignore[assignment]
 
+_PATIENCE = 1.0  # seconds in which a process that has just taken a lock writes its name
+_held: set[int] = set()
+
+
+def _let_go() -> None:
+    """Close a parent's locks in a forked process, such as a loader worker, which may outlive a killed parent."""
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
 
 @contextmanager
 def lock_folder(folder: Path, what: str, name: str = ".lock") -> Iterator[None]:
     """Hold the lock of ``folder`` while the block runs; it goes with the process, however that ends.
 
+    The system holds the lock (``flock``), on network drives too where these support it; what is in the file only tells
+    others whom they wait for.
+
     Raises:
-        RunError: another process holds it, or the folder cannot be written; ``what`` says what is going on there.
+        RunError: another process holds it, or the folder cannot be written or locked; ``what`` says what is going on
+            there.
     """
     path = folder / name
     try:
@@ -29,22 +50,60 @@ def lock_folder(folder: Path, what: str, name: str = ".lock") -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise RunError(explain(error, path)) from error
+    _held.add(descriptor)
     try:
         _acquire(descriptor, folder, what)
+        _sign(descriptor, f"{os.getpid()} {socket.gethostname()}\n")
         yield
+        _sign(descriptor, "")
     finally:
-        os.close(descriptor)
+        if descriptor in _held:  # not so in a fork of this process
+            _held.remove(descriptor)
+            os.close(descriptor)
 
 
 def _acquire(descriptor: int, folder: Path, what: str) -> None:
-    if fcntl is not None:
-        try:
+    try:
+        if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 32).decode(errors="replace").strip()
-            by = f" (process {holder})" if holder else ""
-            raise RunError(
-                f"{folder} is in use: another process{by} {what}; wait for it or choose another folder"
-            ) from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
+    except BlockingIOError:
+        raise RunError(
+            f"{folder} is in use: another process{_holder(descriptor)} {what}; wait for it or choose another folder"
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"{folder} cannot be locked ({error.strerror}), so that nothing would keep a second process out; choose a "
+            "folder on a file system with locks"
+        ) from error
+
+
+def _sign(descriptor: int, text: str) -> None:
+    """Write who holds the lock; on a full disk nobody is named, and the lock holds all the same."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
+
+
+def _holder(descriptor: int) -> str:
+    """Name the process that holds a lock; until it has signed there may be the name of one that was killed."""
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        words = os.pread(descriptor, 512, 0).decode(errors="replace").split()
+        if words and words[0].isdecimal():
+            host = words[1] if len(words) > 1 else socket.gethostname()
+            if host != socket.gethostname():
+                return f" (process {words[0]} on {host})"
+            if _lives(int(words[0])):
+                return f" (process {words[0]})"
+        time.sleep(0.01)
+    return ""
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # somebody else's
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

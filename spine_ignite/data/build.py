@@ -208,6 +208,7 @@ def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[Stored
     Returns:
         The case, and whether it had to be converted: an interrupted build may have done so.
     """
+    before = _states(case)
     image_file = _describe(case.image)
     label_file = _describe(case.label) if case.label is not None else None
     content = (FORMAT, store.settings, image_file.sha256, label_file.sha256 if label_file else None)
@@ -218,6 +219,10 @@ def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[Stored
     volume = read_image(case.image)
     slices, grid = prepare_image(volume, store.settings.spacing, store.settings.clip_percentiles)
     label = _read_indices(case.label, volume, grid, scheme) if case.label is not None else None
+    if _states(case) != before:  # else one content's arrays would lie under the checksum of another
+        raise DataError(
+            f"a file of case {case.name} was replaced while it was read; run `spine-ignite preprocess` again"
+        )
     _save(store.root / folder / "image.npy", slices.astype(np.float16))
     if label is not None:
         _save(store.root / folder / "label.npy", label)
@@ -236,6 +241,12 @@ def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[Stored
     )
     write_text(store.root / folder / _FINISHED, json.dumps(asdict(stored)))
     return stored, True
+
+
+def _states(case: Case) -> list[tuple[int, ...]]:
+    """What differs when one of the case's files has been written to or replaced."""
+    found = [path.stat() for path in (case.image, case.label) if path is not None]
+    return [(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for status in found]
 
 
 def _finished(store: SliceStore, folder: Path) -> StoredCase | None:

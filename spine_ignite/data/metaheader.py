@@ -1,6 +1,7 @@
 """The header of a MetaImage, checked before SimpleITK sees it.
 
-SimpleITK's reader trusts some fields: with more dimensions than it has room for it writes past its memory.
+SimpleITK's reader trusts some fields: with more dimensions than it has room for it writes past its memory, and names of
+several files are a format of C's ``printf`` to it, with a division by a step that need not be there.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ def _check(path: Path, name: str, value: str, before: dict[str, str]) -> None:
             raise _unreadable(path, f"its {name} does not have a number for each dimension")
         if name == "dimsize" and not all(number.is_integer() and 0 < number < 2**31 for number in numbers):
             raise _unreadable(path, f"its size is {value[:60]!r}")
+    elif name == "elementdatafile":
+        if value.startswith("LIST") or "%" in value:  # one that is missing is passed over in silence, too
+            raise DataError(f"{path} keeps its voxels in several files; write it as one .mha file")
     elif name in _INTEGERS and not _INTEGERS[name] <= _number(value) < 2**53:
         raise _unreadable(path, f"its {name} is {value[:20]!r}")
 

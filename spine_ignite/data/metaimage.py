@@ -95,9 +95,9 @@ def _geometry(path: Path, reader: Any) -> tuple[tuple[int, ...], NDArray[np.floa
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the voxels of a MetaImage are; ``file`` is None where they are in several files."""
+    """Where the voxels of a MetaImage are."""
 
-    file: Path | None
+    file: Path
     offset: int
     size: int
     compressed: bool
@@ -109,19 +109,19 @@ def _place(path: Path) -> _Place:
     name = fields["elementdatafile"]
     if name.upper() == "LOCAL":
         return _Place(path, end, path.stat().st_size - end, compressed)
-    if name.startswith("LIST") or "%" in name:
-        total = sum(file.stat().st_size for file in path.parent.iterdir() if file.is_file())
-        return _Place(None, 0, total, compressed)
     data = path.parent / name
-    if not data.is_file():
-        raise DataError(f"{path} keeps its voxels in {data}, which does not exist")
-    return _Place(data, 0, data.stat().st_size, compressed)
+    try:
+        if not data.is_file():
+            raise DataError(f"{path} keeps its voxels in {data}, which does not exist")
+        return _Place(data, 0, data.stat().st_size, compressed)
+    except OSError as error:  # such as a name that is too long
+        raise DataError(f"{path} keeps its voxels in a file that cannot be read: {error.strerror}") from error
 
 
 def _verify_checksum(path: Path) -> None:
     """Compare the checksum of compressed voxels, which SimpleITK does not: damage would go unseen."""
     place = _place(path)
-    if place.file is None or not place.compressed:
+    if not place.compressed:
         return
     decompressor = zlib.decompressobj(wbits=47)  # zlib or gzip, whichever it is
     with place.file.open("rb") as file:

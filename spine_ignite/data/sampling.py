@@ -52,6 +52,9 @@ class TrainingStream(Sampler[Request]):
         self.steps_per_epoch = steps_per_epoch
         self.seed = seed
         self.foreground = np.asarray(foreground, np.int64)
+        # Looked up, since a search among all of them for each batch would make an epoch quadratic in the cases.
+        self._is_foreground = np.zeros(num_items, bool)
+        self._is_foreground[self.foreground] = True
         self.reserved = int(np.ceil(foreground_share * batch_size)) if len(foreground) else 0
         self._step = 0
         self._permutation = lru_cache(maxsize=4)(self._draw)
@@ -73,7 +76,7 @@ class TrainingStream(Sampler[Request]):
         """Return the indices of one step's batch."""
         indices = self._take(0, self.num_items, step * self.batch_size, self.batch_size)
         if self.reserved:
-            others = np.flatnonzero(~np.isin(indices, self.foreground))
+            others = np.flatnonzero(~self._is_foreground[indices])
             missing = self.reserved - (len(indices) - len(others))
             if missing > 0:
                 places = self._take(1, len(self.foreground), step * self.reserved, missing)

@@ -203,7 +203,8 @@ def _lock_readers(root: Path, shared: bool) -> int | None:
         return None
     try:
         if fcntl is not None:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            # A reader waits for a deletion that is going on, which is short: without a hold the next would hit it.
+            fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
         return None

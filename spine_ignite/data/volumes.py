@@ -178,7 +178,7 @@ def _checksummed_voxels(path: Path, image: Any, dtype: Any) -> NDArray[Any]:
 def _open_nifti(path: Path) -> Any:
     size = file_size(path)
     try:
-        image = nib.load(path)
+        image = nib.load(path, mmap=False)  # what is mapped ends the process if the file is cut off under it
         shape = tuple(int(n) for n in image.shape)
         itemsize = image.get_data_dtype().itemsize
     except Exception as error:  # nibabel raises many kinds for what is not an image

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from spine_ignite.config import DataConfig
+from spine_ignite.data import build
 from spine_ignite.data.build import build_store, store_folder
 from spine_ignite.data.cases import Case
 from spine_ignite.data.slices import ReaderHold, open_store
-from spine_ignite.data.volumes import read_label
+from spine_ignite.data.volumes import Volume, read_label
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.locks import lock_folder
 
@@ -230,6 +231,26 @@ def test_a_full_disk_is_told_and_the_former_store_stays(
     assert open_store(former.root) == former
     assert all(former.is_complete(case) for case in former.cases)
     assert not list(former.root.rglob(".part-*"))
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_not_stored(
+    data: DataConfig, write_volume: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = data.root / "train/source/Case1.nii.gz"
+    kept, real = path.read_bytes(), build.read_image
+
+    def replace_first(read: Path) -> Volume:
+        if read == path:
+            write_volume(path, np.ones((48, 64, 5), np.int16))
+        return real(read)
+
+    monkeypatch.setattr(build, "read_image", replace_first)
+    with pytest.raises(DataError, match="a file of case Case1 was replaced while it was read"):
+        build_store(data)
+    monkeypatch.setattr(build, "read_image", real)
+    path.write_bytes(kept)
+    (case, *_) = (result := build_store(data)).store.split("train")
+    assert len(np.unique(result.store.image(case))) > 1, "the constant one does not stand under the former's checksum"
 
 
 def test_cases_of_equal_content_are_all_new(data: DataConfig) -> None:

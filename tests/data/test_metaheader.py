@@ -62,6 +62,13 @@ def test_values_that_a_reader_must_not_see(tmp_path: Path, key: str, value: str,
         read_header(header(tmp_path, lines))
 
 
+@pytest.mark.parametrize("value", ["LOC%L-x: 1", "x%n 1 3 1", "x%03d.raw 1 3", "x%03d.raw 1 3 1", "LIST", "LIST 2D"])
+def test_voxels_in_several_files_are_refused(tmp_path: Path, value: str) -> None:
+    """SimpleITK ends the process for some of these, and leaves voxels undefined for others."""
+    with pytest.raises(DataError, match="keeps its voxels in several files; write it as one .mha file"):
+        read_header(header(tmp_path, [*LINES[:-1], f"ElementDataFile = {value}"]))
+
+
 def test_order_repetition_and_a_missing_end(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has transformmatrix before NDims"):
         read_header(header(tmp_path, [LINES[4], *LINES]))

@@ -95,3 +95,9 @@ def test_a_damaged_file_is_refused_with_its_path(
     with pytest.raises(DataError, match=message) as caught:
         read(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path) -> None:
+    path = replace(save(tmp_path / "x.mha"), b"ElementDataFile", b"v" * 300)
+    with pytest.raises(DataError, match="keeps its voxels in a file that cannot be read: File name too long"):
+        read_geometry(path)

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,3 +104,18 @@ def test_a_hold_that_ends_closes_its_file(store: SliceStore) -> None:
     gc.collect()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+def test_a_reader_that_comes_during_a_deletion_waits_for_its_hold(store: SliceStore) -> None:
+    holds: list[ReaderHold] = []
+    reader = threading.Thread(target=lambda: holds.append(ReaderHold(store)))
+
+    def delete() -> None:
+        reader.start()
+        reader.join(0.2)
+
+    delete_unless_read(store, delete)
+    reader.join()
+    deleted: list[int] = []
+    delete_unless_read(store, lambda: deleted.append(1))
+    assert not deleted

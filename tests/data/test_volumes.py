@@ -280,3 +280,15 @@ def test_a_failed_write_leaves_the_former_file_and_nothing_else(
         write_label_like(out, np.ones(like.array.shape, np.uint8), like)
     assert out.read_bytes() == before
     assert [path.name for path in out.parent.iterdir()] == ["label.nii.gz"]
+
+
+def test_a_file_that_is_cut_off_later_does_not_change_what_was_read(tmp_path: Path) -> None:
+    """Mapped into memory, it would end the process at the next look at a voxel."""
+    path = tmp_path / "x.nii"
+    nib.save(nib.Nifti1Image(np.ones((64, 64, 8), np.float32), np.eye(4)), path)
+    volume = read_image(path)
+    assert not isinstance(volume.array, np.memmap)
+    os.truncate(path, 400)
+    assert float(volume.array.sum()) == 64 * 64 * 8
+    with pytest.raises(DataError, match="its header promises 131072 bytes of voxels, the file has 400 bytes"):
+        read_image(path)
