@@ -11,7 +11,7 @@ import click
 
 from spine_ignite.cli.options import postprocess_option, postprocessing
 from spine_ignite.errors import UsageError
-from spine_ignite.inference.options import CHECKPOINTS, InferenceOptions
+from spine_ignite.inference.options import InferenceOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -19,11 +19,11 @@ _OPTIONS = (
     click.option(
         "--checkpoint",
         "checkpoints",
-        type=click.Choice(CHECKPOINTS),
         multiple=True,
         default=("best",),
         show_default=True,
-        help="Of each run; given for both, they are averaged.",
+        metavar="best|last|FILE",
+        help="Of each run; several are averaged. A FILE is a checkpoint, or what `spine-ignite export` wrote.",
     ),
     click.option(
         "--ensemble",

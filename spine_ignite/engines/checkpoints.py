@@ -224,18 +224,28 @@ def _verify_checksums(path: Path) -> None:
 def load_network(path: Path, device: torch.device | str = "cpu") -> TrainedNetwork:
     """Build the network of a checkpoint and load its weights (the averaged ones, if the run averaged).
 
+    Args:
+        path: a checkpoint of a run, or a ``.safetensors`` file of ``spine-ignite export``.
+        device: where the network is wanted.
+
     Raises:
         RunError: the checkpoint cannot be used, or its architecture is not installed.
     """
-    checkpoint = read_checkpoint(path, device)
-    description = Description.from_state(checkpoint["description"], path)
+    if path.suffix == ".safetensors":
+        from spine_ignite.engines.exported import read_exported  # it needs the description above
+
+        weights, description = read_exported(path)
+    else:
+        checkpoint = read_checkpoint(path, device)
+        weights = checkpoint.get("ema") or checkpoint["model"]
+        description = Description.from_state(checkpoint["description"], path)
     try:
         network = create_model(
             description.model, description.in_channels, description.scheme.num_classes, **_without_start(description)
         )
-    except SpineIgniteError as error:
+    except (SpineIgniteError, TypeError, ValueError) as error:  # an option's name may be that of another argument
         raise RunError(f"the network of {path} cannot be built: {error}") from error
-    load_weights(network, checkpoint.get("ema") or checkpoint["model"], path)
+    load_weights(network, weights, path)
     return TrainedNetwork(network.to(device).eval(), description, path)
 
 

@@ -15,8 +15,8 @@ from spine_ignite.data.cases import natural_order
 from spine_ignite.engines.checkpoints import TrainedNetwork, load_network
 from spine_ignite.engines.precision import Precision
 from spine_ignite.engines.run_directory import RunDirectory, open_run_directory
-from spine_ignite.errors import RunError
-from spine_ignite.inference.options import InferenceOptions
+from spine_ignite.errors import RunError, UsageError, suggest
+from spine_ignite.inference.options import CHECKPOINTS, InferenceOptions
 from spine_ignite.inference.views import View, views_of
 
 Size = tuple[int, int]
@@ -31,12 +31,14 @@ class Member:
         views: test-time augmentation; one view is none.
         window: rows and columns of the sliding window, or None for whole slices.
         overlap: of neighbouring windows, a share of the window.
+        run: the directory of the run that it predicts for; None: the one that its checkpoint lies in.
     """
 
     trained: TrainedNetwork
     views: tuple[View, ...] = (View(),)
     window: Size | None = None
     overlap: float = 0.5
+    run: Path | None = None
 
     def scores(self, batch: Tensor, precision: Precision) -> Tensor:
         """Return logits, or with several views the logarithm of their mean probabilities: softmax of either is right.
@@ -62,7 +64,7 @@ class Member:
         """Return what determines this member's answers, for the record; the weights by their SHA-256."""
         path = self.trained.path
         return {
-            "run": str(path.parent.parent),
+            "run": str(self.run or path.parent.parent),
             "checkpoint": path.name,
             "weights": _sha256(path),
             "views": [str(view) for view in self.views],
@@ -104,19 +106,36 @@ def find_runs(path: Path) -> list[RunDirectory]:
     return [open_run_directory(path)]
 
 
+def checkpoint_file(run: RunDirectory, name: str) -> Path:
+    """Return the checkpoint of a run that is called ``best`` or ``last``; another name is that of a file.
+
+    Raises:
+        UsageError: it is neither, nor has the suffix of a file.
+    """
+    if name in CHECKPOINTS:
+        return run.best if name == "best" else run.last
+    if not Path(name).suffix:
+        raise UsageError(f"there is no checkpoint '{name}'.{suggest(name, CHECKPOINTS)} Give best, last or a file")
+    return Path(name)
+
+
 def load_members(runs: list[RunDirectory], options: InferenceOptions, device: torch.device) -> list[Member]:
     """Load the networks of runs, each with the views and the window that its own training and the options give.
 
     Raises:
+        UsageError: a checkpoint is given by its file, but there are several runs.
         RunError: a checkpoint cannot be used.
     """
+    files = [name for name in options.checkpoints if name not in CHECKPOINTS]
+    if files and len(runs) > 1:
+        raise UsageError(f"the file {files[0]} is the checkpoint of one run; with {len(runs)} runs give best or last")
     members = []
     for run in runs:
         config = load_config(run.config)
         for name in options.checkpoints:
-            trained = load_network(run.best if name == "best" else run.last, device)
+            trained = load_network(checkpoint_file(run, name), device)
             trained.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            members.append(_member(trained, config, options))
+            members.append(_member(trained, run, config, options))
     return members
 
 
@@ -128,7 +147,7 @@ def window_of(config: RunConfig) -> Size | None:
     return None if window == "whole" else window
 
 
-def _member(trained: TrainedNetwork, config: RunConfig, options: InferenceOptions) -> Member:
+def _member(trained: TrainedNetwork, run: RunDirectory, config: RunConfig, options: InferenceOptions) -> Member:
     tta = config.predict.tta if options.tta is None else options.tta
     asked = None if options.window == "whole" else options.window
     return Member(
@@ -136,6 +155,7 @@ def _member(trained: TrainedNetwork, config: RunConfig, options: InferenceOption
         views_of(config.augment, trained.description.context_slices) if tta else (View(),),
         window_of(config) if options.window is None else asked,
         config.predict.overlap if options.overlap is None else options.overlap,
+        run.root,
     )
 
 

@@ -18,7 +18,8 @@ class InferenceOptions:
 
     Args:
         ensemble: further runs, or folders of runs; the probabilities of all networks are averaged.
-        checkpoints: of each run, ``best``, ``last`` or both, which are then averaged too.
+        checkpoints: of each run, ``best``, ``last`` or both, which are then averaged too; of a single run also files,
+            as ``spine-ignite export`` writes.
         tta: test-time augmentation, see :mod:`spine_ignite.inference.views`.
         window: rows and columns of a sliding window in pixels of the run's spacing, or ``whole`` for whole slices. By
             default a run that was trained on patches slides one patch, others see whole slices.
@@ -43,9 +44,9 @@ class InferenceOptions:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.checkpoints if name not in CHECKPOINTS]
+        unknown = [name for name in self.checkpoints if name not in CHECKPOINTS and not Path(name).suffix]
         if unknown or not self.checkpoints:
-            raise UsageError(f"checkpoints are 'best' and 'last', got {list(self.checkpoints)}")
+            raise UsageError(f"checkpoints are 'best', 'last' or files, got {list(self.checkpoints)}")
         if isinstance(self.window, tuple) and min(self.window) < 1:
             raise UsageError(f"a window has at least one row and one column, got {list(self.window)}")
         if self.overlap is not None and not 0 <= self.overlap < 1:

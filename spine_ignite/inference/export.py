@@ -1,0 +1,121 @@
+"""Export the network of a run to a file for other programs, and prove that it is the same network."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from spine_ignite.engines.checkpoints import TrainedNetwork, load_network
+from spine_ignite.engines.exported import SUFFIX, Header, to_bytes
+from spine_ignite.engines.run_directory import open_run_directory
+from spine_ignite.errors import RunError, UsageError
+from spine_ignite.files import write_atomically
+from spine_ignite.inference.members import checkpoint_file
+from spine_ignite.registry import load_registry
+
+Format = Literal["safetensors", "torch-export"]
+SUFFIXES: dict[Format, str] = {"safetensors": SUFFIX, "torch-export": ".pt2"}
+HEADER_FILE = "spine_ignite.json"  # in a .pt2 file
+TOLERANCE = 1e-4  # of a program's logits, as a share of the largest; arithmetic may be in another order
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file that was written and verified.
+
+    Attributes:
+        path: the file.
+        source: the checkpoint.
+        model: the architecture.
+        batch: ``(B, channels, H, W)`` of the random batch that was compared.
+        difference: the largest of any logit from the original's; 0 for safetensors, as all are equal.
+    """
+
+    path: Path
+    source: Path
+    model: str
+    batch: tuple[int, ...]
+    difference: float
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.path.stat().st_size
+
+
+def export_run(
+    root: Path, out: Path | None = None, *, file_format: Format = "safetensors", checkpoint: str = "best"
+) -> Exported:
+    """Write the network of a run, with its judged weights, to one file; compare what the file holds with the original.
+
+    Args:
+        root: the run's directory.
+        out: the file; default: beside the checkpoint, with the suffix of the format.
+        file_format: ``safetensors``: weights. ``torch-export``: the program that ``torch.export`` captures, for any
+            batch size, and the height and width of the run's training slices.
+        checkpoint: ``best``, ``last`` or a file.
+
+    Raises:
+        UsageError: the file's suffix is not that of the format.
+        RunError: the checkpoint cannot be used, the architecture cannot be exported, the file cannot be written, or
+            does not give the same logits; a former file stays then.
+    """
+    source = checkpoint_file(open_run_directory(root), checkpoint)
+    out = source.with_suffix(SUFFIXES[file_format]) if out is None else out
+    if out.suffix != SUFFIXES[file_format]:
+        known = ", ".join(f"{suffix} for {name}" for name, suffix in SUFFIXES.items())
+        raise UsageError(f"the suffix of {out} does not fit the format {file_format}: use {known}")
+    trained = load_network(source)
+    description = trained.description
+    plugin = str(load_registry().find(description.model).distribution)
+    shape = (description.in_channels, *description.size)
+    batch = torch.randn((3, *shape), generator=torch.Generator().manual_seed(0))
+    with write_atomically(out) as temporary:
+        if file_format == "safetensors":
+            temporary.write_bytes(to_bytes(trained, plugin))
+            difference = _compare(trained.network, load_network(temporary).network, batch, 0.0, out)
+        else:
+            header = Header(plugin=plugin, description=description.state_dict())
+            read_back = _save_program(trained, batch, temporary, header)
+            difference = _compare(trained.network, read_back, batch, TOLERANCE, out)
+            difference = max(difference, _compare(trained.network, read_back, batch[:1], TOLERANCE, out))
+    return Exported(out, source, description.model, tuple(batch.shape), difference)
+
+
+def _save_program(trained: TrainedNetwork, batch: Tensor, path: Path, header: Header) -> Callable[[Tensor], Tensor]:
+    """Capture the network with an open batch size, write it, and return what was read back."""
+    try:
+        program = torch.export.export(
+            trained.network, (batch,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
+        )
+    except Exception as error:  # an architecture may do anything
+        reason = " ".join(str(error).split())[:300]
+        raise RunError(
+            f"torch.export cannot capture {trained.description.model} with an open batch size: {reason}; "
+            "--format safetensors needs no capture"
+        ) from error
+    content = io.BytesIO()  # torch tells a full disk in words of its own
+    torch.export.save(program, content, extra_files={HEADER_FILE: header.model_dump_json()})
+    path.write_bytes(content.getbuffer())
+    read_back: Callable[[Tensor], Tensor] = torch.export.load(path).module()
+    return read_back
+
+
+@torch.inference_mode()
+def _compare(
+    network: nn.Module, other: Callable[[Tensor], Tensor], batch: Tensor, tolerance: float, out: Path
+) -> float:
+    """Return the largest difference of logits; refuse one above ``tolerance`` times the largest logit."""
+    expected, found = network(batch), other(batch)
+    if not expected.isfinite().all():
+        raise RunError(f"{out} is not written: the logits of the checkpoint's network are not finite")
+    difference = float((found - expected).abs().max())
+    if not difference <= tolerance * float(expected.abs().max()):
+        raise RunError(f"{out} is not written: what it would hold gives other logits, by up to {difference:g}")
+    return difference
