@@ -73,6 +73,7 @@ def command(
             diverge=diverge,
             progress=lambda cases: progress_bar(cases, "Preprocessing"),
             on_step=advance,
+            echo=lambda line: click.echo(line, err=as_json),
         )
     if out is not None:
         plot_curve(curve, out)

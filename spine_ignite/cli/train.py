@@ -75,7 +75,7 @@ def command(
         if dry:
             from spine_ignite.engines.dry_run import dry_run
 
-            _print_dry_run(dry_run(config, out, force=force, progress=_preprocessing), as_json)
+            _print_dry_run(dry_run(config, out, force=force, progress=_preprocessing, echo=echo), as_json)
             return 0
         from spine_ignite.engines.run import train
 

@@ -5,10 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from spine_ignite.config.augment import AugmentConfig
 from spine_ignite.config.postprocess import check_step
+from spine_ignite.errors import UsageError
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -43,6 +54,13 @@ class PatchConfig(Section):
     sampler: Literal["uniform", "label"] = Field("label", description="uniform, or label: every class equally likely")
 
 
+def _check_batch_size(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:  # one for each kind of value
+        raise ValueError("must be a whole number of at least 1, or auto") from None
+
+
 class DataConfig(Section):
     """Where the data is and how slices are made from it."""
 
@@ -68,7 +86,9 @@ class DataConfig(Section):
     fold: Annotated[int, Field(ge=0)] | None = Field(None, description="the fold held out for validation")
     sampling: Literal["slices", "patches"] = Field("slices", description="train on whole slices or on patches")
     patch: PatchConfig = Field(default_factory=PatchConfig)
-    batch_size: PositiveInt = Field(8, description="slices or patches in a step")
+    batch_size: Annotated[PositiveInt | Literal["auto"], WrapValidator(_check_batch_size)] = Field(
+        8, description="slices or patches in a step; auto: as many as fit into memory, found by trying"
+    )
     workers: Annotated[int, Field(ge=0)] = Field(0, description="loader processes; 0 reads in the main process")
     foreground_share: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.0, description="least share of a batch's slices that must contain a structure"
@@ -93,6 +113,17 @@ class DataConfig(Section):
     def channels(self) -> int:
         """Input channels of the network: the slice and its neighbours on both sides."""
         return 1 + 2 * self.context_slices
+
+    @property
+    def items_per_batch(self) -> int:
+        """``batch_size`` as the number that it must be by the time batches are made.
+
+        Raises:
+            UsageError: it is still ``auto``.
+        """
+        if self.batch_size == "auto":
+            raise UsageError("data.batch_size is auto, which is for new runs: give a number here")
+        return self.batch_size
 
 
 class OptimizerConfig(Section):

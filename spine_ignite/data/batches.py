@@ -226,11 +226,11 @@ def create_training_loader(store: SliceStore, names: Sequence[str], config: RunC
         return PatchLoader(store, cases, config, transform)
     data = config.data
     dataset = SliceDataset(store, cases, data.context_slices, training_size(store, config), transform, config.seed)
-    steps = config.train.steps_per_epoch or max(1, len(dataset) // data.batch_size)
+    steps = config.train.steps_per_epoch or max(1, len(dataset) // data.items_per_batch)
     if transform is not None:
         dataset[Request(0, [0])]  # a transform that does not fit is told before anything starts
     stream = TrainingStream(
-        len(dataset), data.batch_size, steps, config.seed, dataset.foreground, data.foreground_share
+        len(dataset), data.items_per_batch, steps, config.seed, dataset.foreground, data.foreground_share
     )
     return SliceLoader(_loader(dataset, stream, config), dataset, stream, steps)
 
@@ -240,7 +240,7 @@ def create_validation_loader(store: SliceStore, names: Sequence[str], config: Ru
     data = config.data
     dataset = SliceDataset(store, select(store, names), data.context_slices, training_size(store, config))
     indices = range(len(dataset))
-    batches = [indices[start : start + data.batch_size] for start in range(0, len(dataset), data.batch_size)]
+    batches = [indices[start : start + data.items_per_batch] for start in range(0, len(dataset), data.items_per_batch)]
     requests = [Request(step, list(batch)) for step, batch in enumerate(batches)]
     return _loader(dataset, requests, config)
 

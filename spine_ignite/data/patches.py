@@ -124,7 +124,7 @@ class PatchLoader:
         data = config.data
         self.seed = config.seed
         self.patch = data.patch
-        self.batch_size = data.batch_size
+        self.batch_size = data.items_per_batch
         self.workers = data.workers
         self.context = data.context_slices
         self.subjects = CaseSubjects(store, cases, data.context_slices, data.patch.size, transform, config.seed)
@@ -138,7 +138,7 @@ class PatchLoader:
         else:
             self.sampler = tio.UniformSampler(size)
         patches = len(cases) * data.patch.samples_per_volume
-        self.steps_per_epoch = config.train.steps_per_epoch or max(1, patches // data.batch_size)
+        self.steps_per_epoch = config.train.steps_per_epoch or max(1, patches // data.items_per_batch)
         self._step = 0
 
     @property

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from spine_ignite.config import RunConfig
 from spine_ignite.data.build import store_folder
+from spine_ignite.engines.batch_size import resolve_batch_size
 from spine_ignite.engines.faults import faults_explained
 from spine_ignite.engines.overfit import without_variety
 from spine_ignite.engines.run_directory import plan_run_directory
@@ -75,6 +76,7 @@ def dry_run(
     *,
     force: bool = False,
     progress: Callable[[Any], Any] | None = None,
+    echo: Callable[[str], None] = lambda _line: None,
 ) -> DryRun:
     """Build a run, put one training batch (twice) and one validation batch through it, and measure.
 
@@ -86,6 +88,7 @@ def dry_run(
         out: the run directory that is meant; only checked.
         force: whether a run in ``out`` might be replaced.
         progress: wraps the cases that are preprocessed, to show how far that is.
+        echo: takes the lines that tell which size of a batch was found.
 
     Raises:
         SpineIgniteError: the run could not start.
@@ -99,6 +102,7 @@ def dry_run(
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spine-ignite-"))
             section = config.data.model_copy(update={"cache": Path(folder) / "store"})
             config = config.model_copy(update={"data": section})
+        config = resolve_batch_size(config, progress, echo)
         data = setup_data(config, progress)
         run = setup_run(config, directory, data)
         with faults_explained(run):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from spine_ignite.engines.setup import Run
-from spine_ignite.errors import RunError
+from spine_ignite.errors import RunError, SpineIgniteError
 
 
 @contextmanager
@@ -22,17 +22,22 @@ def faults_explained(run: Run) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except MemoryError as error:
         raise out_of_memory(run) from error
     except FileNotFoundError as error:
         if not Path(str(error.filename)).is_relative_to(run.data.store.root):
             raise
         raise RunError(f"{error.filename} has vanished {_when(run)}; preprocess again, then {_resume(run)}") from error
+    except SpineIgniteError as error:
+        text = "".join(map(str, error.args)).rstrip()
+        if not text.startswith("Caught "):
+            raise
+        # torch puts a worker's whole traceback into the text; its last line is the class and what the error says.
+        raise type(error)(text.splitlines()[-1].partition(": ")[2]) from error
     except RuntimeError as error:
-        text = str(error)
-        if "not enough memory" in text or "can't allocate memory" in text:  # the CPU's allocator has no error class
+        if is_out_of_memory(error):
             raise out_of_memory(run) from error
-        if "DataLoader worker" in text:
+        if "DataLoader worker" in str(error):
             raise RunError(
                 f"a loader worker was killed {_when(run)}, most likely for lack of memory; lower data.workers, then "
                 f"{_resume(run)}"
@@ -40,15 +45,27 @@ def faults_explained(run: Run) -> Iterator[None]:
         raise
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the machine's or the device's memory did not suffice."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # The CPU's allocator and NVIDIA's libraries have no error class for it.
+    signs = ("not enough memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
 def out_of_memory(run: Run) -> RunError:
     """Return the error that says what did not fit, and what to lower."""
-    data = run.config.data
+    data, batch = run.config.data, run.config.data.items_per_batch
     rows, columns = run.data.size
-    share = f", with train.accumulate={run.config.train.accumulate * 2} for the same effective batch"
+    share, find = "", ""
+    if batch > 1:
+        share = f", with train.accumulate={run.config.train.accumulate * 2} for the same effective batch"
+        find = "; data.batch_size=auto finds what fits"
     return RunError(
-        f"{run.device} is out of memory {_when(run)} with batches of {data.batch_size} {data.sampling} of {rows} x "
-        f"{columns} pixels; lower data.batch_size to {max(1, data.batch_size // 2)}"
-        f"{share if data.batch_size > 1 else ''}, or data.size, or the width of the network"
+        f"{run.device} is out of memory {_when(run)} with batches of {batch} {data.sampling} of {rows} x "
+        f"{columns} pixels; lower data.batch_size to {max(1, batch // 2)}{share}, or data.size, or the width of the "
+        f"network{find}"
     )
 
 

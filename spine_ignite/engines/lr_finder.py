@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import FastaiLRFinder, TerminateOnNan
 
 from spine_ignite.config import RunConfig
+from spine_ignite.engines.batch_size import resolve_batch_size
 from spine_ignite.engines.faults import faults_explained
 from spine_ignite.engines.overfit import without_variety
 from spine_ignite.engines.run_directory import plan_run_directory
@@ -62,6 +63,7 @@ def find_learning_rate(
     diverge: float = 5.0,
     progress: Callable[[Any], Any] | None = None,
     on_step: Callable[[], None] = lambda: None,
+    echo: Callable[[str], None] = lambda _line: None,
 ) -> RateCurve:
     """Train for a few updates with a rate that rises from ``start`` to ``end``, on the trainer that ``train`` uses.
 
@@ -75,6 +77,7 @@ def find_learning_rate(
         diverge: stop when the loss is this many times its lowest.
         progress: wraps the cases that are preprocessed, to show how far that is.
         on_step: called after each batch.
+        echo: takes the lines that tell which size of a batch was found.
 
     Raises:
         UsageError: ``start`` is not below ``end``, or ``diverge`` not above 1.
@@ -86,7 +89,7 @@ def find_learning_rate(
     if diverge <= 1:
         raise UsageError(f"--diverge must be above 1, got {diverge:g}: it is a multiple of the lowest loss")
     load_registry().resolve_options(config.model.name, config.model.options)
-    config = without_variety(config)
+    config = resolve_batch_size(without_variety(config), progress, echo)
     # Nothing is decayed and nothing warms up: the rate of every update is the test's.
     optimizer = config.optimizer.model_copy(update={"lr": start})
     run = setup_run(

@@ -15,6 +15,7 @@ from ignite.handlers import Checkpoint
 
 from spine_ignite.config import RunConfig, dump_config, load_config
 from spine_ignite.engines import handlers
+from spine_ignite.engines.batch_size import resolve_batch_size
 from spine_ignite.engines.checkpoints import Description, load_weights, read_newest
 from spine_ignite.engines.faults import faults_explained
 from spine_ignite.engines.overfit import LEARNT, verdict, without_variety
@@ -25,6 +26,7 @@ from spine_ignite.engines.run_directory import (
     truncate_metrics,
 )
 from spine_ignite.engines.setup import Run, RunData, plugin_of, resolved, setup_data, setup_run
+from spine_ignite.engines.workers import workers_end_with_us
 from spine_ignite.errors import RunError
 from spine_ignite.files import write_text
 from spine_ignite.registry import load_registry
@@ -83,11 +85,12 @@ def train(
     """
     load_registry().resolve_options(config.model.name, config.model.options)
     directory = plan_run_directory(config.model.name, out, force)
-    config = without_variety(config)
+    config = resolve_batch_size(without_variety(config), progress, echo)
     data = setup_data(config, progress)
     config = resolved(config, data)
     run = setup_run(config, directory, data)  # a mistake must not leave a run directory behind
     with directory.lock():
+        plan_run_directory(config.model.name, directory.root, force)  # another run may have come and gone meanwhile
         directory.clear()
         write_text(directory.config, dump_config(config))
         environment = describe_environment(
@@ -160,6 +163,7 @@ def _run(run: Run, newest: tuple[dict[str, Any], Path] | None, echo: Echo, show_
         for line in _introduction(run, newest is not None):
             echo(line)
         stack.enter_context(interruption.listen())
+        stack.enter_context(workers_end_with_us())
         with faults_explained(run):
             run.trainer.run(run.data.training.loader, max_epochs=run.budget.max_epochs, epoch_length=steps)
         return _conclude(run, interruption, epoch_end, best, echo)

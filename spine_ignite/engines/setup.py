@@ -19,6 +19,7 @@ from spine_ignite.data.batches import TrainingLoader, create_training_loader, cr
 from spine_ignite.data.build import build_store
 from spine_ignite.data.folds import split_cases
 from spine_ignite.data.slices import SliceStore
+from spine_ignite.engines.allocator import keep_freed_memory
 from spine_ignite.engines.budget import Budget
 from spine_ignite.engines.checkpoints import Description
 from spine_ignite.engines.evaluator import create_evaluator
@@ -149,6 +150,8 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
         torch.set_num_threads(config.threads)
     torch.backends.cudnn.benchmark = config.cudnn_benchmark
     device = choose_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     precision = choose_precision(config.precision, device)
     criterion = create_loss(config.loss, data.scheme.num_classes)
     network, description = setup_model(config, data, device)

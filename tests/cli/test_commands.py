@@ -146,7 +146,7 @@ BAD = [
     (["train", "--set", "model.widht=4"], 2, "unknown key 'widht'. Did you mean 'width'?"),
     (["train", "--set", "model.width=1"], 2, "width: input should be greater than or equal to 4"),
     (["train", "--set", "train.epoch=3"], 2, "unknown key 'train.epoch'"),
-    (["train", "--set", "data.batch_size=0"], 2, "data.batch_size: input should be greater than or equal to 1"),
+    (["train", "--set", "data.batch_size=0"], 2, "data.batch_size: must be a whole number of at least 1, or auto"),
     (["train", "--device", "cuda:99"], 1, "device 'cuda:99' is not there"),
     (["train", "--data", "none"], 1, "dataset folder none does not exist"),
     (["train", "--config", "none.yaml"], 2, "configuration file none.yaml does not exist"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,20 +92,25 @@ def test_too_little_memory_says_what_to_lower(tiny_dataset: Path, tmp_path: Path
 
     expected = (
         r"cpu is out of memory at step 2 \(epoch 1\) with batches of 3 slices of 64 x 48 pixels; "
-        "lower data.batch_size to 1, with train.accumulate=2 for the same effective batch, or data.size"
+        "lower data.batch_size to 1, with train.accumulate=2 for the same effective batch, or data.size, "
+        "or the width of the network; data.batch_size=auto finds what fits"
     )
     with fault_at(2, allocate), pytest.raises(RunError, match=expected):
         train(config(tiny_dataset), tmp_path / "run", echo=quiet)
 
 
-def test_a_vanished_slice_store_is_told(tiny_dataset: Path, tmp_path: Path) -> None:
-    settings = config(tiny_dataset, f"data.cache={tmp_path / 'cache'}", "data.batch_size=1", "data.foreground_share=0")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_vanished_slice_store_is_told(tiny_dataset: Path, tmp_path: Path, workers: int) -> None:
+    more = ("data.batch_size=1", "data.foreground_share=0", f"data.workers={workers}")
+    settings = config(tiny_dataset, f"data.cache={tmp_path / 'cache'}", *more)
 
     def remove(run: Any) -> None:
         shutil.rmtree(run.data.store.root)
 
-    with fault_at(1, remove), pytest.raises(SpineIgniteError, match="cache.*preprocess"):
+    with fault_at(1, remove), pytest.raises(SpineIgniteError) as caught:
         train(settings, tmp_path / "run", echo=quiet)
+    expected = rf"{tmp_path}/cache/\S+npy cannot be read; run `spine-ignite preprocess` again"
+    assert re.fullmatch(expected, str(caught.value)), "a sentence, without a worker's traceback"
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")

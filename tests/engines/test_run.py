@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,19 @@ def test_a_mistake_leaves_no_run_directory_behind(tiny_dataset: Path, tmp_path: 
         with pytest.raises(error):
             train(config(tiny_dataset, override), tmp_path / "run", echo=quiet)
         assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_another_process_made_meanwhile_is_not_replaced(tiny_dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def meanwhile(cases: Sequence[Any]) -> Sequence[Any]:
+        train(config(tiny_dataset, f"data.cache={tmp_path / 'other'}", "train.epochs=1"), out, echo=quiet)
+        return cases
+
+    with pytest.raises(RunError, match="holds a run already; resume it with --resume .*, or replace it with --force"):
+        train(config(tiny_dataset), out, progress=meanwhile, echo=quiet)
+    assert load_config(out / "config.yaml").train.epochs == 1, "it is still the other's"
+    assert (out / "checkpoints" / "last.pt").is_file()
 
 
 def test_an_image_that_is_trained_on_and_tested_is_told(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import resource
+import numpy as np
+from spine_ignite.engines.allocator import keep_freed_memory
+
+def faults():
+    for _ in range(3):
+        np.empty(16 * 2**20, np.float32).fill(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        np.empty(16 * 2**20, np.float32).fill(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+without = faults()
+print(keep_freed_memory(), without, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator is meant")
+def test_memory_is_not_asked_for_again() -> None:
+    process = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    kept, without, with_it = process.stdout.split()
+    assert kept == "True"
+    assert int(without) > 1000  # 64 MiB five times: some 80,000 small pages, or fewer large ones
+    assert int(with_it) < int(without) / 100
