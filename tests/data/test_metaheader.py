@@ -90,3 +90,13 @@ def test_any_text_is_read_or_refused(tmp_path: Path, lines: list[str], rest: byt
         return
     assert "elementdatafile" in fields
     assert end <= path.stat().st_size
+
+
+@pytest.mark.parametrize("size", ["-1", "1", "0.0e0"])
+def test_voxels_follow_a_header_without_a_gap(tmp_path: Path, size: str) -> None:
+    path = header(tmp_path, [*LINES[:-1], f"HeaderSize = {size}", LINES[-1]])
+    if float(size):
+        with pytest.raises(DataError, match=f"its HeaderSize is '{size}' though its voxels follow the header"):
+            read_header(path)
+    else:
+        read_header(path)
