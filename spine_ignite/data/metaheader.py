@@ -68,9 +68,7 @@ def _check(path: Path, name: str, value: str, before: dict[str, str]) -> None:
             raise DataError(f"{path} keeps its voxels in several files; write it as one .mha file")
         if value.upper() == "LOCAL" and _number(before.get("headersize", "0")):
             # The voxels follow the header; SimpleITK would skip into them, or count from the file's end.
-            raise _unreadable(
-                path, f"its HeaderSize is {before['headersize'][:20]!r} though its voxels follow the header"
-            )
+            raise _unreadable(path, f"its HeaderSize is {before['headersize'][:20]!r} before voxels in its file")
     elif name in _INTEGERS and not _INTEGERS[name] <= _number(value) < 2**53:
         raise _unreadable(path, f"its {name} is {value[:20]!r}")
 

@@ -96,7 +96,7 @@ def test_any_text_is_read_or_refused(tmp_path: Path, lines: list[str], rest: byt
 def test_voxels_follow_a_header_without_a_gap(tmp_path: Path, size: str) -> None:
     path = header(tmp_path, [*LINES[:-1], f"HeaderSize = {size}", LINES[-1]])
     if float(size):
-        with pytest.raises(DataError, match=f"its HeaderSize is '{size}' though its voxels follow the header"):
+        with pytest.raises(DataError, match=f"its HeaderSize is '{size}' before voxels in its file"):
             read_header(path)
     else:
         read_header(path)
