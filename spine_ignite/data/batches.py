@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,8 @@ class SliceDataset(Dataset[Batch]):
         for channel, offset in enumerate(range(-self.context, self.context + 1)):
             place_centred(sources[min(max(middle + offset, first), last) - first], image[channel], fill=None)
         place_centred(labels[middle], label, fill=0)
+        _release(images)
+        _release(labels)
 
     def _augment(self, image: Tensor, label: Tensor, seed: int) -> None:
         from spine_ignite.data.torchio_transforms import apply_torchio
@@ -141,6 +144,16 @@ class SliceDataset(Dataset[Batch]):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": OrderedDict(), "_hold": None}
+
+
+def _release(array: NDArray[Any]) -> None:
+    """Give the pages of a mapped array back to the system, which keeps them in its cache.
+
+    Otherwise a process would hold every case that it has read, and its resident memory would grow with the cases.
+    """
+    mapping: Any = array.base
+    if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # Windows lacks it
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def place_centred(source: NDArray[Any], target: NDArray[Any], fill: float | None) -> None:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spine_ignite.config import LossConfig
+from spine_ignite.engines.softmax_sums import softmax_sums, sums_by_class
 from spine_ignite.errors import UsageError, suggest
 from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput
@@ -137,18 +138,19 @@ class SoftDice(nn.Module):
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the loss of logits ``(B, K, H, W)`` for labels ``(B, H, W)``."""
-        return self.from_probabilities(logits.softmax(1), label)
+        overlap, predicted, _ = softmax_sums(logits, label.long())
+        return self.from_sums(overlap, predicted, label)
 
     def from_probabilities(self, probabilities: Tensor, label: Tensor) -> Tensor:
         """Return the loss of probabilities ``(B, K, H, W)``."""
-        count, classes = len(label), self.num_classes
         index = label.long().flatten(1)
         chosen = probabilities.flatten(2).gather(1, index[:, None])[:, 0]
-        # Sums per slice and class without a one-hot tensor: each pixel is added to the cell of its own class.
-        cell = index + classes * torch.arange(count, device=label.device)[:, None]
-        overlap = chosen.new_zeros(count * classes).index_add(0, cell.flatten(), chosen.flatten()).view(count, classes)
-        reference = torch.bincount(cell.flatten(), minlength=count * classes).view(count, classes).to(chosen.dtype)
-        predicted = probabilities.sum((2, 3))
+        return self.from_sums(sums_by_class(chosen, index, self.num_classes), probabilities.sum((2, 3)), label)
+
+    def from_sums(self, overlap: Tensor, predicted: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of ``sum(p g)`` and ``sum(p)``, both ``(B, K)``."""
+        index = label.long().flatten(1)
+        reference = sums_by_class(torch.ones_like(index), index, self.num_classes).to(overlap.dtype)
         if self.batch:
             overlap, reference, predicted = overlap.sum(0), reference.sum(0), predicted.sum(0)
         loss = 1 - (2 * overlap + self.smooth) / (reference + predicted + self.smooth)
@@ -160,7 +162,7 @@ class SoftDice(nn.Module):
 
 
 class DiceCrossEntropy(nn.Module):
-    """``dice_weight * soft Dice + ce_weight * cross-entropy``, sharing one log-softmax."""
+    """``dice_weight * soft Dice + ce_weight * cross-entropy``, sharing one softmax."""
 
     def __init__(self, dice: SoftDice, dice_weight: float, ce_weight: float, label_smoothing: float) -> None:
         super().__init__()
@@ -171,12 +173,11 @@ class DiceCrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the loss of logits ``(B, K, H, W)`` for labels ``(B, H, W)``."""
-        target = label.long()
-        log_probabilities = logits.log_softmax(1)
-        ce = F.nll_loss(log_probabilities, target)
+        overlap, predicted, log_likelihood = softmax_sums(logits, label.long())
+        ce = -log_likelihood
         if self.label_smoothing:
-            ce = (1 - self.label_smoothing) * ce - self.label_smoothing * log_probabilities.mean()
-        return self.dice_weight * self.dice.from_probabilities(log_probabilities.exp(), label) + self.ce_weight * ce
+            ce = (1 - self.label_smoothing) * ce - self.label_smoothing * logits.log_softmax(1).mean()
+        return self.dice_weight * self.dice.from_sums(overlap, predicted, label) + self.ce_weight * ce
 
 
 class _CrossEntropy(nn.Module):

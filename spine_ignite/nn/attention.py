@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from spine_ignite.nn.blocks import Activation, ConvNormAct, resize
 
@@ -28,6 +30,9 @@ def at_least_float32(x: Tensor) -> Tensor:
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
     """Dot-product attention between pixels given as columns.
 
+    On the CPU torch's fused kernel demands values as long as the keys, and in float32 it is slower than the plain
+    matrices; there the queries are taken block by block (``benchmarks/attention.py`` compares).
+
     Args:
         query: ``(B, C, N)``.
         key: ``(B, C, M)``.
@@ -36,11 +41,86 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
 
     Returns:
         ``(B, D, N)``: column n is the mean of value's columns with weights ``softmax_m(scale * query_n . key_m)``.
-        Computed in float32, also under autocast; torch keeps no N x M matrix where it has a fused kernel.
+        Logits and softmax are in float32, also under autocast. No N x M matrix is kept, forward or backward, on the CPU
+        and where torch has a fused kernel.
     """
     with torch.autocast(query.device.type, enabled=False):
-        q, k, v = (at_least_float32(x).transpose(1, 2)[:, None] for x in (query, key, value))
-        return F.scaled_dot_product_attention(q, k, v, scale=scale)[:, 0].transpose(1, 2)
+        if query.device.type == "cpu" and query.dtype is key.dtype is value.dtype is torch.bfloat16:
+            return _fused(query, key, value, scale)  # this kernel keeps logits of bfloat16 in float32
+        query, key = at_least_float32(query), at_least_float32(key)
+        if query.device.type != "cpu" or torch.compiler.is_compiling():
+            return _fused(query, key, at_least_float32(value), scale)
+        query = query * (query.shape[1] ** -0.5 if scale is None else scale)
+        out: Tensor = BlockwiseAttention.apply(query, key, value)  # type: ignore[no-untyped-call]
+        return out
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+    """Torch's own; on the CPU keys are padded to the values' length, or values to the keys'."""
+    scale = query.shape[1] ** -0.5 if scale is None else scale
+    channels = value.shape[1]
+    q, k, v = (x.transpose(1, 2)[:, None] for x in (query, key, value))
+    if query.device.type == "cpu":
+        longest = max(query.shape[1], channels)
+        q, k, v = (F.pad(x, (0, longest - x.shape[-1])).contiguous() for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, scale=scale)[:, 0, :, :channels].transpose(1, 2)
+
+
+class BlockwiseAttention(torch.autograd.Function):
+    """Softmax of dot products, times values, for ``BLOCK`` queries at a time; backward computes the weights again.
+
+    So memory is linear in the number of pixels, as in Dao et al. 2022 (FlashAttention), and each block stays near the
+    cache. Arguments as ``attend`` has them, the scale applied, queries and keys in float32 or float64.
+    """
+
+    BLOCK = 192  # more are no faster
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Return ``(B, D, N)`` in the dtype of ``value``."""
+        out = value.new_empty(value.shape[0], value.shape[1], query.shape[2])
+        for block, weights in BlockwiseAttention._blocks(query, key):
+            out[:, :, block] = torch.bmm(value, weights.to(value.dtype).transpose(1, 2))
+        ctx.save_for_backward(query, key, value, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of query, key and value."""
+        query, key, value, out = ctx.saved_tensors
+        found_query, found_key = torch.empty_like(query), torch.zeros_like(key)
+        found_value = torch.zeros_like(value, dtype=query.dtype)
+        with torch.autocast(query.device.type, enabled=False):
+            for block, weights in BlockwiseAttention._blocks(query, key):
+                part = grad[:, :, block]
+                add_product(found_value, part, weights.to(value.dtype))
+                # The softmax's gradient is weights * (g - mean of g under the weights), and that mean is grad . out.
+                mean = (part * out[:, :, block]).sum(1, dtype=query.dtype)[:, :, None]
+                logits = torch.bmm(part.transpose(1, 2), value).to(query.dtype).sub_(mean).mul_(weights)
+                found_query[:, :, block] = torch.bmm(key, logits.transpose(1, 2))
+                add_product(found_key, query[:, :, block], logits)
+        return found_query, found_key, found_value.to(value.dtype)
+
+    @staticmethod
+    def _blocks(query: Tensor, key: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Give slices of the queries and their weights ``(B, n, M)``, in memory that the next block overwrites."""
+        batch, _, pixels = query.shape
+        size = min(BlockwiseAttention.BLOCK, pixels)
+        memory = query.new_empty(batch * size * key.shape[2])
+        for start in range(0, pixels, size):
+            block = slice(start, min(start + size, pixels))
+            weights = memory[: batch * (block.stop - start) * key.shape[2]].view(batch, -1, key.shape[2])
+            torch.bmm(query[:, :, block].transpose(1, 2), key, out=weights)
+            yield block, torch.softmax(weights, -1, out=weights)
+
+
+def add_product(total: Tensor, first: Tensor, second: Tensor) -> None:
+    """Add the batched matrix product to ``total`` in place; it may be in a wider dtype."""
+    if total.dtype is first.dtype:
+        total.baddbmm_(first, second)
+    else:
+        total.add_(torch.bmm(first, second))
 
 
 class ResidualAttention(nn.Module):
@@ -62,7 +142,7 @@ class ResidualAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, h, w)`` to the same shape."""
-        return x + self.gamma * self.gather(self.query(x), self.key(x), self.value(x))
+        return torch.addcmul(x, self.gamma, self.gather(self.query(x), self.key(x), self.value(x)))
 
     def gather(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Return what each pixel finds, in the shape of ``value``."""

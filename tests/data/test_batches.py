@@ -65,6 +65,23 @@ def test_neighbours_are_channels_and_the_ends_repeat(store: SliceStore) -> None:
         np.testing.assert_array_equal(last[channel], slices[index])
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is resident of a mapping")
+def test_what_has_been_read_does_not_stay_resident(store: SliceStore) -> None:
+    """Memory does not grow with the cases seen, though their arrays stay mapped; and what is read again is the same."""
+    dataset = SliceDataset(store, store.split("train"), 1, (64, 48))
+    everything = Request(0, list(range(len(dataset))))
+    first, second = dataset[everything], dataset[everything]
+    assert torch.equal(first["image"], second["image"])
+    assert torch.equal(first["label"], second["label"])
+    resident, file = {}, ""
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
+        file = line.split()[-1] if line.endswith(".npy") else "" if "-" in line.split()[0] else file
+        if line.startswith("Rss:") and str(store.root) in file:
+            resident[file] = int(line.split()[1])
+    assert len(resident) == 2 * len(store.split("train"))
+    assert set(resident.values()) == {0}
+
+
 def test_crop_and_pad_are_centred() -> None:
     source = np.arange(30, dtype=np.float32).reshape(5, 6) + 1
     small, large = np.zeros((3, 4)), np.zeros((7, 10))

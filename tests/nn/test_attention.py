@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spine_ignite.nn.attention import ObjectContext, attend, exact_matmul
+from spine_ignite.nn.attention import BlockwiseAttention, ObjectContext, attend, exact_matmul
 from spine_ignite.testing import assert_agrees
 
 
@@ -26,6 +26,42 @@ def test_attend_is_the_formula(scale: float | None) -> None:
         torch.randn(2, c, n, generator=generator, dtype=torch.float64) for c, n in [(4, 7), (4, 5), (6, 5)]
     )
     torch.testing.assert_close(attend(query, key, value, scale), plain_attention(query, key, value, scale or 0.5))
+
+
+@pytest.mark.parametrize("block", [1, 3, 512])
+def test_blocks_of_queries_change_neither_result_nor_gradient(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(BlockwiseAttention, "BLOCK", block)
+    generator = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randn(2, c, n, generator=generator, dtype=torch.float64, requires_grad=True)
+        for c, n in [(4, 7), (4, 5), (6, 5)]
+    ]
+    found, expected = attend(*inputs), plain_attention(*inputs, scale=0.5)
+    out = torch.randn(found.shape, generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(found, expected)
+    for mine, theirs in zip(*(torch.autograd.grad(x, inputs, out) for x in (found, expected)), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("lengths", [(64, 16), (16, 64)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_attention_under_autocast_keeps_its_logits_in_float32(dtype: torch.dtype, lengths: tuple[int, int]) -> None:
+    """Logits of hundreds would be off by one or more, and weights by a factor, were they rounded."""
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (
+        (size * torch.randn(1, c, 200, generator=generator)).to(dtype).requires_grad_()
+        for size, c in [(20, lengths[0]), (20, lengths[0]), (1, lengths[1])]
+    )
+    with torch.autocast("cpu", dtype):
+        found = attend(query, key, value, 0.04)
+    found.float().sum().backward()
+    assert found.dtype is dtype
+    expected = plain_attention(*(x.detach().double() for x in (query, key, value)), 0.04)
+    torch.testing.assert_close(found.double(), expected, rtol=0.02, atol=0.02)
+    for x in (query, key, value):
+        assert x.grad is not None
+        assert x.grad.dtype is dtype
+        assert torch.isfinite(x.grad).all()
 
 
 def test_products_are_exact_under_autocast() -> None:

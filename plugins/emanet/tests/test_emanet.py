@@ -81,6 +81,7 @@ def test_the_first_convolution_is_frozen_openly() -> None:
 
 
 def _one_of_two(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)  # a fork has none of the parent's threads, and would wait for them
     torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
     torch.manual_seed(0)
     block = EMAttention(6, bases=3).train()
@@ -94,7 +95,7 @@ def test_bases_stay_the_same_in_all_processes(tmp_path: Path) -> None:
     context = torch.multiprocessing.get_context(
         "fork" if "fork" in torch.multiprocessing.get_all_start_methods() else "spawn"
     )
-    processes = [context.Process(target=_one_of_two, args=(rank, str(tmp_path))) for rank in range(2)]
+    processes = [context.Process(target=_one_of_two, args=(rank, str(tmp_path)), daemon=True) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:

@@ -10,7 +10,7 @@ from torch import Tensor
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
 from spine_ignite.testing import ModelConformance, assert_agrees
-from spine_ignite_psanet.attention import PointwiseSpatialAttention, spread_mask
+from spine_ignite_psanet.attention import PointwiseSpatialAttention, pair_logits
 
 
 class TestPSANet(ModelConformance):
@@ -73,11 +73,21 @@ def plain_spread(masks: Tensor, mask: int, direction: str) -> Tensor:
     return out
 
 
-@pytest.mark.parametrize("direction", ["collect", "distribute"])
-@pytest.mark.parametrize(("size", "mask"), [((4, 3), 7), ((4, 3), 3), ((2, 5), 9)])
-def test_the_mask_is_spread_over_pairs(direction: str, size: tuple[int, int], mask: int) -> None:
-    masks = torch.randn(2, mask * mask, *size, dtype=torch.float64)
-    assert torch.equal(spread_mask(masks, mask, direction), plain_spread(masks, mask, direction))
+@pytest.mark.parametrize("tile", [2, 16])
+@pytest.mark.parametrize(("size", "mask"), [((4, 3), 7), ((4, 3), 3), ((2, 5), 9), ((3, 2), 11), ((5, 5), 7)])
+def test_logits_of_pairs_are_the_mask_spread(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], mask: int, tile: int
+) -> None:
+    """Masks as large as the map needs, smaller in one or both axes, and larger; one tile of positions, and several."""
+    monkeypatch.setattr("spine_ignite_psanet.attention.TILE", tile)
+    features = torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(mask * mask, 4, 1, 1, dtype=torch.float64, requires_grad=True)
+    expected = plain_spread(F.conv2d(features, weight), mask, "distribute")  # the source predicts
+    found = pair_logits(features, weight, mask)
+    torch.testing.assert_close(found, expected)
+    out = torch.randn_like(expected)
+    for mine, theirs in zip(*(torch.autograd.grad(x, (features, weight), out) for x in (found, expected)), strict=True):
+        torch.testing.assert_close(mine, theirs)
 
 
 @pytest.mark.parametrize("size", [(7, 5), (8, 6)])

@@ -88,7 +88,7 @@ class CrissCrossAttention(ResidualAttention):
         # Logits with the pixels of the same column (B, W, H, H), put in the order of the pixels: (B, H, W, H).
         column = exact_matmul(query.permute(0, 3, 2, 1), key.permute(0, 3, 1, 2))
         itself = torch.eye(rows, dtype=torch.bool, device=query.device)
-        column = column.masked_fill(itself, float("-inf")).transpose(1, 2)
+        column = column.masked_fill_(itself, float("-inf")).transpose(1, 2)
         row = exact_matmul(query.permute(0, 2, 3, 1), key.permute(0, 2, 1, 3))  # (B, H, W, W)
         weights = torch.cat([column, row], -1).softmax(-1).to(value.dtype)
         from_column = torch.matmul(weights[..., :rows].transpose(1, 2), value.permute(0, 3, 2, 1))  # (B, W, H, C)

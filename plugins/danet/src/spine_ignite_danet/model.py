@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import ResidualAttention, attend, exact_matmul
@@ -89,6 +92,25 @@ class ChannelAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, h, w)`` to the same shape."""
         columns = x.flatten(2)
-        weights = (-exact_matmul(columns, columns.transpose(1, 2))).softmax(-1)
-        context = exact_matmul(weights, columns).reshape(x.shape)
-        return x + self.gamma * context
+        with torch.autocast(x.device.type, enabled=False):
+            energy: Tensor = Gram.apply(columns)  # type: ignore[no-untyped-call]
+            # The scale goes to the small matrix, so that neither the context nor its multiple is ever kept.
+            weights = self.gamma * (-energy).softmax(-1)
+            return torch.baddbmm(columns, weights.to(x.dtype), columns).reshape(x.shape)
+
+
+class Gram(torch.autograd.Function):
+    """Dot products of all pairs of rows, ``X X^T``, in float32 or float64; backward needs one product, not two."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        """Map ``(B, C, N)`` to ``(B, C, C)``."""
+        ctx.save_for_backward(rows)
+        return exact_matmul(rows, rows.transpose(1, 2))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """Return the gradient of the rows."""
+        (rows,) = ctx.saved_tensors
+        return exact_matmul(grad + grad.transpose(1, 2), rows).to(rows.dtype)

@@ -127,19 +127,27 @@ class EMAttention(nn.Module):
         if self.training:
             self._move(bases)
         rebuilt = torch.bmm(bases, assignment.transpose(1, 2)).unflatten(2, x.shape[-2:])
-        return F.relu(self.after(F.relu(rebuilt)) + x)
+        # Nobody else needs what is overwritten: no gradient flows to the pixels rebuilt, and batch norm's backward
+        # looks at its input.
+        out: Tensor = self.after(rebuilt.relu_())
+        return out.add_(x).relu_()
 
     @torch.no_grad()
     def _maximise(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the assignment ``(B, N, bases)`` of the last E step and the bases ``(B, C, bases)`` after it."""
-        pixels = at_least_float32(self.before(x)).flatten(2)
+        """Return the assignment ``(B, N, bases)`` of the last E step and the bases ``(B, C, bases)`` after it.
+
+        Both steps are linear in the first convolution's output ``W x + b``. So the convolution is applied to the bases,
+        not to the pixels: ``(W x + b)^T mu = x^T (W^T mu) + b^T mu``, and ``(W x + b) z = W (x z) + b (1^T z)``.
+        """
+        pixels = at_least_float32(x).flatten(2)
+        weight, bias = (p.reshape(len(p), -1).to(pixels.dtype) for p in self.before.parameters())
         with torch.autocast(x.device.type, enabled=False):
             bases = self.bases.to(pixels.dtype).expand(x.shape[0], -1, -1)
             assignment = pixels.new_zeros(())
             for _ in range(self.rounds):
-                assignment = torch.bmm(pixels.transpose(1, 2), bases).softmax(2)
-                shares = assignment / (1e-6 + assignment.sum(1, keepdim=True))
-                bases = torch.bmm(pixels, shares)
+                assignment = torch.baddbmm(bias.T @ bases, pixels.transpose(1, 2), weight.T @ bases).softmax(2)
+                total = assignment.sum(1, keepdim=True)
+                bases = (weight @ torch.bmm(pixels, assignment) + bias * total) / (1e-6 + total)
                 bases = bases / (1e-6 + bases.norm(dim=1, keepdim=True))
         return assignment, bases
 
