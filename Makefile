@@ -54,10 +54,10 @@ bench: install
 	@if [ -n "$(LUMBAR)" ]; then \
 		$(BIN)/python benchmarks/architectures.py "$(LUMBAR)" --out benchmarks/results/architectures.json; fi
 
-# Hours of malice: killed trainings, damaged files, a long training that is watched.
+# Hours of malice: killed trainings, crowds of processes, damaged files, a long training that is watched.
 stress: install
 	@mkdir -p benchmarks/results
-	@for name in kills fuzz soak; do echo "== $$name"; \
+	@for name in kills concurrency determinism short_reads fuzz soak; do echo "== $$name"; \
 		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit 1; done
 
 clean:
