@@ -8,6 +8,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spine_ignite.nn.instance_norm import InstanceNorm2d
+
 Norm = Literal["batch", "instance", "group", "none"]
 Activation = Literal["relu", "leaky_relu", "prelu", "none"]
 
@@ -32,7 +34,7 @@ def make_norm(norm: Norm, channels: int, eps: float = 1e-5) -> nn.Module:
     if norm == "batch":
         return BatchNorm2d(channels, eps=eps)
     if norm == "instance":
-        return nn.GroupNorm(channels, channels, eps=eps)  # as InstanceNorm with affine, but it takes 1x1 maps
+        return InstanceNorm2d(channels, eps=eps, affine=True)
     if norm == "group":
         return nn.GroupNorm(math.gcd(8, channels), channels, eps=eps)
     return nn.Identity()

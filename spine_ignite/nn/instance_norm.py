@@ -11,17 +11,20 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 _aten = torch.ops.aten
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """``torch.nn.InstanceNorm2d`` with the same weights and results; see the module for what is different."""
+    """``torch.nn.InstanceNorm2d`` with the same weights and results, for 1x1 maps too; see the module for the rest."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``(B, C, H, W)`` over H and W."""
         if not self._is_handled_here(x):
+            if self.affine and x.shape[-2:] == (1, 1):  # torch refuses a variance of one pixel; the bias remains
+                return F.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
             return super().forward(x)
         result: Tensor = _PerImage.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
         return result

@@ -77,3 +77,9 @@ def test_can_be_exported(norm: InstanceNorm2d) -> None:
     x = channels_last(torch.randn(2, 6, 16, 16))
     exported = torch.export.export(norm.eval(), (x,)).module()
     torch.testing.assert_close(exported(x), norm(x))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_single_pixel_becomes_the_bias(norm: InstanceNorm2d, layout: torch.memory_format) -> None:
+    x = torch.randn(2, 6, 1, 1).contiguous(memory_format=layout)
+    torch.testing.assert_close(norm(x), norm.bias[None, :, None, None].expand(2, -1, -1, -1))
