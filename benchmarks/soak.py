@@ -86,13 +86,13 @@ def main() -> None:
         if process.returncode:
             sys.exit(f"the training ended with {process.returncode}")
         epochs = len((folder / "run" / "metrics.jsonl").read_text().splitlines())
-    report(np.array(samples[:-1]), epochs, options.out)
+    report(np.array(samples), epochs, options.minutes, options.out)
 
 
-def report(samples: np.ndarray, epochs: int, out: Path | None) -> None:
+def report(samples: np.ndarray, epochs: int, minutes: float, out: Path | None) -> None:
     """Print how much each figure grew after the first quarter."""
-    end = samples[-1, 0]
-    steady = samples[(samples[:, 0] > end / 4) & (samples[:, 0] < end - 30)]  # without the last clearing up
+    seconds = 60 * minutes  # what comes after is clearing up, which takes its time on a busy machine
+    steady = samples[(samples[:, 0] > seconds / 4) & (samples[:, 0] < seconds - 30)]
     hours = steady[:, 0] / 3600
     rows = []
     print(f"{epochs} epochs in {samples[-1, 0] / 60:.0f} minutes; after the first quarter:\n")
