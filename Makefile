@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
-BENCHMARKS := trainer_overhead augmentation attention every_model prediction_memory evaluation compare
+BENCHMARKS := startup trainer_overhead augmentation loss attention every_model prediction_memory evaluation compare memory growth gpu
+ON_VOLUMES := nnunet_training nnunet_preprocessing nnunet_prediction precision architectures time_to_dice
 
 .PHONY: install demo test lint audit bench stress clean
 
@@ -40,19 +41,19 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive spine_ignite $(wildcard plugins/*/src)
 
-# Known vulnerabilities of the pinned packages; asks the Python package index, so it needs a network.
+# Known vulnerabilities of the pinned packages; asks the Python package index, and fails where that does not answer.
 audit:
 	$(PYTHON) -m venv .audit
 	.audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	.audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	.audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
-# The benchmarks of speed and memory; with LUMBAR=folder the one on real volumes too.
+# The benchmarks of speed and memory; with LUMBAR=folder those on real volumes too. nnU-Net and kornia are installed beside.
 bench: install
 	@mkdir -p benchmarks/results
 	@for name in $(BENCHMARKS); do echo "== $$name"; \
 		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit 1; done
-	@if [ -n "$(LUMBAR)" ]; then \
-		$(BIN)/python benchmarks/architectures.py "$(LUMBAR)" --out benchmarks/results/architectures.json; fi
+	@if [ -n "$(LUMBAR)" ]; then for name in $(ON_VOLUMES); do echo "== $$name"; \
+		$(BIN)/python benchmarks/$$name.py "$(LUMBAR)" --out benchmarks/results/$$name.json || exit 1; done; fi
 
 # Hours of malice: killed trainings, crowds of processes, damaged files, a long training that is watched.
 stress: install

@@ -3,10 +3,8 @@
     python benchmarks/augmentation.py --out augmentation.json
 
 Each set of transforms runs in turn with every tool, round after round in one process, so that a busy machine slows all
-of them; the ratio is the median of the rounds' ratios. A tool that cannot be imported is left out and named:
-
-    pip install batchgeneratorsv2 scikit-image    (nnU-Net's transforms)
-    pip install kornia
+of them; the ratio is the median of the rounds' ratios. nnU-Net's transforms (batchgeneratorsv2) and kornia come from
+the peers' environment (``peers.py``). A tool that cannot be imported is left out and named.
 """
 
 from __future__ import annotations
@@ -16,11 +14,13 @@ import json
 import math
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import peers
 import SimpleITK
 import torch
 import torchio
@@ -70,9 +70,9 @@ SETS: dict[str, dict[str, Any]] = {
     },
 }
 PEERS = {
-    "nnU-Net's set": ("nnU-Net (batchgeneratorsv2)", "batchgeneratorsv2", "pip install batchgeneratorsv2 scikit-image"),
-    "bias field, z-norm, noise, flip, affine": ("TorchIO", "torchio", "pip install torchio"),
-    "affine, flip, gamma, noise": ("kornia", "kornia", "pip install kornia"),
+    "nnU-Net's set": ("nnU-Net (batchgeneratorsv2)", "batchgeneratorsv2"),
+    "bias field, z-norm, noise, flip, affine": ("TorchIO", "torchio"),
+    "affine, flip, gamma, noise": ("kornia", "kornia"),
 }
 
 
@@ -223,12 +223,12 @@ def run(sizes: list[int], rounds: int, say: Callable[[str], None]) -> Iterator[d
             steps = {OURS: ours(name, image, label)}
             row: dict[str, Any] = {"transforms": name, "size": size}
             if name in PEERS:
-                title, _, install = PEERS[name]
+                title, _ = PEERS[name]
                 row["peer"] = title
                 try:
                     steps[title] = peer(name, image, label)
                 except ImportError as error:
-                    row["not_run"] = f"{title} was not run at {size}²: {error} ({install})"
+                    row["not_run"] = f"{title} was not run at {size}²: {error}"
                     say(row["not_run"])
             times = measure(steps, rounds)
             row["ours_ms"] = statistics.median(times[OURS])
@@ -245,6 +245,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 512, 880], help="side of the square slices")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of 32 slices per tool")
     arguments = parser.parse_args()
+    peers.peer()
+    sys.path.append(str(peers.site_packages()))  # after the project's own packages
     torch.set_num_threads(1)
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     torch.manual_seed(0)
@@ -267,6 +269,7 @@ def main() -> None:
     if arguments.out:
         versions = {"python": platform.python_version(), "torch": torch.__version__, "torchio": torchio.__version__}
         report = {"machine": platform.processor() or platform.machine(), "threads": 1, "batch": BATCH, **versions}
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(report | {"rows": rows}, indent=2) + "\n")
 
 
