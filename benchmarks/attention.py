@@ -6,8 +6,8 @@ mask covers every offset. Criss-cross and position attention are compared with t
 (``scaled_dot_product_attention``) too.
 
 Each form runs in a process of its own, in turns, until all had ``--repeats`` turns or ``--seconds`` are spent. The time
-is the median of a turn's processor time, the memory the most that the process gained. "Growth" is the slope of their
-logarithms against that of the number of pixels.
+is the median of a turn's processor time, the memory the most that the process gained in the first. "Growth" is the
+slope of their logarithms against that of the number of pixels.
 
     OMP_NUM_THREADS=1 python benchmarks/attention.py --out benchmarks/results/attention.json
 """
@@ -95,7 +95,7 @@ CASES = {
 
 
 def work(pipe: Any, name: str, form: str, size: int, precision: str) -> None:
-    """Run one form at one size whenever told to; send time and memory so far."""
+    """Run one form at one size whenever told to; send its time, and the most memory so far."""
     torch.manual_seed(0)
     case = CASES[name]
     size = (size - 1) // case.shrink + 1
@@ -140,9 +140,7 @@ def compare(name: str, size: int, precision: str, repeats: int, seconds: float) 
     for process, pipe in workers.values():
         pipe.send(False)
         process.join()
-    return {
-        form: {"ms": statistics.median(ms for ms, _ in found), "mib": found[-1][1]} for form, found in turns.items()
-    }
+    return {form: {"ms": statistics.median(ms for ms, _ in found), "mib": found[0][1]} for form, found in turns.items()}
 
 
 def line(name: str, size: int, found: dict[str, dict[str, float]]) -> str:
@@ -170,7 +168,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
     parser.add_argument("--blocks", nargs="+", choices=list(CASES), default=list(CASES), help="these alone")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each form at most")
-    parser.add_argument("--seconds", type=float, default=4, help="begin no new turn after this time")
+    parser.add_argument("--seconds", type=float, default=2, help="begin no new turn after this time")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     growth = ["| block | precision | time | memory | promised |", "| --- | --- | --- | --- | --- |"]

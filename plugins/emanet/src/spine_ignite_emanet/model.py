@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import at_least_float32
@@ -126,18 +128,21 @@ class EMAttention(nn.Module):
         assignment, bases = self._maximise(x)
         if self.training:
             self._move(bases)
-        rebuilt = torch.bmm(bases, assignment.transpose(1, 2)).unflatten(2, x.shape[-2:])
-        # Nobody else needs what is overwritten: no gradient flows to the pixels rebuilt, and batch norm's backward
-        # looks at its input.
-        out: Tensor = self.after(rebuilt.relu_())
+        conv, norm, _ = self.after
+        weight = conv.get_parameter("weight").flatten(1)
+        projected: Tensor = RebuiltProjection.apply(  # type: ignore[no-untyped-call]
+            *(part.to(x.dtype) for part in (weight, bases, assignment))
+        )
+        # Batch norm's backward looks at its input, not at what is overwritten here.
+        out: Tensor = norm(projected.unflatten(2, x.shape[-2:]))
         return out.add_(x).relu_()
 
     @torch.no_grad()
     def _maximise(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the assignment ``(B, N, bases)`` of the last E step and the bases ``(B, C, bases)`` after it.
+        """Return the assignment ``(B, bases, N)`` of the last E step and the bases ``(B, C, bases)`` after it.
 
         Both steps are linear in the first convolution's output ``W x + b``. So the convolution is applied to the bases,
-        not to the pixels: ``(W x + b)^T mu = x^T (W^T mu) + b^T mu``, and ``(W x + b) z = W (x z) + b (1^T z)``.
+        not to the pixels: ``mu^T (W x + b) = (W^T mu)^T x + mu^T b``, and ``(W x + b) z = W (x z) + b (1^T z)``.
         """
         pixels = at_least_float32(x).flatten(2)
         weight, bias = (p.reshape(len(p), -1).to(pixels.dtype) for p in self.before.parameters())
@@ -145,9 +150,11 @@ class EMAttention(nn.Module):
             bases = self.bases.to(pixels.dtype).expand(x.shape[0], -1, -1)
             assignment = pixels.new_zeros(())
             for _ in range(self.rounds):
-                assignment = torch.baddbmm(bias.T @ bases, pixels.transpose(1, 2), weight.T @ bases).softmax(2)
-                total = assignment.sum(1, keepdim=True)
-                bases = (weight @ torch.bmm(pixels, assignment) + bias * total) / (1e-6 + total)
+                transposed = bases.transpose(1, 2)
+                assignment = torch.baddbmm(transposed @ bias, transposed @ weight, pixels).softmax(1)
+                total = assignment.sum(2)[:, None]
+                bases = weight @ torch.bmm(pixels, assignment.transpose(1, 2)) + bias * total
+                bases = bases / (1e-6 + total)
                 bases = bases / (1e-6 + bases.norm(dim=1, keepdim=True))
         return assignment, bases
 
@@ -158,3 +165,28 @@ class EMAttention(nn.Module):
             dist.all_reduce(mean)
             mean = mean / dist.get_world_size()
         self.bases.lerp_(mean, 1 - self.momentum)
+
+
+class RebuiltProjection(torch.autograd.Function):
+    """``W ReLU(mu Z)``: the pixels rebuilt from the bases, and the second convolution.
+
+    Only bases and assignment are kept, which are small; backward, to the weight alone, rebuilds the pixels once more.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bases: Tensor, assignment: Tensor) -> Tensor:
+        """Map ``(D, C)``, ``(B, C, bases)`` and ``(B, bases, N)`` to ``(B, D, N)``."""
+        ctx.save_for_backward(bases, assignment)
+        with torch.autocast(weight.device.type, enabled=False):
+            return torch.bmm(weight.expand(len(bases), -1, -1), _rebuild(bases, assignment))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient of the weight."""
+        with torch.autocast(grad.device.type, enabled=False):
+            return torch.bmm(grad, _rebuild(*ctx.saved_tensors).transpose(1, 2)).sum(0), None, None
+
+
+def _rebuild(bases: Tensor, assignment: Tensor) -> Tensor:
+    return torch.bmm(bases, assignment).relu_()
