@@ -78,8 +78,10 @@ class StoredCase:
         """Read what ``dataclasses.asdict`` made, by way of JSON.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError: the data is something else.
+            KeyError, TypeError, ValueError, AttributeError: the data is something else, or leads out of the store.
         """
+        if Path(data["folder"]).is_absolute() or ".." in Path(data["folder"]).parts:
+            raise ValueError(f"the arrays of {data['name']} are to lie in {data['folder']}")
         return cls(
             name=data["name"],
             id=data["id"],

@@ -75,6 +75,16 @@ def test_a_manifest_of_another_format_or_without_a_field_is_refused(store: Slice
         open_store(store.root)
 
 
+@pytest.mark.parametrize("folder", ["../elsewhere/Case1", "train/../../elsewhere", "/elsewhere/Case1"])
+def test_a_manifest_cannot_lead_out_of_the_store(store: SliceStore, folder: str) -> None:
+    path = store.root / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["cases"][0]["folder"] = folder
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="manifest.json is corrupt"):
+        open_store(store.root)
+
+
 def test_a_missing_array_says_what_to_do(store: SliceStore) -> None:
     case = store.cases[0]
     (store.root / case.folder / "image.npy").unlink()
