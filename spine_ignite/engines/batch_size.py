@@ -23,7 +23,6 @@ from spine_ignite import errors
 from spine_ignite.config import RunConfig, dump_config, parse_config
 from spine_ignite.data.build import build_store
 from spine_ignite.engines.faults import is_out_of_memory
-from spine_ignite.engines.memory import memory_of
 from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.engines.setup import Run, setup_data, setup_run
 from spine_ignite.engines.trainer import create_trainer
@@ -87,6 +86,8 @@ def find_batch_size(config: RunConfig, note: Note = lambda _size: None) -> Found
         RunError: not even a batch of one fits.
         SpineIgniteError: the run could not start.
     """
+    from spine_ignite.engines.memory import memory_of  # what it needs is not there on every system
+
     # Of the data only sizes and names are asked; two steps hold as many gradients as a longer group of them.
     data = config.data.model_copy(update={"batch_size": 1, "workers": 0})
     train = config.train.model_copy(update={"overfit_batches": 0, "accumulate": min(2, config.train.accumulate)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -123,7 +124,7 @@ def add_product(total: Tensor, first: Tensor, second: Tensor) -> None:
         total.add_(torch.bmm(first, second))
 
 
-class ResidualAttention(nn.Module):
+class ResidualAttention(nn.Module, ABC):
     """Queries, keys and values by 1x1 convolutions; what a subclass gathers with them is added to the input.
 
     It is scaled by ``gamma``, which starts at zero, so that training starts from the input alone.
@@ -144,9 +145,9 @@ class ResidualAttention(nn.Module):
         """Map ``(B, C, h, w)`` to the same shape."""
         return torch.addcmul(x, self.gamma, self.gather(self.query(x), self.key(x), self.value(x)))
 
+    @abstractmethod
     def gather(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Return what each pixel finds, in the shape of ``value``."""
-        raise NotImplementedError
 
 
 class ObjectContext(nn.Module):
