@@ -3,7 +3,7 @@
 UNet and three networks with attention in bfloat16, batches of 16 slices of 512 x 512 pixels. The bare loop does nothing
 but forward, loss, backward and update, over random batches on the device. The whole loop is that of ``spine-ignite
 train``: slices of phantoms read from the store by workers, copied, augmented on the device, recorded. They take turns.
-Augmentation is timed on its own. Utilisation is what ``nvidia-smi`` reports once a second meanwhile.
+Augmentation is timed on its own. Utilisation is what ``nvidia-smi`` reports in the whole loop.
 
     python benchmarks/gpu.py --out benchmarks/results/gpu.json
 
@@ -22,10 +22,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import torch
+from bare_loop import Batch, bare_steps, ready
 from ignite.engine import Engine, Events
 from processes import write_json
 
@@ -112,17 +114,19 @@ def measure(folder: Path, model: str, options: argparse.Namespace) -> dict[str, 
     run = prepare(folder, model, options)
     image = torch.randn(options.batch, run.description.in_channels, options.size, options.size, device=run.device)
     label = torch.randint(run.scheme.num_classes, (options.batch, options.size, options.size), device=run.device)
-    label = label.to(torch.uint8)
+    batch = ready({"image": image, "label": label.to(torch.uint8)})
     bare: list[float] = []
     whole: list[float] = []
-    started = 0.0
+    started, whole_runs = 0.0, threading.Event()
 
     def begin(_engine: Engine) -> None:
         nonlocal started
-        bare.append(bare_block(run, image, label, options.steps))
+        bare.append(bare_block(run, batch, options.steps))
         started = now(run)
+        whole_runs.set()
 
     def end(engine: Engine) -> None:
+        whole_runs.clear()
         whole.append(now(run) - started)
         if len(whole) > options.rounds:
             engine.terminate()
@@ -131,7 +135,7 @@ def measure(folder: Path, model: str, options: argparse.Namespace) -> dict[str, 
     run.trainer.add_event_handler(Events.EPOCH_COMPLETED, end)
     loader = run.data.training
     loader.start_at(0)
-    with utilisation() as used:
+    with utilisation(whole_runs) as used:
         run.trainer.run(loader.loader, max_epochs=run.budget.max_epochs, epoch_length=options.steps)
     pairs = list(zip(bare, whole, strict=True))[1:]
     slices = options.steps * options.batch
@@ -141,7 +145,7 @@ def measure(folder: Path, model: str, options: argparse.Namespace) -> dict[str, 
         "bare": slices / statistics.median(b for b, _ in pairs),
         "whole": slices / statistics.median(w for _, w in pairs),
         "ratio": statistics.median(b / w for b, w in pairs),
-        "augmentation": augmentation_seconds(run, image, label, options.steps) / step,
+        "augmentation": augmentation_seconds(run, batch, options.steps) / step,
         "utilisation": statistics.mean(used) if used else None,
     }
 
@@ -153,35 +157,28 @@ def now(run: Run) -> float:
     return time.perf_counter()
 
 
-def bare_block(run: Run, image: torch.Tensor, label: torch.Tensor, steps: int) -> float:
+def bare_block(run: Run, batch: Batch, steps: int) -> float:
     """Seconds of some steps on one batch that is on the device."""
-    network, optimizer = run.network.train(), run.optimizer
-    image = image.contiguous(memory_format=torch.channels_last)
     started = now(run)
-    for _ in range(steps):
-        with run.precision.autocast():
-            output = network(image)
-        run.step.criterion(output, label).total.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    for _ in bare_steps(run, repeat(batch, steps)):
+        pass
     return now(run) - started
 
 
-def augmentation_seconds(run: Run, image: torch.Tensor, label: torch.Tensor, steps: int) -> float:
+def augmentation_seconds(run: Run, batch: Batch, steps: int) -> float:
     """Mean seconds of augmenting a batch on the device; rare transforms count by how often they come."""
     assert run.step.augment is not None
     times = []
     for iteration in range(1, max(steps, 3) + 1):
         started = now(run)
-        run.step.augment(image, label, iteration)
+        run.step.augment(batch["image"], batch["label"], iteration)
         times.append(now(run) - started)
     return statistics.mean(times)
 
 
 @contextmanager
-def utilisation() -> Iterator[list[float]]:
-    """Collect what nvidia-smi says of the first GPU, in percent, once a second; nothing without it."""
+def utilisation(wanted: threading.Event) -> Iterator[list[float]]:
+    """Collect what nvidia-smi says of the first GPU, in percent, each second that is wanted; nothing without it."""
     used: list[float] = []
     done = threading.Event()
     program = shutil.which("nvidia-smi")
@@ -190,7 +187,7 @@ def utilisation() -> Iterator[list[float]]:
         words = [str(program), "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0"]
         while not done.wait(1.0):
             answer = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
-            if answer.isdecimal():
+            if answer.isdecimal() and wanted.is_set():
                 used.append(float(answer))
 
     thread = threading.Thread(target=watch)

@@ -70,7 +70,11 @@ class Workspace:
         self.plugin = plugin(folder / "plugin")
 
     def _write_raw(self, volumes: Path) -> None:
-        """nnU-Net wants labels without gaps, so masks are renumbered; images are links."""
+        """Write copies that both programs see alike.
+
+        nnU-Net wants labels without gaps. It sees slices as they lie in a file, this program with the head above: a
+        network that was trained by one is of use to the other only if the files have it so too.
+        """
         dataset, problems = find_cases(volumes)
         assert not problems, problems[0]
         masks = {case.name: nib.load(case.label) for case in dataset.split("train") if case.label is not None}
@@ -79,10 +83,10 @@ class Workspace:
             place.mkdir(parents=True)
         for case in dataset.cases:
             place = self.raw / "imagesTr" if case.split == "train" else self.test
-            os.symlink(case.image.resolve(), place / f"{case.name}_0000.nii.gz")
+            nib.save(head_up(nib.load(case.image)), place / f"{case.name}_0000.nii.gz")
         for name, mask in masks.items():
             array = np.searchsorted([0, *values], np.asarray(mask.dataobj)).astype(np.uint8)
-            nib.save(nib.Nifti1Image(array, mask.affine), self.raw / "labelsTr" / f"{name}.nii.gz")
+            nib.save(head_up(nib.Nifti1Image(array, mask.affine)), self.raw / "labelsTr" / f"{name}.nii.gz")
         names = {f"structure{value}": number for number, value in enumerate(values, 1)}
         description = {
             "channel_names": {"0": "MRI"},
@@ -132,6 +136,12 @@ class Workspace:
             "train.epochs": 1,
             **augment,
         }
+
+
+def head_up(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Order a sagittal volume's axes so that files hold slices with rows to the feet and columns to the back."""
+    wanted = nib.orientations.axcodes2ornt(("P", "I", "R"))
+    return image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), wanted))
 
 
 def plugin(folder: Path) -> dict[str, str]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from peers import site_packages
 from torch import Tensor, nn
 
@@ -51,22 +49,3 @@ class PlannedNetwork(nn.Module):
             return found  # type: ignore[no-any-return]
         finest, *coarser = found[:-1]
         return ModelOutput(finest, {f"level{n}": Aux(logits, 0.5**n) for n, logits in enumerate(coarser, 1)})
-
-
-def bare_loop(run: Any, batches: Sequence[dict[str, Tensor]], steps: int) -> Iterator[None]:
-    """Train the run's network on batches in memory, with nothing around; one yield is a step."""
-    ready = [
-        {"image": b["image"].contiguous(memory_format=torch.channels_last), "label": b["label"].clone()}
-        for b in batches
-    ]
-    step, network = run.step, run.network
-    network.train()
-    for number in range(steps):
-        batch = ready[number % len(ready)]
-        with run.precision.autocast():
-            output = network(batch["image"])
-        step.criterion(output, batch["label"]).total.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
-        step.optimizer.step()
-        step.optimizer.zero_grad(set_to_none=True)
-        yield

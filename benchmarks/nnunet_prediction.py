@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, help="folder with train/ and test/")
     parser.add_argument("--rounds", type=int, default=2, help="without test-time augmentation")
     parser.add_argument("--tta-rounds", type=int, default=1, help="with it, which takes nnU-Net minutes")
-    parser.add_argument("--steps", type=int, default=60, help="of the training before")
+    parser.add_argument("--steps", type=int, default=120, help="of the training before")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     options = parser.parse_args()
     figures: dict[str, Any] = {"goals": {"ratio": GOAL_RATIO, "megabytes": GOAL_MB}}

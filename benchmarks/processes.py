@@ -1,7 +1,8 @@
 """Run a program as its users do and measure it from outside: wall and CPU time, and memory of all its processes.
 
-Memory is looked at ten times a second and added up over the process and its children. ``rss`` is what each of them has
-in memory; it counts what they share once for each. ``pss`` counts what is shared once. Linux only.
+Memory is looked at up to ten times a second, as long as that takes little of it, and added up over the process and its
+children. ``rss`` is what each of them has in memory; it counts what they share once for each. ``pss`` counts what is
+shared once. Linux only.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 LOOK_EVERY = 0.1  # seconds
+LOOK_SHARE = 0.02  # of the time, at the most: a look at a large process takes a while
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,11 @@ def measure(words: Sequence[object], environment: Mapping[str, str] | None = Non
     ) as process:
         started = time.monotonic()
         while memory:
+            look = time.monotonic()
             now = _memory(process.pid)
             pss, rss = max(pss, now[0]), max(rss, now[1])
             try:
-                process.wait(LOOK_EVERY)
+                process.wait(max(LOOK_EVERY, (time.monotonic() - look) / LOOK_SHARE))
                 break
             except subprocess.TimeoutExpired:
                 continue

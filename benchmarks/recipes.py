@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from processes import measure as watch
+from processes import ours, write_json
 
 NUMBER_OF_FOLDS = 4
 STEPS = ("none", "levels")
@@ -46,9 +45,7 @@ def main() -> None:
                 shown = " | ".join(f"{row[step]['dice']:.3f}, {row[step]['hd95']:.1f}" for step in STEPS)
                 cost = f"{row['updates']} | {row['seconds']:.0f}"
                 print(f"| {trial or 'as it is'} | {fold} | {cost} | {shown} |", flush=True)
-                if options.out:
-                    options.out.parent.mkdir(parents=True, exist_ok=True)
-                    options.out.write_text(json.dumps(rows, indent=2) + "\n")
+                write_json(options.out, rows)
             mine = [row for row in rows if row["trial"] == trial]
             if len(mine) > 1:
                 means = " | ".join(
@@ -68,31 +65,21 @@ def measure(options: argparse.Namespace, trial: str, fold: int, folder: Path) ->
     settings = [*common, *length, *rare, *trial.split()]
     sets = [word for setting in settings for word in ("--set", setting)]
     words = ["train", "--config", str(options.config), "--data", str(options.lumbar), "--out", str(run), "--force"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command([*words, *sets])
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    trained = watch(ours(*words, *sets), memory=False)
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     row: dict[str, Any] = {
         "trial": trial,
         "fold": fold,
         "updates": last["iteration"],
-        "seconds": after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime,
+        "seconds": trained.cpu,
     }
     for step in STEPS:
         judged = folder / f"judged-{step}"
         words = ["evaluate", str(run), "--split", "validation", "--checkpoint", "last", "--postprocess", step]
-        command([*words, "-o", str(judged)])
+        watch(ours(*words, "-o", judged), memory=False)
         summary = json.loads((judged / "summary.json").read_text())
         row[step] = {"dice": summary["means"]["dice"], "hd95": summary["means"]["hd95"]}
     return row
-
-
-def command(words: list[str]) -> None:
-    """Run a command of this program; its errors are shown."""
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    subprocess.run(
-        [sys.executable, "-m", "spine_ignite", *words], check=True, stdout=subprocess.DEVNULL, env=environment
-    )
 
 
 if __name__ == "__main__":

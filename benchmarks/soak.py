@@ -9,7 +9,6 @@ warm-up (caches, allocator); after it the script fits a line to the resident mem
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from processes import family, write_json
 
 from spine_ignite.data.phantom import write_phantoms
 
@@ -48,21 +48,6 @@ def sample(root: int) -> tuple[float, int, int]:
         memory += int(fields["RssAnon"].split()[0]) / 1024
         threads += int(fields["Threads"])
     return memory, handles, threads
-
-
-def family(root: int) -> list[int]:
-    """A process and all below it."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-    members = [root]
-    for member in members:
-        members += [process for process, parent in parents.items() if parent == member]
-    return members
 
 
 def main() -> None:
@@ -105,9 +90,7 @@ def report(samples: np.ndarray, epochs: int, minutes: float, out: Path | None) -
         slope = float(np.polyfit(hours, values, 1)[0])
         rows.append({"figure": title, "first": first, "last": last, "per_hour": slope})
         print(f"| {title} | {first:.1f} | {last:.1f} | {slope:+.2f} |")
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps({"epochs": epochs, "rows": rows, "samples": samples.tolist()}, indent=2) + "\n")
+    write_json(out, {"epochs": epochs, "rows": rows, "samples": samples.tolist()})
 
 
 if __name__ == "__main__":

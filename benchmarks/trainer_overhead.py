@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import torch
+from bare_loop import bare_steps, ready
 from ignite.engine import Engine, Events
 
 from spine_ignite.config import load_config
@@ -65,16 +66,9 @@ def prepare(folder: Path, steps: int, width: int) -> Run:
 
 def bare_block(run: Run, batches: list[dict[str, torch.Tensor]]) -> float:
     """Seconds of a loop over preloaded batches."""
-    step, network = run.step, run.network
-    network.train()
     started = time.perf_counter()
-    for batch in batches:
-        with run.precision.autocast():
-            output = network(batch["image"])
-        step.criterion(output, batch["label"]).total.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
-        step.optimizer.step()
-        step.optimizer.zero_grad(set_to_none=True)
+    for _ in bare_steps(run, batches):
+        pass
     return time.perf_counter() - started
 
 
@@ -84,10 +78,7 @@ def measure(blocks: int, steps: int, width: int) -> dict[str, object]:
         run = prepare(Path(folder), steps, width)
         loader = run.data.training
         loader.start_at(0)
-        batches = [
-            {"image": b["image"].contiguous(memory_format=torch.channels_last), "label": b["label"]}
-            for b in loader.loader
-        ]
+        batches = [ready(batch) for batch in loader.loader]
         loader.start_at(0)
         bare_block(run, batches[:2])
         bare: list[float] = []
