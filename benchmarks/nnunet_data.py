@@ -113,7 +113,11 @@ class Workspace:
 
     def store_settings(self) -> dict[str, object]:
         """Return this program's configuration of preprocessing."""
-        return {"data.cache": str(self.folder / "store"), "data.scheme": str(self.scheme)}
+        return {
+            "data.cache": str(self.folder / "store"),
+            "data.scheme": str(self.scheme),
+            "data.clip_percentiles": [0, 100],  # nnU-Net does not clip MRI
+        }
 
     def settings(self) -> dict[str, object]:
         """Return this program's configuration of the same training."""

@@ -1,6 +1,6 @@
 """Prediction of whole cases by whole programs, side by side with nnU-Net: the same network, the same weights.
 
-The network that nnU-Net plans for the volumes is trained for a minute by this program, so that it finds vertebrae and
+The network that nnU-Net plans for the volumes is trained for some minutes by this program, so that it finds vertebrae and
 not noise; nnU-Net gets the same weights in a checkpoint of its own. ``nnUNetv2_predict -device cpu`` and
 ``spine-ignite predict`` then segment the same test volumes. Both see whole slices, since a slice is as large as
 nnU-Net's patch. Test-time augmentation is the same four mirrors in both: this program shows those that training had.
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, help="folder with train/ and test/")
     parser.add_argument("--rounds", type=int, default=2, help="without test-time augmentation")
     parser.add_argument("--tta-rounds", type=int, default=1, help="with it, which takes nnU-Net minutes")
-    parser.add_argument("--steps", type=int, default=120, help="of the training before")
+    parser.add_argument("--steps", type=int, default=250, help="of the training before")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     options = parser.parse_args()
     figures: dict[str, Any] = {"goals": {"ratio": GOAL_RATIO, "megabytes": GOAL_MB}}

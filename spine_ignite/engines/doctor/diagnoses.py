@@ -181,8 +181,9 @@ def class_never_predicted(history: Sequence[Row], validated: Sequence[Row]) -> D
     return Diagnosis(
         "class-never-predicted",
         f"Never predicted in the last {len(recent)} validations, though the reference has it: {', '.join(never)}.",
-        "Check that training masks hold it (spine-ignite check), train longer, use a loss with Dice, raise "
-        "data.foreground_share, or use data.sampling=patches with data.patch.sampler=label.",
+        "A sound network may miss a few pixels at the edge of a picture; else check that training masks hold it "
+        "(spine-ignite check), train longer, use a loss with Dice, raise data.foreground_share, or use "
+        "data.sampling=patches with data.patch.sampler=label.",
     )
 
 
