@@ -35,10 +35,16 @@ class Transform(BaseModel):
 
 
 class FlipConfig(Transform):
-    """Mirror front to back (columns); never head to foot by default, which would hide which level is which."""
+    """Mirror front to back (columns), or left to right (the order of the neighbours that are channels).
+
+    Never head to foot by default, which would hide which level is which.
+    """
 
     p: Probability = Field(0.0, description="probability of a mirror of the columns (front to back)")
-    head_to_foot: Probability = Field(0.0, description="probability of a mirror of the rows, decided on its own")
+    head_to_foot: Probability = Field(0.0, description="probability of a mirror of the rows; it hides the level")
+    neighbours: Probability = Field(
+        0.0, description="probability of a mirror of the patient, left to right: the neighbours in reverse order"
+    )
 
 
 class AffineConfig(Transform):

@@ -39,13 +39,13 @@ _DRAWS = (
     *("ghosting", "ghosts", "intensity", "along_rows"),
     *("noise", "std"),
 )
-_STREAMS = ("draws", "elastic", "bias_field", "noise")
+_STREAMS = ("draws", "elastic", "bias_field", "noise", "neighbours")
 
 
 class BatchAugmenter:
     """Augments batches as an :class:`AugmentConfig` says; holds no state besides it and a seed.
 
-    The order is that of a scan: anatomy (flip, affine, elastic), tissue contrast (contrast, gamma), coil (bias field),
+    The order is that of a scan: anatomy (flips, affine, elastic), tissue contrast (contrast, gamma), coil (bias field),
     acquisition (low resolution, blur, ghosting), receiver noise.
 
     Args:
@@ -171,6 +171,10 @@ def _deform(batch: _Batch, config: AugmentConfig) -> None:
         for row in batch.chosen(name, p).tolist():
             batch.image[row] = batch.image[row].flip(axis)
             batch.label[row] = batch.label[row].flip(axis)
+    if batch.image.shape[1] > 1:
+        reverse = torch.rand(len(batch.image), generator=batch.generator("neighbours")) < config.flip.neighbours
+        for row in reverse.nonzero()[:, 0].tolist():
+            batch.image[row] = batch.image[row].flip(0)
 
     height, width = batch.image.shape[-2:]
     coefficients = _affine(batch, config)

@@ -3,7 +3,8 @@
 Only what training could have shown is shown, since a network need not know anything else:
 
 - The neighbour slices in reverse order, where a network sees neighbours (``data.context_slices``): the patient mirrored
-  from left to right. No augmentation does this, but a spine is nearly symmetric, and the label schemes know no sides.
+  from left to right. Also where ``augment.flip.neighbours`` was off: a spine is nearly symmetric, and the label schemes
+  know no sides.
 - Mirrors, if the run was trained with them (``augment.flip``); by default it was not.
 - A small turn to either side, a zoom in and out, if the run was trained with ``augment.affine``: half way to the limits
   of what it drew from.

@@ -70,6 +70,16 @@ def test_flips_are_exact(flip: dict[str, float], axis: int) -> None:
     assert torch.equal(classes, label.flip(axis))
 
 
+def test_neighbours_change_sides_and_the_label_stays() -> None:
+    image, label = batch(channels=5)
+    out, classes = BatchAugmenter(only(flip={"neighbours": 1.0}), 0)(image, label, 5)
+    assert torch.equal(out, image[:, [4, 3, 2, 1, 0]])
+    assert torch.equal(classes, label)
+    sometimes = BatchAugmenter(only(flip={"neighbours": 0.5}), 0)
+    reversed_ = [bool((sometimes(image, label, i)[0][0] == image[0].flip(0)).all()) for i in range(40)]
+    assert 5 < sum(reversed_) < 35
+
+
 def test_rows_never_flip_by_default_even_where_columns_do() -> None:
     label = torch.arange(48)[:, None].expand(48, 64).to(torch.uint8).repeat(64, 1, 1)
     image = label[:, None].float()

@@ -31,6 +31,12 @@ class TestUNetVariant(ModelConformance):
     }
 
 
+class TestUNetOfFoldedPixels(ModelConformance):
+    model = "unet"
+    learn_rate = 1e-2
+    options: ClassVar[dict[str, Any]] = {"width": 16, "stem_stride": 2, "deep_supervision": True}
+
+
 def parameters(in_channels: int, classes: int, **options: Any) -> int:
     network = create_model("unet", in_channels, classes, **options)
     return sum(p.numel() for p in network.parameters())
@@ -66,6 +72,23 @@ def test_deep_supervision_halves_the_weight_at_each_coarser_level() -> None:
     assert isinstance(output, ModelOutput)
     found = sorted((aux.logits.shape[-1], aux.weight) for aux in output.aux.values())
     assert found == [(16, 0.25), (32, 0.5)]
+
+
+@pytest.mark.parametrize("size", [(32, 48), (30, 45)])
+def test_a_stride_of_the_stem_is_a_network_on_folded_pixels(size: tuple[int, int]) -> None:
+    options = {"width": 4, "depth": 3}
+    network = create_model("unet", 3, 5, stem_stride=2, **options).eval()
+    folded = create_model("unet", 12, 20, **options).eval()
+    folded.load_state_dict(network.state_dict())
+    image = torch.randn(2, 3, *size)
+    rows, columns = (torch.arange(n + n % 2).clamp(max=n - 1) for n in size)  # an odd border is repeated
+    padded = image[..., rows, :][..., columns]
+    channels = [padded[:, c, i::2, j::2] for c in range(3) for i in range(2) for j in range(2)]
+    answer = folded(torch.stack(channels, 1))
+    logits = torch.empty(2, 5, *padded.shape[-2:])
+    for place in range(4):
+        logits[:, :, place // 2 :: 2, place % 2 :: 2] = answer[:, place::4]
+    torch.testing.assert_close(network(image), logits[..., : size[0], : size[1]])
 
 
 @pytest.mark.parametrize(

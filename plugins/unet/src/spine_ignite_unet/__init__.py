@@ -28,6 +28,9 @@ class UNetOptions(ModelOptions):
         "transposed", description="2x2 transposed convolution as in the paper, or bilinear and a 1x1 convolution"
     )
     deep_supervision: bool = Field(False, description="auxiliary logits at every decoder level, halved weight at each")
+    stem_stride: Literal[1, 2, 4] = Field(
+        1, description="the first level's stride: fine pixels are folded into channels, and out of them for the logits"
+    )
 
     @model_validator(mode="after")
     def _widths_grow(self) -> UNetOptions:
