@@ -1,7 +1,7 @@
 """Prediction of whole cases by whole programs, side by side with nnU-Net: the same network, the same weights.
 
-The network that nnU-Net plans for the volumes is trained for some minutes by this program, so that it finds vertebrae and
-not noise; nnU-Net gets the same weights in a checkpoint of its own. ``nnUNetv2_predict -device cpu`` and
+The network that nnU-Net plans for the volumes is trained for some minutes by this program, so that it finds vertebrae
+and not noise; nnU-Net gets the same weights in a checkpoint of its own. ``nnUNetv2_predict -device cpu`` and
 ``spine-ignite predict`` then segment the same test volumes. Both see whole slices, since a slice is as large as
 nnU-Net's patch. Test-time augmentation is the same four mirrors in both: this program shows those that training had.
 Post-processing is off. Dice is that of the two programs' labels, to show that they have done the same work.
