@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
 BENCHMARKS := startup trainer_overhead augmentation loss attention every_model prediction_memory evaluation compare memory growth gpu
-ON_VOLUMES := nnunet_training nnunet_preprocessing nnunet_prediction precision architectures time_to_dice
+ON_VOLUMES := nnunet_training nnunet_preprocessing nnunet_prediction precision architectures time_to_dice label_grid
 
 .PHONY: install demo test lint audit bench stress clean
 

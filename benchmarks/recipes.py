@@ -1,7 +1,8 @@
 """Compare recipes by cross-validation on the training cases: the test cases are never read.
 
 Each trial trains with the base configuration and its own settings on all folds but one, and is judged on the cases of
-that fold: mean 3D Dice and HD95, as predicted and with the levels put in order. Trials with the same number of updates
+that fold: mean 3D Dice and HD95, as predicted and with the levels put in order, and the Dice of all structures taken as
+one, which says how good the outline is whatever the names. Trials with the same number of updates
 are compared by accuracy alone; the column of processor seconds says what they cost, whatever else the machine does.
 
     python benchmarks/recipes.py LUMBAR --epochs 30 --folds 0 1 --trial "" --trial "data.spacing=[3,3]"
@@ -10,6 +11,7 @@ are compared by accuracy alone; the column of processor seconds says what they c
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import statistics
 import tempfile
@@ -35,8 +37,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the figures as JSON, after each trial")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    print("| settings | fold | updates | processor s | plain | with levels in order |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| settings | fold | updates | processor s | plain | with levels in order | all as one |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         for trial in options.trial or [""]:
             for fold in options.folds:
@@ -44,7 +46,7 @@ def main() -> None:
                 rows.append(row)
                 shown = " | ".join(f"{row[step]['dice']:.3f}, {row[step]['hd95']:.1f}" for step in STEPS)
                 cost = f"{row['updates']} | {row['seconds']:.0f}"
-                print(f"| {trial or 'as it is'} | {fold} | {cost} | {shown} |", flush=True)
+                print(f"| {trial or 'as it is'} | {fold} | {cost} | {shown} | {row['as_one']:.3f} |", flush=True)
                 write_json(options.out, rows)
             mine = [row for row in rows if row["trial"] == trial]
             if len(mine) > 1:
@@ -53,7 +55,8 @@ def main() -> None:
                     f"{statistics.mean(r[step]['hd95'] for r in mine):.1f}"
                     for step in STEPS
                 )
-                print(f"| mean | | | {statistics.mean(r['seconds'] for r in mine):.0f} | {means} |", flush=True)
+                seconds, as_one = (statistics.mean(r[key] for r in mine) for key in ("seconds", "as_one"))
+                print(f"| mean | | | {seconds:.0f} | {means} | {as_one:.3f} |", flush=True)
 
 
 def measure(options: argparse.Namespace, trial: str, fold: int, folder: Path) -> dict[str, Any]:
@@ -79,7 +82,20 @@ def measure(options: argparse.Namespace, trial: str, fold: int, folder: Path) ->
         watch(ours(*words, "-o", judged), memory=False)
         summary = json.loads((judged / "summary.json").read_text())
         row[step] = {"dice": summary["means"]["dice"], "hd95": summary["means"]["hd95"]}
+    row["as_one"] = dice_as_one(folder / f"judged-{STEPS[0]}" / "confusion.csv")
     return row
+
+
+def dice_as_one(confusion: Path) -> float:
+    """Return the mean over cases of the Dice of all structures taken as one."""
+    counts: dict[str, list[int]] = {}
+    with confusion.open(newline="") as file:
+        for line in csv.DictReader(file):
+            count = counts.setdefault(line["case"], [0, 0])
+            inside = [line[side] != "background" for side in ("reference", "prediction")]
+            count[0] += 2 * all(inside) * int(line["voxels"])
+            count[1] += sum(inside) * int(line["voxels"])
+    return statistics.mean(both / total for both, total in counts.values())
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def _deform(batch: _Batch, config: AugmentConfig) -> None:
         for row in batch.chosen(name, p).tolist():
             batch.image[row] = batch.image[row].flip(axis)
             batch.label[row] = batch.label[row].flip(axis)
-    if batch.image.shape[1] > 1:
+    if config.flip.neighbours > 0:  # drawn from a stream of its own: another column of the table would move all others
         reverse = torch.rand(len(batch.image), generator=batch.generator("neighbours")) < config.flip.neighbours
         for row in reverse.nonzero()[:, 0].tolist():
             batch.image[row] = batch.image[row].flip(0)
