@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
+JOBS ?= auto
 BENCHMARKS := startup trainer_overhead augmentation loss attention every_model prediction_memory evaluation compare memory growth gpu
 ON_VOLUMES := nnunet_training nnunet_preprocessing nnunet_prediction precision architectures time_to_dice label_grid
 
@@ -32,8 +33,9 @@ demo: install
 	@echo "Predicted label volumes:              $(DEMO)/predictions"
 	@echo "Training curves:                      $(BIN)/tensorboard --logdir $(DEMO)/run/tensorboard"
 
+# One process a core, each with one thread: two that share the cores of a machine would wait for each other.
 test: install
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered
 
 lint: install
 	$(BIN)/ruff check .
