@@ -91,6 +91,8 @@ def register_label_schemes(register: RegisterLabelScheme) -> None:
 def attach_handlers(trainer: Engine, evaluator: Engine, run: Any) -> None:
     """Attach handlers of one's own to the events of training; called after the core's, before training starts.
 
+    The run directory does not exist yet, or holds the former run: open files when training starts (``Events.STARTED``).
+
     ``run`` is the :class:`spine_ignite.engines.setup.Run`: its configuration, directory, network and class names.
 
     Example::

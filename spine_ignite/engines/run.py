@@ -10,21 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Events
-from ignite.handlers import Checkpoint
 
 from spine_ignite.config import RunConfig, dump_config, load_config
-from spine_ignite.engines import handlers
 from spine_ignite.engines.batch_size import resolve_batch_size
-from spine_ignite.engines.checkpoints import Description, load_weights, read_newest
+from spine_ignite.engines.checkpoints import read_newest
 from spine_ignite.engines.faults import faults_explained
 from spine_ignite.engines.overfit import LEARNT, verdict, without_variety
-from spine_ignite.engines.run_directory import (
-    describe_environment,
-    open_run_directory,
-    plan_run_directory,
-    truncate_metrics,
-)
+from spine_ignite.engines.run_directory import describe_environment, open_run_directory, plan_run_directory
+from spine_ignite.engines.session import Session, attach
 from spine_ignite.engines.setup import Run, RunData, plugin_of, resolved, setup_data, setup_run
 from spine_ignite.engines.workers import workers_end_with_us
 from spine_ignite.errors import RunError
@@ -91,13 +84,14 @@ def train(
     run = setup_run(config, directory, data)  # a mistake must not leave a run directory behind
     with directory.lock():
         plan_run_directory(config.model.name, directory.root, force)  # another run may have come and gone meanwhile
-        directory.clear()
+        session = attach(run, echo, show_steps)
+        directory.clear()  # only now: what fails before, a plugin's hook say, must not cost the former run
         write_text(directory.config, dump_config(config))
         environment = describe_environment(
             str(run.device), run.precision.name, data.store.fingerprint, plugin_of(config)
         )
         write_text(directory.environment, environment)
-        return _run(run, None, echo, show_steps)
+        return _run(session, echo)
 
 
 def resume(root: Path, *, epochs: int | None = None, echo: Echo = print, show_steps: bool = False) -> RunResult:
@@ -122,57 +116,32 @@ def resume(root: Path, *, epochs: int | None = None, echo: Echo = print, show_st
         config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
     with directory.lock():
         newest = read_newest((directory.last, directory.previous), echo)
-        run = setup_run(config, directory, setup_data(config))
+        session = attach(setup_run(config, directory, setup_data(config)), echo, show_steps)
+        if newest is not None:
+            session.restore(*newest)
         if epochs is not None:
             write_text(directory.config, dump_config(config))
-        return _run(run, newest, echo, show_steps)
+        return _run(session, echo)
 
 
-def _run(run: Run, newest: tuple[dict[str, Any], Path] | None, echo: Echo, show_steps: bool) -> RunResult:
-    interruption = handlers.Interruption()
-    record = handlers.EpochRecord(run)
-    last, best, restored = handlers.create_checkpoints(run)
-    handlers.attach_schedule(run)  # before a checkpoint's decayed rates replace the peak rates
-    if newest is not None:
-        _restore(run, *newest, restored)
-    steps = run.data.training.steps_per_epoch
+def _run(session: Session, echo: Echo) -> RunResult:
+    run = session.run
     run.data.training.start_at(run.trainer.state.iteration)
-    handlers.attach_average(run)
-    record.attach()
-    handlers.attach_nan_guard(run)
-    epoch_end = handlers.EpochEnd(run, record, last, best, echo)
-    handlers.attach_budget(run)
+    for line in _introduction(run, session.resumed):
+        echo(line)
     with ExitStack() as stack:
-        if run.config.log.doctor:
-            from spine_ignite.engines.doctor import attach_doctor
-
-            attach_doctor(run, epoch_end, echo)
-        if run.config.log.tensorboard:
-            from spine_ignite.engines.tensorboard import attach_tensorboard
-
-            stack.callback(attach_tensorboard(run, epoch_end, echo).close)
-        if run.config.log.volumes_every:
-            from spine_ignite.engines.tensorboard import attach_volumes
-
-            attach_volumes(run, epoch_end)
-        run.trainer.add_event_handler(Events.EPOCH_COMPLETED, epoch_end)
-        handlers.attach_interruption(run, interruption, last)
-        if show_steps:
-            handlers.attach_progress(run)
-        load_registry().plugin_manager.hook.attach_handlers(trainer=run.trainer, evaluator=run.evaluator, run=run)
-        for line in _introduction(run, newest is not None):
-            echo(line)
-        stack.enter_context(interruption.listen())
+        stack.callback(session.close)
+        stack.enter_context(session.interruption.listen())
         stack.enter_context(workers_end_with_us())
         with faults_explained(run):
+            steps = run.data.training.steps_per_epoch
             run.trainer.run(run.data.training.loader, max_epochs=run.budget.max_epochs, epoch_length=steps)
-        return _conclude(run, interruption, epoch_end, best, echo)
+        return _conclude(session, echo)
 
 
-def _conclude(
-    run: Run, interruption: handlers.Interruption, epoch_end: handlers.EpochEnd, best: Checkpoint, echo: Echo
-) -> RunResult:
+def _conclude(session: Session, echo: Echo) -> RunResult:
     """Stop with an error if the loss was not finite; finish what a budget or a signal cut short."""
+    run, interruption, epoch_end, best = session.run, session.interruption, session.epoch_end, session.best
     state = run.trainer.state
     if state.output is not None and not torch.isfinite(state.output["loss"]):
         kept = (
@@ -199,25 +168,6 @@ def _conclude(
             passed = dice >= LEARNT
             echo(verdict(run.config.train.overfit_batches, dice))
     return RunResult(run.directory.root, state.epoch, state.iteration, dice, interruption.signal, passed)
-
-
-def _restore(run: Run, checkpoint: dict[str, Any], path: Path, restored: dict[str, Any]) -> None:
-    run.description.require_same(Description.from_state(checkpoint["description"], path), path)
-    load_weights(run.network, checkpoint["model"], path)
-    rest = {name: part for name, part in restored.items() if name not in ("model", "trainer") and name in checkpoint}
-    try:
-        Checkpoint.load_objects(rest, checkpoint)
-        state = {**checkpoint["trainer"], "max_epochs": run.budget.max_epochs}
-        run.trainer.load_state_dict(state)
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} cannot be resumed from: {' '.join(str(error).split())[:300]}") from error
-    done = run.trainer.state.iteration
-    if done >= run.budget.total_steps or run.budget.is_spent():
-        raise RunError(
-            f"{run.directory.root} has come to its end ({run.trainer.state.epoch} epochs, "
-            f"{run.budget.seconds / 60:.1f} minutes); train on with --set train.epochs=N"
-        )
-    truncate_metrics(run.directory.metrics, run.trainer.state.epoch)
 
 
 def _introduction(run: Run, resumed: bool) -> list[str]:

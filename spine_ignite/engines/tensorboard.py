@@ -29,16 +29,14 @@ class Board:
     Args:
         folder: for the event files.
         text: the configuration, for its page.
-        purge_step: of a resumed run, from which on earlier points are forgotten.
         echo: takes a line about what went wrong.
     """
 
-    def __init__(self, folder: Path, text: str, purge_step: int | None, echo: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, text: str, echo: Callable[[str], None]) -> None:
         self.folder = folder
         self.text = text
         self.echo = echo
         self.logger: TensorboardLogger | None = None
-        self._open(purge_step)
 
     def write(self, add: Callable[[Any], None]) -> None:
         """Let ``add`` write with a ``SummaryWriter``; if that fails, begin a new event file, once, or give up."""
@@ -55,7 +53,7 @@ class Board:
                 self.echo(f"Warning:   TensorBoard's log cannot be written ({error.strerror or error}); it {attempt}")
                 self.close()
                 if attempt.startswith("goes"):
-                    self._open(None)
+                    self.open(None)
 
     def close(self) -> None:
         """Close the event file; what cannot be written any more is lost."""
@@ -64,7 +62,8 @@ class Board:
             with suppress(OSError):
                 logger.close()
 
-    def _open(self, purge_step: int | None) -> None:
+    def open(self, purge_step: int | None) -> None:
+        """Begin an event file; ``purge_step``, of a resumed run, is where earlier points are forgotten from."""
         with suppress(OSError):
             self.logger = TensorboardLogger(log_dir=str(self.folder), purge_step=purge_step)
             self.logger.writer.add_text("config", f"```yaml\n{self.text}```", 0)
@@ -72,8 +71,7 @@ class Board:
 
 def attach_tensorboard(run: Run, epoch_end: EpochEnd, echo: Callable[[str], None]) -> Board:
     """Log scalars of every epoch, pictures of validation, and the configuration; close the board after the run."""
-    purge = run.trainer.state.iteration + 1 if run.trainer.state.iteration else None
-    board = Board(run.directory.tensorboard, dump_config(run.config), purge, echo)
+    board = Board(run.directory.tensorboard, dump_config(run.config), echo)
     validations = 0
     best = 0.0
 
@@ -95,10 +93,14 @@ def attach_tensorboard(run: Run, epoch_end: EpochEnd, echo: Callable[[str], None
 
         board.write(add)
 
+    def begin(engine: Engine) -> None:
+        board.open(engine.state.iteration + 1 if engine.state.iteration else None)
+
     def conclude(_engine: Engine) -> None:
         board.write(lambda writer: writer.add_hparams(_hyper_parameters(run), {"hparam/dice": best}, run_name="."))
 
     epoch_end.listeners.append(write)
+    run.trainer.add_event_handler(Events.STARTED, begin)
     run.trainer.add_event_handler(Events.COMPLETED, conclude)
     return board
 

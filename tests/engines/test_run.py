@@ -252,3 +252,22 @@ def test_plugins_can_attach_handlers(tiny_dataset: Path, tmp_path: Path) -> None
         manager.unregister(plugin)
     assert plugin.epochs == 3
     assert not math.isnan(plugin.dice)
+
+
+def test_a_plugin_that_fails_costs_no_former_run(tiny_dataset: Path, tmp_path: Path) -> None:
+    class Broken:
+        @hookimpl
+        def attach_handlers(self, trainer: Engine) -> None:
+            raise ValueError("not today")
+
+    out = tmp_path / "run"
+    train(config(tiny_dataset), out, echo=quiet)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
+    manager, plugin = load_registry().plugin_manager, Broken()
+    manager.register(plugin)
+    try:
+        with pytest.raises(ValueError, match="not today"):
+            train(config(tiny_dataset, "log.tensorboard=true"), out, force=True, echo=quiet)
+    finally:
+        manager.unregister(plugin)
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != ".lock"}

@@ -34,6 +34,10 @@ class Doctor:
         self.file = MetricsFile(run.directory.doctor)
         self.history: list[Row] = []
         self.told: dict[str, int] = {}
+
+    def recall(self) -> None:
+        """Read what was recorded before a resumed run's checkpoint, and forget what came after it."""
+        run = self.run
         if run.trainer.state.iteration:
             truncate_metrics(run.directory.doctor, run.trainer.state.epoch)
             self.history = essential(read_rows(run.directory.metrics))
@@ -76,8 +80,9 @@ class Doctor:
 
 
 def attach_doctor(run: Run, epoch_end: EpochEnd, echo: Echo) -> Doctor:
-    """Let a doctor watch the run; after a checkpoint has been restored, before other listeners are added."""
+    """Let a doctor watch the run; before other listeners are added, which then see what it does."""
     doctor = Doctor(run, echo)
+    run.trainer.add_event_handler(Events.STARTED, doctor.recall)
     doctor.vitals.attach()
     epoch_end.summaries.append(doctor.summary)
     epoch_end.listeners.append(doctor.examine)
