@@ -27,7 +27,8 @@ from spine_ignite.data.checks import check_dataset
 from spine_ignite.data.metaimage import write as write_metaimage
 from spine_ignite.data.slices import open_store
 from spine_ignite.data.volumes import read_geometry, read_image, read_label
-from spine_ignite.engines.checkpoints import Description, load_network
+from spine_ignite.engines.checkpoints import load_network
+from spine_ignite.engines.description import Description
 from spine_ignite.errors import SpineIgniteError
 from spine_ignite.evaluation.tables import read_tables
 from spine_ignite.labels import load_scheme

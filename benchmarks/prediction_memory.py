@@ -29,7 +29,7 @@ def write_run(folder: Path, width: int) -> Path:
     import torch
 
     from spine_ignite.config import dump_config, load_config
-    from spine_ignite.engines.checkpoints import Description
+    from spine_ignite.engines.description import Description
     from spine_ignite.labels import load_scheme
     from spine_ignite.models import create_model
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from spine_ignite.names import printable
+
 
 class SpineIgniteError(Exception):
     """A mistake that a user can cause and mend; its text says what is wrong, where, and what to do, in one line."""
@@ -30,12 +32,7 @@ class RunError(SpineIgniteError):
     """A run directory, checkpoint or device that cannot be used as asked."""
 
 
-def printable(text: str) -> str:
-    """Return text in one line: line breaks, control characters and the like become escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-
-
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known word closest to ``word``, or an empty string."""
-    matches = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(word[:100].lower(), list(known), n=1, cutoff=0.5)
     return f" Did you mean '{matches[0]}'?" if matches else ""

@@ -75,7 +75,7 @@ def write_run() -> RunWriter:
     import torch
 
     from spine_ignite.config import dump_config, load_config
-    from spine_ignite.engines.checkpoints import Description
+    from spine_ignite.engines.description import Description
     from spine_ignite.labels import load_scheme
     from spine_ignite.models import create_model
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar
-from spine_ignite.errors import printable
+from spine_ignite.names import printable
 
 if TYPE_CHECKING:
     from spine_ignite.data.cases import Problem

@@ -11,6 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from spine_ignite.config.sections import RunConfig
 from spine_ignite.errors import UsageError, suggest
+from spine_ignite.names import brief, cut
+
+_MOST_ERRORS = 5  # that are told of one file
+_MOST_TEXT = 800
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -41,19 +45,25 @@ def dump_config(config: RunConfig) -> str:
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say in words what pydantic found: each key by its dotted name, with the closest known one."""
-    return "; ".join(_describe_one(item, model) for item in error.errors())
+    """Say in words what pydantic found: each key by its dotted name, with the closest known one; never at length."""
+    found = error.errors(include_url=False)
+    said = [_describe_one(item, model) for item in found[:_MOST_ERRORS]]
+    if len(found) > _MOST_ERRORS:
+        said.append(f"and {len(found) - _MOST_ERRORS} more")
+    return cut("; ".join(said), _MOST_TEXT)
 
 
 def _describe_one(item: Any, model: type[BaseModel]) -> str:
-    location = [str(part) for part in item["loc"]]
+    location = [cut(str(part), 60) for part in item["loc"]]
     key = ".".join(location)
     if item["type"] == "extra_forbidden":
         known = _fields_at(model, location[:-1])
         listed = ", ".join(known)
         return f"unknown key '{key}'.{suggest(location[-1], known)} Known here: {listed}"
-    message = item["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {item['input']!r})"
+    if item["type"] == "missing":
+        return f"{key} is missing"
+    message = cut(item["msg"].removeprefix("Value error, "), 300)
+    value = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {brief(item['input'])})"
     return f"{key or 'value'}: {message[0].lower()}{message[1:]}{value}"
 
 

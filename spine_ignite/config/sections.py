@@ -24,6 +24,7 @@ from spine_ignite.errors import UsageError
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = tuple[PositiveInt, PositiveInt]
+MOST_CONTEXT = 5  # neighbouring slices on each side
 
 
 class Section(BaseModel):
@@ -75,7 +76,7 @@ class DataConfig(Section):
         None,
         description="rows and columns of a training slice after crop or pad; default: the largest training slice",
     )
-    context_slices: Annotated[int, Field(ge=0, le=5)] = Field(
+    context_slices: Annotated[int, Field(ge=0, le=MOST_CONTEXT)] = Field(
         0, description="neighbouring slices on each side given as further channels"
     )
     in_channels: PositiveInt | None = Field(None, description="must equal 1 + 2 context_slices; here to be checked")

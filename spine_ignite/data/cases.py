@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spine_ignite.data.volumes import SUFFIXES, volume_stem, volume_suffix
-from spine_ignite.errors import DataError, printable
+from spine_ignite.errors import DataError
+from spine_ignite.names import printable
 
 LAYOUTS = (
     "train/source + train/label (and test/), nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs), "

@@ -14,12 +14,10 @@ import torch
 from ignite.handlers import DiskSaver
 from torch import nn
 
+from spine_ignite.engines.description import Description
 from spine_ignite.errors import RunError, SpineIgniteError
 from spine_ignite.files import write_atomically
-from spine_ignite.labels import LabelScheme
 from spine_ignite.models import create_model
-
-FORMAT = 1
 
 
 class OneFileSaver(DiskSaver):
@@ -87,72 +85,6 @@ def _save(checkpoint: dict[str, Any], file: IO[bytes]) -> None:
         file.flush()
     except RuntimeError as error:
         raise (watched.error or error) from error
-
-
-@dataclass(frozen=True)
-class Description:
-    """All that is needed to use a network without its run's configuration; plain data in a checkpoint."""
-
-    model: str
-    options: dict[str, Any]
-    in_channels: int
-    scheme: LabelScheme
-    spacing: tuple[float, float]
-    clip_percentiles: tuple[float, float]
-    context_slices: int
-    size: tuple[int, int]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Plain data that ``torch.load(weights_only=True)`` accepts."""
-        return {
-            "format": FORMAT,
-            "model": self.model,
-            "options": dict(self.options),
-            "in_channels": self.in_channels,
-            "num_classes": self.scheme.num_classes,
-            "scheme": self.scheme.to_dict(),
-            "spacing": list(self.spacing),
-            "clip_percentiles": list(self.clip_percentiles),
-            "context_slices": self.context_slices,
-            "size": list(self.size),
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any], path: Path) -> Description:
-        """Read what :meth:`state_dict` gave.
-
-        Raises:
-            RunError: it comes from another version, or is not a description.
-        """
-        if not isinstance(state, Mapping) or state.get("format") != FORMAT:
-            raise RunError(f"{path} is not a checkpoint of this version of spine-ignite (format {FORMAT})")
-        return cls(
-            model=state["model"],
-            options=dict(state["options"]),
-            in_channels=int(state["in_channels"]),
-            scheme=LabelScheme.from_dict(state["scheme"], source=str(path)),
-            spacing=(float(state["spacing"][0]), float(state["spacing"][1])),
-            clip_percentiles=(float(state["clip_percentiles"][0]), float(state["clip_percentiles"][1])),
-            context_slices=int(state["context_slices"]),
-            size=(int(state["size"][0]), int(state["size"][1])),
-        )
-
-    def require_same(self, other: Description, path: Path) -> None:
-        """Refuse a checkpoint of another network.
-
-        Raises:
-            RunError: model, options, channels or classes differ; the message says how.
-        """
-        pairs = {
-            "model": (self.model, other.model),
-            "number of classes": (self.scheme.num_classes, other.scheme.num_classes),
-            "label scheme": (self.scheme.name, other.scheme.name),
-            "number of input channels": (self.in_channels, other.in_channels),
-            "model options": (self.options, other.options),
-        }
-        for what, (mine, theirs) in pairs.items():
-            if mine != theirs:
-                raise RunError(f"{path} does not fit this run: its {what} is {theirs!r}, the run's is {mine!r}")
 
 
 @dataclass(frozen=True)
@@ -232,7 +164,7 @@ def load_network(path: Path, device: torch.device | str = "cpu") -> TrainedNetwo
         RunError: the checkpoint cannot be used, or its architecture is not installed.
     """
     if path.suffix == ".safetensors":
-        from spine_ignite.engines.exported import read_exported  # it needs the description above
+        from spine_ignite.engines.exported import read_exported  # it needs the class above
 
         weights, description = read_exported(path)
     else:

@@ -15,16 +15,13 @@ from torch import Tensor
 
 from spine_ignite import __version__
 from spine_ignite.config.load import describe
-from spine_ignite.config.sections import DataConfig, Section
-from spine_ignite.engines.checkpoints import Description, TrainedNetwork
-from spine_ignite.errors import RunError, SpineIgniteError
+from spine_ignite.config.sections import Section
+from spine_ignite.engines.checkpoints import TrainedNetwork
+from spine_ignite.engines.description import Description
+from spine_ignite.errors import RunError
 
 SUFFIX = ".safetensors"
 KEY = "spine_ignite"  # of the file's metadata; one, since the order of several changes from file to file
-
-# Beyond what any scanner gives; a description that asks for more would take memory without end.
-_SPACING = (0.01, 100.0)
-_SIZE = 16384
 
 
 class Header(Section):
@@ -93,7 +90,7 @@ def read_exported(path: Path) -> tuple[dict[str, Tensor], Description]:
         raise RunError(f"{path} is not an export of this version of spine-ignite (format 1): {reason}") from error
     if header.sha256 != fingerprint(weights):
         raise RunError(f"{path} is corrupt: the checksum of its weights is wrong; export it again")
-    return weights, _description(header.description, path)
+    return weights, Description.from_state(header.description, path)
 
 
 def fingerprint(weights: Mapping[str, Tensor]) -> str:
@@ -103,34 +100,3 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _description(state: Mapping[str, Any], path: Path) -> Description:
-    """Build the description from the plain data of a file that anyone may have written."""
-    try:
-        description = Description.from_state(state, path)
-        settings = {key: state[key] for key in ("spacing", "clip_percentiles", "context_slices", "in_channels", "size")}
-        DataConfig.model_validate(settings)
-        if not isinstance(description.model, str):
-            raise TypeError(f"the model's name is {description.model!r}")
-        low, high = _SPACING
-        if not all(low <= mm <= high for mm in description.spacing):
-            raise ValueError(f"the spacing is {description.spacing}, not from {low:g} to {high:g} mm")
-        if max(description.size) > _SIZE:
-            raise ValueError(f"the size is {description.size}, above {_SIZE} pixels")
-    except RunError:
-        raise
-    except (
-        SpineIgniteError,
-        ValidationError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
-        if isinstance(error, ValidationError):
-            reason = describe(error, DataConfig)
-        raise RunError(f"the description in {path} cannot be used: {reason}") from error
-    return description

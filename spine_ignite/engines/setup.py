@@ -21,7 +21,7 @@ from spine_ignite.data.folds import split_cases
 from spine_ignite.data.slices import SliceStore
 from spine_ignite.engines.allocator import keep_freed_memory
 from spine_ignite.engines.budget import Budget
-from spine_ignite.engines.checkpoints import Description
+from spine_ignite.engines.description import Description
 from spine_ignite.engines.evaluator import create_evaluator
 from spine_ignite.engines.losses import create_loss
 from spine_ignite.engines.optimizers import create_optimizer

@@ -19,7 +19,7 @@ from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.intensity import prepare_image
 from spine_ignite.data.maps import PlaneSpool
 from spine_ignite.data.volumes import Volume
-from spine_ignite.engines.checkpoints import Description
+from spine_ignite.engines.description import Description
 from spine_ignite.engines.precision import Precision, choose_device, choose_precision
 from spine_ignite.errors import RunError
 from spine_ignite.inference.members import Member, find_runs, load_members

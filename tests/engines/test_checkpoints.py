@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from spine_ignite.engines.checkpoints import Description, OneFileSaver, load_network, read_checkpoint, read_newest
+from spine_ignite.engines.checkpoints import OneFileSaver, load_network, read_checkpoint, read_newest
+from spine_ignite.engines.description import Description
 from spine_ignite.errors import RunError
 from spine_ignite.labels import load_scheme
 from spine_ignite.models import create_model

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spine_ignite.engines.checkpoints import Description, TrainedNetwork
+from spine_ignite.engines.checkpoints import TrainedNetwork
+from spine_ignite.engines.description import Description
 from spine_ignite.engines.precision import choose_precision
 from spine_ignite.errors import RunError
 from spine_ignite.inference.members import Member, find_runs, load_members

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from spine_ignite.data.intensity import prepare_image
 from spine_ignite.data.volumes import Volume, read_image, read_label
-from spine_ignite.engines.checkpoints import Description, TrainedNetwork
+from spine_ignite.engines.checkpoints import TrainedNetwork
+from spine_ignite.engines.description import Description
 from spine_ignite.engines.precision import choose_precision
 from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.inference.inputs import collect_jobs
