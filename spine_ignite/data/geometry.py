@@ -110,11 +110,16 @@ class SliceGrid:
         """Rows and columns before resampling."""
         return self.shape[self.axes[1]], self.shape[self.axes[2]]
 
+    @property
+    def _reversed_axes(self) -> tuple[int, ...]:
+        """Axes of the slices to reverse; not those of length 1, whose negative stride NumPy keeps and torch refuses."""
+        sizes = (self.num_slices, *self.native_size)
+        return tuple(axis for axis, flip in enumerate(self.flips) if flip and sizes[axis] > 1)
+
     def _orient(self, array: NDArray[Any]) -> NDArray[Any]:
         if array.shape != self.shape:
             raise DataError(f"the array has shape {array.shape}, the grid was made for {self.shape}")
-        flipped = tuple(axis for axis, flip in enumerate(self.flips) if flip)
-        return np.ascontiguousarray(np.flip(array.transpose(self.axes), flipped))
+        return np.ascontiguousarray(np.flip(array.transpose(self.axes), self._reversed_axes))
 
     def to_volume(self, slices: NDArray[Any]) -> NDArray[Any]:
         """Put native slices ``(S, H0, W0)`` back into the volume's axes ``(I, J, K)``.
@@ -125,8 +130,7 @@ class SliceGrid:
         if slices.shape != (self.num_slices, *self.native_size):
             wanted = (self.num_slices, *self.native_size)
             raise DataError(f"the slices have shape {slices.shape}, the grid's native slices have {wanted}")
-        flipped = tuple(axis for axis, flip in enumerate(self.flips) if flip)
-        return np.ascontiguousarray(np.flip(slices, flipped).transpose(np.argsort(self.axes)))
+        return np.ascontiguousarray(np.flip(slices, self._reversed_axes).transpose(np.argsort(self.axes)))
 
     def image_to_slices(self, array: NDArray[Any]) -> NDArray[np.float32]:
         """Orient and resample an image ``(I, J, K)``: bilinear, antialiased where it shrinks."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.openers import ImageOpener
 from numpy.typing import NDArray
 
-from spine_ignite.data import metaimage
-from spine_ignite.data.headers import MAX_ZLIB_RATIO, check_affine, check_spacing, file_size, spatial_shape
+from spine_ignite.data import metaimage, nifti
 from spine_ignite.errors import DataError
 from spine_ignite.files import write_atomically
 
@@ -52,7 +48,7 @@ def read_geometry(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:
     """
     if volume_suffix(path) in (".mha", ".mhd"):
         return metaimage.read_geometry(path)
-    return _nifti_geometry(path, _open_nifti(path))
+    return nifti.read_geometry(path)
 
 
 def read_image(path: Path) -> Volume:
@@ -126,85 +122,15 @@ def nifti_like(values: NDArray[Any], like: Volume) -> Any:
 
     Header fields that may identify a patient are not copied.
     """
-    kind = type(like.header) if like.header is not None else nib.Nifti1Header
-    header = kind()
-    header.set_data_dtype(values.dtype)
-    image = (nib.Nifti2Image if issubclass(kind, nib.Nifti2Header) else nib.Nifti1Image)(values, like.affine, header)
-    if like.header is None:
-        header = image.header
-        image.header.set_xyzt_units("mm")
-        return image
-    image.header.set_xyzt_units(*like.header.get_xyzt_units())
-    for code, setter in (("qform", image.set_qform), ("sform", image.set_sform)):
-        affine, number = getattr(like.header, f"get_{code}")(coded=True)
-        setter(affine, int(number))
-    return image
+    return nifti.image_like(values, like.affine, like.header)
 
 
 def _read(path: Path, dtype: Any) -> Volume:
     if volume_suffix(path) in (".mha", ".mhd"):
         array, affine = metaimage.read(path)
         return Volume(np.ascontiguousarray(array, dtype), affine, path)
-    image = _open_nifti(path)
-    shape, affine = _nifti_geometry(path, image)
-    try:
-        array = _checksummed_voxels(path, image, dtype) if _is_gzip(path) else _voxels(image, dtype)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: the file is truncated or corrupt") from error
-    return Volume(array.reshape(shape), affine, path, image.header)
-
-
-def _is_gzip(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
-
-
-def _voxels(image: Any, dtype: Any) -> NDArray[Any]:
-    if dtype is None:
-        return np.asanyarray(image.dataobj)
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused as that
-        array: NDArray[Any] = image.get_fdata(dtype=dtype, caching="unchanged")
-    return array
-
-
-def _checksummed_voxels(path: Path, image: Any, dtype: Any) -> NDArray[Any]:
-    """Read to the very end, where gzip compares its checksum: nibabel stops before, and damage would go unseen."""
-    with gzip.open(path, "rb") as stream:
-        array = _voxels(type(image).from_file_map({"image": nib.FileHolder(fileobj=stream)}), dtype)
-        while stream.read(1 << 20):
-            pass
-    return array
-
-
-def _open_nifti(path: Path) -> Any:
-    size = file_size(path)
-    try:
-        image = nib.load(path, mmap=False)  # what is mapped ends the process if the file is cut off under it
-        shape = tuple(int(n) for n in image.shape)
-        itemsize = image.get_data_dtype().itemsize
-    except Exception as error:  # nibabel raises many kinds for what is not an image
-        raise DataError(
-            f"{path} is not a readable NIfTI image: it is truncated or corrupt, or another kind of file"
-        ) from error
-    if not isinstance(image, (nib.Nifti1Image, nib.Nifti2Image)):
-        raise DataError(f"{path} is a {type(image).__name__}, not a NIfTI image; convert it to .nii.gz")
-    if image.get_data_dtype().kind not in "iufb":
-        raise DataError(f"{path} holds voxels of type {image.get_data_dtype()}; numbers are needed")
-    promised = itemsize * int(np.prod([max(n, 0) for n in shape], dtype=object))
-    ratio = MAX_ZLIB_RATIO if _is_gzip(path) else 1
-    if promised > size * ratio:
-        raise DataError(
-            f"{path} is truncated or corrupt: its header promises {promised} bytes of voxels, the file has {size} bytes"
-        )
-    return image
-
-
-def _nifti_geometry(path: Path, image: Any) -> tuple[tuple[int, ...], NDArray[np.float64]]:
-    shape = spatial_shape(path, image.shape)
-    if not int(image.header["sform_code"]):
-        # The affine comes from pixdim then, in which nibabel has replaced 0 by 1 and negative values by positive ones.
-        with ImageOpener(path) as file:
-            check_spacing(path, type(image.header).from_fileobj(file, check=False)["pixdim"][1:4])
-    return shape, check_affine(path, image.affine)
+    array, affine, header = nifti.read(path, dtype)
+    return Volume(array, affine, path, header)
 
 
 def _storable(path: Path, values: NDArray[Any]) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import torch
 from scipy.stats import entropy
 from torch import Tensor, nn
 
+from spine_ignite.data import metaimage
 from spine_ignite.data.intensity import prepare_image
-from spine_ignite.data.volumes import Volume, read_image, read_label
+from spine_ignite.data.volumes import Volume, read_image, read_label, write_label_like
 from spine_ignite.engines.checkpoints import TrainedNetwork
 from spine_ignite.engines.description import Description
 from spine_ignite.engines.precision import choose_precision
 from spine_ignite.errors import DataError, RunError, UsageError
+from spine_ignite.evaluation.judge import evaluate_folders
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.members import Member
 from spine_ignite.inference.predictor import Predictor, normalised_entropy
@@ -24,6 +27,9 @@ from spine_ignite.labels import load_scheme
 
 CPU = torch.device("cpu")
 Writer = Callable[..., Path]
+ORIENTATIONS = [
+    "".join(codes) for order in itertools.permutations(("RL", "AP", "SI")) for codes in itertools.product(*order)
+]
 CLASSES = 8  # of the scheme lumbar-vertebrae
 
 
@@ -87,6 +93,30 @@ def test_the_labels_lie_where_the_structure_is(tmp_path: Path, write_volume: Wri
     array[4:13, 6:18, 5:15] = 100
     volume = read_image(write_volume(tmp_path / "x.nii.gz", array, spacing=(1, 1, 1), axes=axes))
     np.testing.assert_array_equal(predict(trained((1.0, 1.0)), volume), np.where(array > 0, 2, 0))
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_may_have_a_single_slice_row_or_column(
+    tmp_path: Path, write_volume: Writer, axis: int, suffix: str
+) -> None:
+    """In each of the 48 orders of voxels: to predict, to write, and to judge."""
+    shape = [9, 8, 7]
+    shape[axis] = 1
+    array = np.random.default_rng(0).random(shape).astype(np.float32)
+    for axes in ORIENTATIONS:
+        path = write_volume(tmp_path / "x.nii.gz", array, spacing=(1, 1.2, 3), axes=axes)
+        if suffix == ".mha":
+            nifti, path = path, tmp_path / "x.mha"
+            metaimage.write(path, array, read_image(nifti).affine)
+        volume = read_image(path)
+        found = predictor(trained((2.0, 2.0))).segment(volume, uncertainty=True)
+        assert found.uncertainty is not None
+        assert found.values.shape == found.uncertainty.shape == array.shape
+        for folder in ("found", "truth"):
+            write_label_like(tmp_path / folder / f"x{suffix}", found.values, volume)
+        (case,) = evaluate_folders(tmp_path / "found", tmp_path / "truth", load_scheme("lumbar-vertebrae")).cases
+        assert case.dice == 1
 
 
 def test_resampling_and_padding_are_undone(tmp_path: Path, write_volume: Writer) -> None:
