@@ -18,7 +18,6 @@ import json
 import logging
 import math
 import random
-import resource
 import shutil
 import signal
 import sys
@@ -34,6 +33,7 @@ import torch
 from fuzz_targets import Target, build_targets, mutate, require_sentence, run_command
 
 from spine_ignite.errors import SpineIgniteError
+from spine_ignite.profiling import peak_memory_mib
 
 SECONDS = 20  # of wall time for an input
 GIGABYTES = 2.0
@@ -184,7 +184,7 @@ def _by_coverage(target: Target, options: argparse.Namespace, root: Path) -> Non
 
 def peak_gigabytes() -> float:
     """Most memory that this process has had, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return peak_memory_mib() * 2**20 / 1e9
 
 
 def _too_long(*_: object) -> None:
