@@ -11,7 +11,9 @@ import yaml
 from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError, UsageError
+from spine_ignite.names import brief, cut
 
+_LONGEST = 100  # characters of a name
 Kind = Literal["background", "sacrum", "vertebra", "disc", "canal", "other"]
 
 
@@ -88,9 +90,9 @@ class LabelScheme:
         """
         try:
             entries = [_parse_class(i, entry) for i, entry in enumerate(data["classes"])]
-            name = str(data["name"])
-        except (KeyError, TypeError, ValueError) as error:
-            detail = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
+            name = _name(data["name"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            detail = f"key {error} is missing" if isinstance(error, KeyError) else cut(str(error), 300)
             raise UsageError(f"{source} is not a label scheme: {detail}") from error
         if not 2 <= len(entries) <= 256 or entries[0].kind != "background":
             raise UsageError(f"{source}: a scheme has 2 to 256 classes, the first of kind 'background'")
@@ -105,12 +107,19 @@ class LabelScheme:
 def _parse_class(index: int, entry: dict[str, Any]) -> LabelClass:
     value, kind, color = entry["value"], entry["kind"], entry["color"]
     if not isinstance(value, int) or not 0 <= value < 2**16:
-        raise ValueError(f"class {index}: value must be an integer from 0 to 65535, got {value!r}")
+        raise ValueError(f"class {index}: value must be an integer from 0 to 65535, got {brief(value)}")
     if kind not in get_args(Kind):
-        raise ValueError(f"class {index}: kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+        raise ValueError(f"class {index}: kind must be one of {', '.join(get_args(Kind))}, got {brief(kind)}")
     if len(color) != 3 or not all(isinstance(c, int) and 0 <= c <= 255 for c in color):
-        raise ValueError(f"class {index}: color must be three integers from 0 to 255, got {color!r}")
-    return LabelClass(index, value, str(entry["name"]), kind, (color[0], color[1], color[2]))
+        raise ValueError(f"class {index}: color must be three integers from 0 to 255, got {brief(color)}")
+    return LabelClass(index, value, _name(entry["name"]), kind, (color[0], color[1], color[2]))
+
+
+def _name(value: Any) -> str:
+    """A name as text; YAML takes one of digits for a number."""
+    if not isinstance(value, (str, int, float)) or not 1 <= len(text := str(value)) <= _LONGEST:
+        raise ValueError(f"a name must be a text of 1 to {_LONGEST} characters, got {brief(value)}")
+    return text
 
 
 def load_scheme(name_or_path: str | Path) -> LabelScheme:

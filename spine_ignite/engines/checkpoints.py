@@ -15,9 +15,9 @@ from ignite.handlers import DiskSaver
 from torch import nn
 
 from spine_ignite.engines.description import Description
-from spine_ignite.errors import RunError, SpineIgniteError
+from spine_ignite.engines.weights import build_network
+from spine_ignite.errors import RunError
 from spine_ignite.files import write_atomically
-from spine_ignite.models import create_model
 
 
 class OneFileSaver(DiskSaver):
@@ -103,7 +103,7 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         RunError: it is missing, damaged, or not a checkpoint of this program.
     """
     try:
-        _verify_checksums(path)
+        _verify(path)
         checkpoint = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise RunError(f"checkpoint {path} does not exist; has the run reached its first checkpoint?") from None
@@ -144,13 +144,22 @@ def read_newest(paths: Sequence[Path], echo: Callable[[str], None]) -> tuple[dic
     return None
 
 
-def _verify_checksums(path: Path) -> None:
-    """Compare the checksums of what a checkpoint holds, which torch does not: damage would go unseen."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"the checksum of its part {damaged} is wrong")
+def _verify(path: Path) -> None:
+    """Refuse a file that torch would believe: it compares no checksums, unpacks without end, and reserves on request.
+
+    What ``torch.save`` writes is a zip archive of uncompressed parts; older formats, which name the sizes of their
+    tensors before they hold them, this program never wrote.
+    """
+    if not zipfile.is_zipfile(path):
+        path.open("rb").close()  # a missing file is told as such
+        raise zipfile.BadZipFile("it is not an archive of torch.save")
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        if sum(part.file_size for part in parts) > path.stat().st_size:
+            raise zipfile.BadZipFile("its parts are larger than the file")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of its part {damaged} is wrong")
 
 
 def load_network(path: Path, device: torch.device | str = "cpu") -> TrainedNetwork:
@@ -169,32 +178,7 @@ def load_network(path: Path, device: torch.device | str = "cpu") -> TrainedNetwo
         weights, description = read_exported(path)
     else:
         checkpoint = read_checkpoint(path, device)
-        weights = checkpoint.get("ema") or checkpoint["model"]
+        weights = checkpoint["model"] if checkpoint.get("ema") is None else checkpoint["ema"]
         description = Description.from_state(checkpoint["description"], path)
-    try:
-        network = create_model(
-            description.model, description.in_channels, description.scheme.num_classes, **_without_start(description)
-        )
-    except (SpineIgniteError, TypeError, ValueError) as error:  # an option's name may be that of another argument
-        raise RunError(f"the network of {path} cannot be built: {error}") from error
-    load_weights(network, weights, path)
+    network = build_network(description, weights, path)
     return TrainedNetwork(network.to(device).eval(), description, path)
-
-
-def _without_start(description: Description) -> dict[str, Any]:
-    """The architecture's options without where training started from: the weights come from the checkpoint."""
-    start = {"pretrained": False, "weights": None}
-    return {name: start.get(name, value) for name, value in description.options.items()}
-
-
-def load_weights(network: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
-    """Load a state dict.
-
-    Raises:
-        RunError: names or shapes differ, as they do for another version of the architecture.
-    """
-    try:
-        network.load_state_dict(weights)
-    except (RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise RunError(f"the weights in {path} do not fit the network: {reason}") from error

@@ -13,6 +13,7 @@ from spine_ignite.config.load import describe
 from spine_ignite.config.sections import MOST_CONTEXT, Section
 from spine_ignite.errors import RunError, SpineIgniteError
 from spine_ignite.labels import LabelScheme
+from spine_ignite.names import brief
 
 FORMAT = 1
 
@@ -113,7 +114,9 @@ class Description:
         }
         for what, (mine, theirs) in pairs.items():
             if mine != theirs:
-                raise RunError(f"{path} does not fit this run: its {what} is {theirs!r}, the run's is {mine!r}")
+                raise RunError(
+                    f"{path} does not fit this run: its {what} is {brief(theirs)}, the run's is {brief(mine)}"
+                )
 
 
 def _require_sense(fields: _State, scheme: LabelScheme) -> None:

@@ -11,10 +11,10 @@ from ignite.engine import Events
 from ignite.handlers import Checkpoint
 
 from spine_ignite.engines import handlers
-from spine_ignite.engines.checkpoints import load_weights
 from spine_ignite.engines.description import Description
 from spine_ignite.engines.run_directory import truncate_metrics
 from spine_ignite.engines.setup import Run
+from spine_ignite.engines.weights import load_weights
 from spine_ignite.errors import RunError
 from spine_ignite.registry import load_registry
 
