@@ -21,7 +21,8 @@ def anchor_on_sacrum(indices: Indices, affine: NDArray[np.float64], scheme: Labe
     A network that takes one level for the next often does so for the whole column. Between the sacrum and the lowest
     vertebra there is either a disc or room for the vertebrae that were missed: the gap, in distances between
     neighbouring vertebrae, rounded, is the number of the lowest vertebra, counted from the sacrum. Names that the move
-    would take beyond the scheme's last become background.
+    would take beyond the scheme's last become background. Where the gap would hold all vertebrae of the scheme, their
+    names are scattered (those of a weak network lie in one place), and nothing is moved.
 
     Args:
         indices: class indices ``(I, J, K)``.
@@ -36,7 +37,10 @@ def anchor_on_sacrum(indices: Indices, affine: NDArray[np.float64], scheme: Labe
     centres = [_centre(indices == vertebrae[place], affine) for place in present]
     steps = np.linalg.norm(np.diff(centres, axis=0), axis=1) / np.diff(present)
     gap = _gap(np.isin(indices, sacra), indices == vertebrae[present[0]], affine)
-    shift = round(gap / float(np.median(steps))) - present[0]
+    step = float(np.median(steps))
+    if gap >= step * len(vertebrae):
+        return Cleaned(indices, "the sacrum says nothing")
+    shift = round(gap / step) - present[0]
     if not shift:
         return Cleaned(indices, "the lowest vertebra fits the sacrum")
     table = np.arange(scheme.num_classes, dtype=np.uint8)

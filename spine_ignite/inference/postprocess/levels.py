@@ -21,7 +21,11 @@ _SAME = 0.5
 # if they touch, or if one covers this share of the other's height: the stump of a vertebra that the field of view cuts
 # off lies close to its neighbour, but beside it.
 _BESIDE = 0.5
+# Components whose centres differ by less than this share of their height lie at one height of the column. How far they
+# overlap would not tell: vertebrae with long spinous processes do so by more than half.
+_LEVEL = 0.2
 _FEWEST = 3  # vertebrae that a column must show for its spacing to be known
+_MOST = 30  # vertebrae that a spine may have, with room for more than the usual ones
 
 
 def order_levels(indices: NDArray[np.uint8], affine: NDArray[np.float64], scheme: LabelScheme) -> Cleaned:
@@ -33,7 +37,8 @@ def order_levels(indices: NDArray[np.uint8], affine: NDArray[np.float64], scheme
     that lie one above the other are two vertebrae that touch. From the lowest up, the vertebrae get consecutive levels
     (a gap of two distances counts as a vertebra that was missed), and the lowest level is the one with which most
     voxels keep their class. Levels that the network gave to no voxel are not given here either: a vertebra beyond them
-    becomes background. All that is no vertebra is left alone, and so is a volume with fewer than three vertebrae.
+    becomes background. All that is no vertebra is left alone, and so is a volume with fewer than three vertebrae, or
+    with fragments all over it, as a weak network makes them.
 
     Args:
         indices: class indices ``(I, J, K)``.
@@ -52,6 +57,8 @@ def order_levels(indices: NDArray[np.uint8], affine: NDArray[np.float64], scheme
         return Cleaned(indices, "left as it was: too few vertebrae to know their distance")
     column = _column(whole, distance)
     places = _places(column, distance)
+    if places[-1] >= _MOST:
+        return Cleaned(indices, "left as it was: what is named vertebrae is no column")
     first = max(range(1 - places[-1] - 1, len(levels)), key=lambda start: _agreement(column, places, start, levels))
     result = _relabel(indices, parts, column, [first + place for place in places], levels, affine)
     changed = int((result != indices).sum())
@@ -66,12 +73,13 @@ class _Part:
     level: int
     size: int
     centre: NDArray[np.float64]  # right, anterior, superior in mm
-    extent: tuple[float, float]  # lowest and highest in mm
+    extent: tuple[float, float]  # lower and upper border of its voxels in mm
     voxels: tuple[NDArray[np.intp], ...]
 
 
 def _parts(indices: NDArray[np.uint8], levels: list[int], affine: NDArray[np.float64]) -> list[_Part]:
     components, _ = ndimage.label(np.isin(indices, levels))
+    half = float(np.abs(affine[2, :3]).sum()) / 2  # of a voxel's height
     found = []
     for component, box in enumerate(ndimage.find_objects(components), 1):
         inside = components[box] == component
@@ -81,7 +89,7 @@ def _parts(indices: NDArray[np.uint8], levels: list[int], affine: NDArray[np.flo
             if len(local[0]):
                 voxels = tuple(axis + start for axis, start in zip(local, offset, strict=True))
                 places = affine[:3, :3] @ np.array(voxels) + affine[:3, 3:]
-                extent = (float(places[2].min()), float(places[2].max()))
+                extent = (float(places[2].min()) - half, float(places[2].max()) + half)
                 found.append(_Part(component, level, len(local[0]), places.mean(axis=1), extent, voxels))
     return found
 
@@ -109,10 +117,31 @@ def _median_size(parts: list[_Part]) -> int:
     return int(sizes[np.searchsorted(np.cumsum(sizes), sizes.sum() / 2)])
 
 
+def _extent(group: list[_Part]) -> tuple[float, float]:
+    return min(part.extent[0] for part in group), max(part.extent[1] for part in group)
+
+
+def _tall(group: list[_Part]) -> float:
+    low, high = _extent(group)
+    return high - low
+
+
 def _distance(parts: list[_Part]) -> float | None:
-    """Height in mm between neighbouring vertebrae: the median over the large components, None if these are too few."""
+    """Height in mm between neighbouring vertebrae: the median over the large components, None if these are too few.
+
+    Components that lie at one height count as one, so that the distance is never zero.
+    """
     least = _LARGE * _median_size(parts)
-    heights = sorted(_height(group) for group in _components(parts) if _size(group) >= least)
+    large = [group for group in _components(parts) if _size(group) >= least]
+    heights: list[float] = []
+    below: list[_Part] = []
+    for group in sorted(large, key=_height):
+        if heights and _height(group) - heights[-1] < _LEVEL * min(_tall(below), _tall(group)):
+            below = below + group
+            heights[-1] = _height(below)
+        else:
+            below = group
+            heights.append(_height(group))
     return float(np.median(np.diff(heights))) if len(heights) >= _FEWEST else None
 
 
@@ -131,7 +160,7 @@ def _at_one_height(part: _Part, vertebra: list[_Part]) -> bool:
     """Whether a part touches one of a vertebra, or covers much of its height, or is covered by it."""
     if any(other.component == part.component for other in vertebra):
         return True
-    low, high = min(other.extent[0] for other in vertebra), max(other.extent[1] for other in vertebra)
+    low, high = _extent(vertebra)
     common = min(high, part.extent[1]) - max(low, part.extent[0])
     return common > _BESIDE * min(high - low, part.extent[1] - part.extent[0])
 

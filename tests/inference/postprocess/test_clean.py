@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from spine_ignite.config.postprocess import STEPS
 from spine_ignite.errors import UsageError
 from spine_ignite.inference.postprocess import clean
 from spine_ignite.labels import load_scheme
@@ -36,3 +40,44 @@ def test_steps_are_taken_in_their_own_order_and_told() -> None:
 def test_nonsense_is_refused(step: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         clean(np.zeros((2, 2, 2), np.uint8), AFFINE, SCHEME, [step])
+
+
+def scattered(kind: str, shape: tuple[int, int, int], seed: int) -> NDArray[np.uint8]:
+    """What a weak network gives: classes of MRSpineSeg without any order."""
+    rng = np.random.default_rng(seed)
+    found = rng.integers(0, 20, shape).astype(np.uint8)
+    if kind == "sparse":
+        found[rng.random(shape) < 0.95] = 0
+    elif kind == "one height":  # rows of fragments, all of one class or of any
+        found[:] = 0
+        found[:, shape[1] // 2, ::2] = rng.integers(1, 11, found[:, shape[1] // 2, ::2].shape)
+    elif kind == "one class each":  # each class is everywhere, so that all centres lie in one place
+        found = np.resize(np.arange(rng.integers(2, 12), dtype=np.uint8), shape)
+    elif kind == "blobs":
+        coarse = rng.integers(0, 20, [max(1, n // 4) for n in shape]).astype(np.uint8)
+        found = np.resize(np.kron(coarse, np.ones((4, 4, 4), np.uint8)), shape)
+    return found
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    kind=st.sampled_from(["noise", "sparse", "one height", "one class each", "blobs"]),
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 24), st.integers(1, 24)),
+    seed=st.integers(0, 9999),
+    axes=st.permutations([0, 1, 2]),
+)
+def test_no_step_fails_whatever_a_network_gives(
+    kind: str, shape: tuple[int, int, int], seed: int, axes: list[int]
+) -> None:
+    scheme = load_scheme("mrspineseg")
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag([4.0, 0.7, -0.9])[:, axes]
+    volume = scattered(kind, shape, seed)
+    with np.errstate(divide="raise", invalid="raise"):
+        for step in STEPS:
+            found = clean(volume, affine, scheme, [step])
+            assert found.indices.shape == volume.shape
+            assert found.indices.max() < scheme.num_classes
+            if step != "holes":
+                assert not found.indices[volume == 0].any(), "only holes are filled"
+        clean(volume, affine, scheme, list(STEPS))

@@ -118,3 +118,16 @@ def test_the_order_of_the_array_s_axes_does_not_matter(axes: tuple[int, int, int
     assert np.array_equal(moved, spine().transpose(axes))
     shifted = anchor_on_sacrum(np.ascontiguousarray(spine(1).transpose(axes)), affine, SCHEME).indices
     assert np.array_equal(shifted, spine().transpose(axes))
+
+
+def test_names_that_lie_in_one_place_move_nothing() -> None:
+    """Two classes in turn have one centre: the distance of vertebrae would be zero."""
+    volume = np.zeros((60, 40, 6), np.uint8)
+    volume[40:, 10:30] = SACRUM
+    volume[10:30:4, 10:30], volume[12:30:4, 10:30] = L5, L5 + 1
+    volume[30:32, 10:30] = L5
+    volume[9, 10:30] = L5
+    for moved in (volume, np.where(np.isin(volume, (L5, L5 + 1)), L5 + np.indices(volume.shape)[1] % 2, volume)):
+        cleaned = anchor_on_sacrum(moved.astype(np.uint8), AFFINE, SCHEME)
+        assert np.array_equal(cleaned.indices, moved)
+        assert "the sacrum says nothing" in cleaned.message

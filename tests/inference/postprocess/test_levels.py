@@ -91,6 +91,24 @@ def test_fragments_follow_the_nearest_vertebra() -> None:
     assert set(np.unique(cleaned)) == {0, 1, 2, 3, 4}
 
 
+def test_fragments_at_one_height_do_not_hide_the_distance_of_vertebrae() -> None:
+    """Each vertebra is seen in separate slices only, so that most neighbouring components lie at one height."""
+    expected = column([1, 2, 3, 4])
+    expected[..., ::2] = 0
+    volume = expected.copy()
+    inside = volume[..., 3] > 0
+    volume[..., 3][inside] = np.minimum(volume[..., 3][inside] + 1, 4)
+    assert np.array_equal(order_levels(volume, AFFINE, SCHEME).indices, expected)
+
+
+def test_fragments_without_order_are_left_as_they_were() -> None:
+    volume = np.zeros((240, 80, 5), np.uint8)
+    volume[::2, ::20, ::2] = np.random.default_rng(0).integers(1, 8, volume[::2, ::20, ::2].shape)
+    cleaned = order_levels(volume, AFFINE, SCHEME)
+    assert np.array_equal(cleaned.indices, volume)
+    assert "no column" in cleaned.message
+
+
 def test_other_structures_and_short_columns_are_left_alone() -> None:
     scheme = load_scheme("mrspineseg")
     sacrum, l5, l4, l3, disc = 1, 2, 3, 4, 12
