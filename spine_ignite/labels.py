@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.names import brief, cut
+from spine_ignite.plain_yaml import YamlError, read_yaml
 
 _LONGEST = 100  # characters of a name
 Kind = Literal["background", "sacrum", "vertebra", "disc", "canal", "other"]
@@ -134,7 +134,7 @@ def load_scheme(name_or_path: str | Path) -> LabelScheme:
     if path.suffix not in {".yaml", ".yml"}:
         path = load_registry().label_scheme_path(str(name_or_path))
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        data = read_yaml(path)
+    except (OSError, YamlError) as error:
         raise UsageError(f"label scheme {path} cannot be read: {error}") from error
     return LabelScheme.from_dict(data, source=str(path))

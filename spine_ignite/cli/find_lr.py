@@ -62,8 +62,7 @@ def command(
     from spine_ignite.engines.lr_finder import find_learning_rate, plot_curve
 
     given = {"model.name": model, "data.root": data, "device": device}
-    shortcuts = [f"{key}={value}" for key, value in given.items() if value is not None]
-    config = load_config(config_file, [*shortcuts, *overrides])
+    config = load_config(config_file, overrides, given=given, echo=lambda line: click.echo(line, err=True))
     with progress_steps("Range test", steps * config.train.accumulate) as advance:
         curve = find_learning_rate(
             config,

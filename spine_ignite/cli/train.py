@@ -57,21 +57,20 @@ def command(
     from spine_ignite.config import load_config
 
     given = {"model.name": model, "data.root": data, "device": device, "train.overfit_batches": overfit_batches}
-    shortcuts = [f"{key}={value}" for key, value in given.items() if value is not None]
 
     def echo(line: str) -> None:
         click.echo(line, err=as_json)
 
     show_steps = sys.stderr.isatty()
     if resume_from is not None:
-        if config_file is not None or shortcuts or out is not None or force or dry:
+        if config_file is not None or any(v is not None for v in given.values()) or out is not None or force or dry:
             raise UsageError("--resume takes the run as it is; only --set train.epochs=N can be given with it")
         epochs = _only_epochs(overrides)
         from spine_ignite.engines.run import resume
 
         result = resume(resume_from, epochs=epochs, echo=echo, show_steps=show_steps)
     else:
-        config = load_config(config_file, [*shortcuts, *overrides])
+        config = load_config(config_file, overrides, given=given, echo=echo)
         if dry:
             from spine_ignite.engines.dry_run import dry_run
 

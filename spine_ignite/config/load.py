@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from spine_ignite.config.sections import RunConfig
-from spine_ignite.errors import UsageError, suggest
+from spine_ignite.config.sections import ModelConfig, RunConfig
+from spine_ignite.errors import SpineIgniteError, UsageError, suggest
 from spine_ignite.names import brief, cut
+from spine_ignite.plain_yaml import YamlError, parse_yaml, read_yaml
 
 _MOST_ERRORS = 5  # that are told of one file
 _MOST_TEXT = 800
 
 
-def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a YAML file (or the defaults), apply ``a.b=c`` overrides and validate.
+def load_config(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    given: Mapping[str, Any] | None = None,
+    echo: Callable[[str], None] | None = None,
+) -> RunConfig:
+    """Read a YAML file (or the defaults), set what options gave, apply ``a.b=c`` overrides and validate.
+
+    Where these name another architecture than the file does, the options of the file's architecture are left out.
+
+    Args:
+        path: the file; None: the defaults.
+        overrides: each ``a.b=c``, the value as YAML.
+        given: values by dotted key, taken as they are; those that are None count as not given.
+        echo: takes a line about options that are left out.
 
     Raises:
         UsageError: the file, a key or a value is wrong; the message names the key and what would fit.
     """
     data = _read(path) if path is not None else {}
-    for text in overrides:
-        _apply(data, text)
+    changes = [(key, value) for key, value in (given or {}).items() if value is not None]
+    changes += [_parse_override(text) for text in overrides]
+    if isinstance(data.get("model"), dict):
+        _leave_out_other_options(data, changes, echo)
+    for key, value in changes:
+        _set(data, key, value)
     return parse_config(data, source=str(path) if path is not None else "configuration")
+
+
+def _leave_out_other_options(
+    data: dict[str, Any], changes: Sequence[tuple[str, Any]], echo: Callable[[str], None] | None
+) -> None:
+    """Take the model's options out of what a file says, if the changes to it name another architecture."""
+    changed = copy.deepcopy(data)
+    for key, value in changes:
+        _set(changed, key, value)
+    former, wanted = _model_name(data), _model_name(changed)
+    options = [str(name) for name in data["model"] if name != "name"]
+    if not options or former == wanted or _same_architecture(former, wanted):
+        return
+    data["model"] = {}
+    if echo is not None:
+        echo(f"Note: the file's options of {former} ({', '.join(options)}) are left out, since the model is {wanted}")
+
+
+def _model_name(data: Mapping[str, Any]) -> str:
+    model = data.get("model")
+    name = model.get("name") if isinstance(model, dict) else None
+    return ModelConfig().name if name is None else str(name)
+
+
+def _same_architecture(one: str, other: str) -> bool:
+    """Whether two names are those of one architecture, which may have several."""
+    from spine_ignite.registry import load_registry  # it uses this module
+
+    try:
+        return load_registry().find(one) == load_registry().find(other)
+    except SpineIgniteError:
+        return False  # who builds the network says what is wrong
 
 
 def parse_config(data: Any, source: str = "configuration") -> RunConfig:
@@ -79,12 +131,11 @@ def _fields_at(model: type[BaseModel], location: Sequence[str]) -> list[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = read_yaml(path)
     except FileNotFoundError:
         raise UsageError(f"configuration file {path} does not exist") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"configuration file {path} cannot be read: {reason}") from error
+    except (OSError, YamlError) as error:
+        raise UsageError(f"configuration file {path} cannot be read: {error}") from error
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -92,25 +143,28 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _apply(data: dict[str, Any], text: str) -> None:
+def _parse_override(text: str) -> tuple[str, Any]:
     key, equals, raw = text.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise UsageError(f"override '{text}' must look like section.key=value, for instance train.epochs=50")
+    key = key.strip()
+    if not equals or not all(key.split(".")):
+        raise UsageError(f"override '{cut(text, 200)}' must look like section.key=value, for instance train.epochs=50")
     try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
-        raise UsageError(f"override '{text}': the value is not YAML: {' '.join(str(error).split())}") from error
-    if isinstance(value, str):
-        value = _number(value)
-    for part in parts[:-1]:
+        value = parse_yaml(raw)
+    except YamlError as error:
+        raise UsageError(f"override '{cut(text, 200)}': the value is not YAML: {error}") from error
+    return key, _number(value) if isinstance(value, str) else value
+
+
+def _set(data: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for part in sections:
         inner = data.setdefault(part, {})
         if inner is None:
             inner = data[part] = {}
         if not isinstance(inner, dict):
-            raise UsageError(f"override '{text}': '{part}' is a value, not a section")
+            raise UsageError(f"override '{key}': '{part}' is a value, not a section")
         data = inner
-    data[parts[-1]] = value
+    data[last] = value
 
 
 def _number(text: str) -> Any:

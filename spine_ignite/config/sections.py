@@ -21,7 +21,7 @@ from spine_ignite.config.augment import AugmentConfig
 from spine_ignite.config.postprocess import check_step
 from spine_ignite.errors import UsageError
 
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = tuple[PositiveInt, PositiveInt]
 MOST_CONTEXT = 5  # neighbouring slices on each side

@@ -95,3 +95,42 @@ def test_a_configuration_cannot_be_changed_after_validation() -> None:
 
 def test_the_dump_is_plain_yaml() -> None:
     assert yaml.safe_load(dump_config(RunConfig()))["optimizer"]["name"] == "adamw"
+
+
+@pytest.mark.parametrize("way", ["given", "override"])
+def test_another_model_than_the_files_has_none_of_its_options(tmp_path: Path, way: str) -> None:
+    path, said = tmp_path / "a.yaml", list[str]()
+    path.write_text("model: {name: unet, width: 64, depth: 6}\ntrain: {epochs: 7}\n")
+    changes = ["model.recurrence=3", "train.epochs=9"]
+    if way == "given":
+        config = load_config(path, changes, given={"model.name": "ccnet", "data.root": None}, echo=said.append)
+    else:
+        config = load_config(path, ["model.name=ccnet", *changes], echo=said.append)
+    assert (config.model.name, config.model.options, config.train.epochs) == ("ccnet", {"recurrence": 3}, 9)
+    assert said == ["Note: the file's options of unet (width, depth) are left out, since the model is ccnet"]
+
+
+def test_the_files_own_model_keeps_its_options(tmp_path: Path) -> None:
+    path, said = tmp_path / "a.yaml", list[str]()
+    for text, name in (
+        ("{name: unet, width: 64}", "unet"),
+        ("{width: 64}", "unet"),
+        ("{name: typo, width: 64}", "typo"),
+    ):
+        path.write_text(f"model: {text}\n")
+        config = load_config(path, ["model.depth=3"], given={"model.name": name}, echo=said.append)
+        assert config.model.options == {"width": 64, "depth": 3}
+    assert said == []
+
+
+def test_an_alias_or_a_distribution_names_the_same_model(tmp_path: Path) -> None:
+    path, said = tmp_path / "a.yaml", list[str]()
+    path.write_text("model: {name: unet, width: 64}\n")
+    config = load_config(path, given={"model.name": "spine-ignite-unet:unet"}, echo=said.append)
+    assert config.model.options == {"width": 64}
+    assert said == []
+
+
+def test_what_options_give_is_no_yaml(tmp_path: Path) -> None:
+    for name in ("1e3", "null", "[a]", "a: b", "007", "~"):
+        assert load_config(None, given={"data.root": Path(name)}).data.root == Path(name)

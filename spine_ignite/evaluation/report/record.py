@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from spine_ignite.config import RunConfig
 from spine_ignite.data.cases import case_id
 from spine_ignite.engines.run_directory import RunDirectory, open_run_directory
 from spine_ignite.errors import RunError
 from spine_ignite.evaluation.tables import Summary, read_tables
+from spine_ignite.plain_yaml import YamlError, read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +109,9 @@ def read_run(run: Path, split: str = "test") -> RunRecord:
 
 def _config(path: Path) -> tuple[Setting, ...]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RunError(f"{path} cannot be read: {' '.join(str(error).split())}; restore it") from error
+        data = read_yaml(path)
+    except (OSError, YamlError) as error:
+        raise RunError(f"{path} cannot be read: {error}; restore it") from error
     defaults = {setting.key: setting.value for setting in _flatten(RunConfig().model_dump(mode="json"))}
     found = _flatten(data if isinstance(data, dict) else {})
     return tuple(Setting(s.key, s.value, _other(defaults.get(s.key), s.value)) for s in found)
