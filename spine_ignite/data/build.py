@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.config import DataConfig
+from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case, Dataset, Problem, find_cases
-from spine_ignite.data.checks import check_case, grid_distance, require_valid
+from spine_ignite.data.checks import check_case, require_valid
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.headers import file_size
 from spine_ignite.data.intensity import prepare_image
@@ -259,11 +260,7 @@ def _finished(store: SliceStore, folder: Path) -> StoredCase | None:
 
 
 def _read_indices(path: Path, volume: Volume, grid: SliceGrid, scheme: LabelScheme) -> NDArray[np.uint8]:
-    mask = read_label(path)
-    shape = volume.array.shape
-    if mask.array.shape != shape or grid_distance(volume.affine, mask.affine, shape) > 0.1:
-        raise DataError(f"{path} and its image {volume.path} differ in shape or affine; resample the mask")
-    return grid.label_to_slices(scheme.to_indices(mask.array))
+    return grid.label_to_slices(scheme.to_indices(aligned(read_label(path), volume)))
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case, Dataset, Problem, find_cases
 from spine_ignite.data.volumes import Volume, read_image, read_label
 from spine_ignite.errors import DataError
 from spine_ignite.labels import LabelScheme
-
-# A label grid may differ from its image's by this share of a voxel, at the farthest corner (rounding of headers).
-_CORNER_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +108,11 @@ def _label_values(case: Case, label: Volume, scheme: LabelScheme) -> list[Proble
 
 
 def _same_grid(case: Case, image: Volume, label: Volume) -> list[Problem]:
-    if image.array.shape != label.array.shape:
-        message = f"has shape {label.array.shape}, its image {case.image.name} has {image.array.shape}"
-        return [Problem(case.id, label.path, message)]
-    shift = grid_distance(image.affine, label.affine, image.array.shape)
-    if shift > _CORNER_TOLERANCE:
-        message = f"lies elsewhere than its image {case.image.name}: the affines differ by up to {shift:.2g} voxels"
-        return [Problem(case.id, label.path, message)]
+    try:
+        aligned(label, image)
+    except DataError as error:
+        return [Problem(case.id, label.path, str(error).removeprefix(f"{label.path} "))]
     return []
-
-
-def grid_distance(first: NDArray[Any], second: NDArray[Any], shape: tuple[int, ...]) -> float:
-    """Return how far apart two affines put the corners of a volume, in voxels of its finest axis."""
-    corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])], float)
-    apart = np.linalg.norm((corners @ (np.asarray(first) - np.asarray(second)).T)[:, :3], axis=1).max()
-    return float(apart / np.linalg.norm(np.asarray(first)[:3, :3], axis=0).min())
 
 
 def _same_content(checked: Sequence[CheckedCase]) -> list[Problem]:

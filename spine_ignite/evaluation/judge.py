@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spine_ignite.config import RunConfig, load_config
+from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case, Dataset, case_id, find_cases, volume_files
-from spine_ignite.data.checks import grid_distance, require_valid
+from spine_ignite.data.checks import require_valid
 from spine_ignite.data.folds import split_cases
 from spine_ignite.data.volumes import Volume, read_image, read_label
 from spine_ignite.engines.run_directory import RunDirectory
@@ -189,15 +190,14 @@ def _judge(
     results = []
     for pair in progress(pairs) if progress is not None else pairs:
         reference, prediction = read_label(pair.reference), read_label(pair.prediction)
-        _same_grid(pair, reference, prediction)
+        prediction = replace(prediction, array=aligned(prediction, reference, "reference"))
         indices = [_indices(volume, scheme) for volume in (reference, prediction)]
         spacing = tuple(float(n) for n in np.linalg.norm(reference.affine[:3, :3], axis=0))
         results.append(evaluate_case(pair.case, indices[0], indices[1], spacing, scheme, tolerance))
         if out is not None and pair.image is not None:
             image = read_image(pair.image)
-            write_picture(
-                out / "pictures" / f"{pair.case}.png", image, indices[0], indices[1], scheme, results[-1].dice
-            )
+            truth, found = (aligned(replace(reference, array=array), image) for array in indices)
+            write_picture(out / "pictures" / f"{pair.case}.png", image, truth, found, scheme, results[-1].dice)
     summary = Summary(tuple(results), scheme.names, tolerance, {"scheme": scheme.name, **settings})
     if out is not None:
         write_tables(summary, out)
@@ -209,13 +209,3 @@ def _indices(volume: Volume, scheme: LabelScheme) -> Any:
         return scheme.to_indices(volume.array)
     except DataError as error:
         raise DataError(f"{volume.path}: {error}") from error
-
-
-def _same_grid(pair: Pair, reference: Volume, prediction: Volume) -> None:
-    if reference.array.shape != prediction.array.shape:
-        raise DataError(
-            f"{pair.prediction} has shape {prediction.array.shape}, its reference {pair.reference} has "
-            f"{reference.array.shape}; predictions must be on the grid of the masks"
-        )
-    if grid_distance(reference.affine, prediction.affine, reference.array.shape) > 0.1:
-        raise DataError(f"{pair.prediction} lies elsewhere than its reference {pair.reference}: their affines differ")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
 from spine_ignite.config.postprocess import OF_CLASSES, STEPS
+from spine_ignite.data.alignment import aligned
 from spine_ignite.data.volumes import read_label
 from spine_ignite.engines.run_directory import open_run_directory
 from spine_ignite.errors import DataError
@@ -90,7 +91,7 @@ def _dice(pairs: Pairs, scheme: LabelScheme, steps: Sequence[str]) -> Dice:
     for prediction, reference in pairs:
         volume = read_label(prediction)
         found = clean(scheme.to_indices(volume.array), volume.affine, scheme, steps).indices
-        truth = scheme.to_indices(read_label(reference).array)
+        truth = scheme.to_indices(aligned(read_label(reference), volume))
         sizes = [np.bincount(array.ravel(), minlength=scheme.num_classes) for array in (found, truth)]
         common = np.bincount(truth[truth == found], minlength=scheme.num_classes)
         with np.errstate(invalid="ignore"):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -267,3 +268,18 @@ def test_test_cases_need_no_masks(data: DataConfig) -> None:
     store = build_store(data).store
     assert store.counts()["test"] == {"source": 10, "label": 0}
     assert all(case.label is None and case.foreground == () for case in store.split("test"))
+
+
+def test_a_mask_in_another_order_of_voxels_is_stored_alike(data: DataConfig) -> None:
+    first = build_store(data).store
+    before = [np.array(first.label(case)) for case in first.split("train")]
+    for path, orientation in zip(
+        sorted((data.root / "train" / "label").iterdir()),
+        ([[2, 1], [0, -1], [1, 1]], [[0, -1], [1, 1], [2, -1]], [[1, -1], [2, -1], [0, -1]], [[0, 1], [2, 1], [1, -1]]),
+        strict=True,
+    ):
+        nib.save(nib.load(path).as_reoriented(np.array(orientation)), path)
+    result = build_store(data)
+    assert result.built == 4
+    for label, case in zip(before, result.store.split("train"), strict=True):
+        np.testing.assert_array_equal(result.store.label(case), label)

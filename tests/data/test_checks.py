@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from spine_ignite.data.checks import check_dataset, grid_distance, require_valid
+from spine_ignite.data.checks import check_dataset, require_valid
 from spine_ignite.errors import DataError
 from spine_ignite.labels import load_scheme
 
@@ -51,10 +51,3 @@ def test_a_test_case_that_is_also_trained_on_is_warned_of(tiny_dataset: Path) ->
     (warning,) = report.warnings
     assert warning.case == "5"
     assert warning.message.startswith("is the same image as Case1.nii.gz of the train split; a test case")
-
-
-def test_grid_distance_is_in_voxels() -> None:
-    first, second = np.diag([2.0, 2.0, 4.0, 1.0]), np.diag([2.0, 2.0, 4.0, 1.0])
-    second[1, 3] = 1.0
-    assert grid_distance(first, second, (10, 10, 10)) == pytest.approx(0.5)
-    assert grid_distance(first, np.diag([2.02, 2.0, 4.0, 1.0]), (100, 10, 10)) == pytest.approx(1.0)

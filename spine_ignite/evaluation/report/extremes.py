@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
+from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.volumes import Volume, read_image, read_label
@@ -123,9 +124,7 @@ def _load(record: RunRecord, extreme: Extreme, case: Case, scheme: LabelScheme) 
     ((_, predicted),) = collect_jobs([case.image], record.directory.predictions / record.split)
     assert case.label is not None
     image = read_image(case.image)
-    reference, prediction = (scheme.to_indices(read_label(path).array) for path in (case.label, predicted))
-    if not image.array.shape == reference.shape == prediction.shape:
-        raise DataError("image, mask and prediction differ in shape; evaluate the run again")
+    reference, prediction = (scheme.to_indices(aligned(read_label(path), image)) for path in (case.label, predicted))
     if not np.array_equal(_confusion(reference, prediction, scheme.num_classes), extreme.result.confusion):
         raise DataError("its mask or prediction has changed since it was judged; evaluate the run again")
     return ShownCase(extreme, image, reference, prediction)
