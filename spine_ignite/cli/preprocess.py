@@ -30,6 +30,8 @@ def command(
         from spine_ignite.data.export import export_nifti as export
 
         files = export(result.store, export_nifti, lambda cases: progress_bar(cases, "Exporting"))
+    for note in result.notes:
+        click.echo(f"Note: {note}", err=True)
     counts = result.store.counts()
     equal = []
     for group in result.store.duplicates():

@@ -46,12 +46,13 @@ _FINISHED = "case.json"
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The store, and how many of its cases were built, reused and removed."""
+    """The store, how many of its cases were built, reused and removed, and what is unusual but stops no training."""
 
     store: SliceStore
     built: int
     reused: int
     removed: int
+    notes: tuple[str, ...] = ()
 
 
 def store_folder(data: DataConfig) -> Path:
@@ -77,9 +78,10 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
     spacing, the median of the training cases, is one of them). The manifest is written last, so that until then
     readers see the former store; cases that an interrupted build has finished are not converted again. A store that is
     up to date is neither locked nor written, so that many runs can start on it at once, also on a read-only disk.
+    A test case that cannot be used is left out and told: training does not need it.
 
     Raises:
-        DataError: the dataset has problems; all are found before any is reported, and the former store is kept.
+        DataError: the training cases have problems; all are found before any is reported, and the former store is kept.
         RunError: the store cannot be written, or another process is writing it.
     """
     scheme = load_scheme(data.scheme)
@@ -88,15 +90,16 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
             f"data.num_classes is {data.num_classes}, but the scheme '{scheme.name}' has {scheme.num_classes} classes"
         )
     dataset, problems = find_cases(data.root)
-    require_valid(data.root, problems)
+    untested = [problem for problem in problems if problem.split == "test"]
+    require_valid(data.root, [problem for problem in problems if problem not in untested])
     spacing = data.spacing or _median_spacing(dataset)
     settings = StoreSettings(scheme.to_dict(), spacing, data.clip_percentiles)
     store = SliceStore(store_folder(data), settings)
     current = _as_it_is(store, dataset)
     if current is not None:
-        return BuildResult(current, 0, len(current.cases), 0)
+        return BuildResult(current, 0, len(current.cases), 0, (*dataset.notes, *_told(untested)))
     with lock_folder(store.root, "is preprocessing it"):
-        return _bring_up_to_date(store, scheme, dataset, progress)
+        return _bring_up_to_date(store, scheme, dataset, untested, progress)
 
 
 def _as_it_is(store: SliceStore, dataset: Dataset) -> SliceStore | None:
@@ -113,7 +116,7 @@ def _as_it_is(store: SliceStore, dataset: Dataset) -> SliceStore | None:
 
 
 def _bring_up_to_date(
-    empty: SliceStore, scheme: LabelScheme, dataset: Dataset, progress: Progress | None
+    empty: SliceStore, scheme: LabelScheme, dataset: Dataset, untested: list[Problem], progress: Progress | None
 ) -> BuildResult:
     former = _former(empty)
     cases: list[StoredCase] = []
@@ -129,7 +132,8 @@ def _bring_up_to_date(
                 made |= {current.folder} if converted else set()
                 built += current.folder in made  # two cases of equal content share a folder; both are new
         except (DataError, OSError) as error:
-            problems += check_case(case, scheme).problems or [Problem(case.id, None, str(error))]
+            found = check_case(case, scheme).problems or [Problem(case.id, None, str(error))]
+            (untested if case.split == "test" else problems).extend(found)
             continue
         cases.append(current)
     require_valid(dataset.root, problems)
@@ -137,7 +141,11 @@ def _bring_up_to_date(
     write_text(store.root / MANIFEST, format_manifest(store))
     delete_unless_read(store, lambda: _remove_strays(store))
     removed = len(set(former) - {(case.split, case.name) for case in cases})
-    return BuildResult(store, built, len(cases) - built, removed)
+    return BuildResult(store, built, len(cases) - built, removed, (*dataset.notes, *_told(untested)))
+
+
+def _told(untested: Sequence[Problem]) -> list[str]:
+    return [f"test case {problem.case} is left out: {problem.file or 'it'} {problem.message}" for problem in untested]
 
 
 def _former(empty: SliceStore) -> dict[tuple[str, str], StoredCase]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spine_ignite.data.volumes import SUFFIXES, volume_stem, volume_suffix
@@ -28,22 +28,29 @@ class Case:
     split: str
 
 
+# What the names of masks and predictions have before or after the case's own.
+_WORDS = "masks?|labels?|d?seg|segmentation|pred|prediction"
+_MASK_FOLDERS = {"source": "label", "images": "masks", "imagesTr": "labelsTr", "imagesTs": "labelsTs"}
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a case or file, in a sentence."""
+    """What is wrong with a case or file, in a sentence; ``split`` says in which split, if in one only."""
 
     case: str
     file: Path | None
     message: str
+    split: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The cases found under ``root``, sorted by split and id."""
+    """The cases found under ``root``, sorted by split and id; ``notes`` says what is unusual but stops nothing."""
 
     root: Path
     layout: str
     cases: tuple[Case, ...]
+    notes: tuple[str, ...] = ()
 
     def split(self, name: str) -> tuple[Case, ...]:
         """Return the cases of ``"train"`` or ``"test"``."""
@@ -59,14 +66,18 @@ class _Split:
 
 
 def case_id(path: Path) -> str:
-    """Return the id that an image and its mask share.
+    """Return the id that an image, its mask and its predictions share.
 
-    ``Case7.nii.gz`` and ``mask_case7.nii.gz`` are case ``7``; other names are compared whole, in lower case.
+    ``Case7.nii.gz``, ``mask_case7.nii.gz`` and ``case07_seg.nii.gz`` are case ``7``; other names are compared whole, in
+    lower case.
     """
-    stem = volume_stem(path).lower()
-    stem = re.sub(r"^(mask|label|seg)[_-]", "", stem)
-    number = re.fullmatch(r"case[_-]?0*(\d+)", stem)
-    return number.group(1) if number else stem
+    return _id(volume_stem(path))
+
+
+def _id(stem: str) -> str:
+    bare = re.sub(rf"^({_WORDS})[_-](?=.)|(?<=.)[_.-]({_WORDS})$", "", stem.lower())
+    number = re.fullmatch(r"case[_-]?0*(\d+)", bare)
+    return number.group(1) if number else bare
 
 
 def natural_order(text: str) -> list[tuple[int, int | str]]:
@@ -87,6 +98,45 @@ def volume_files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: natural_order(path.name.lower()))
 
 
+def case_names(folder: Path) -> dict[Path, str]:
+    """Return what each volume of a folder of images is called: its stem, without nnU-Net's channel.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    masks = folder.parent / _MASK_FOLDERS.get(folder.name, "")
+    labelled = volume_files(masks) if folder.name in _MASK_FOLDERS and masks.is_dir() else []
+    names = {path: volume_stem(path) for path in volume_files(folder)}
+    return _without_channel(names, {path: volume_stem(path) for path in labelled})
+
+
+def image_folders(root: Path) -> dict[str, Path]:
+    """Return the folders of a dataset that hold images, by split.
+
+    Raises:
+        DataError: ``root`` holds none of the layouts.
+    """
+    return {split.name: split.images for split in _recognise(root)[1] if split.images.is_dir()}
+
+
+def match_by_id(predictions: Sequence[Path], references: Sequence[Path]) -> dict[str, tuple[Path | None, Path | None]]:
+    """Bring predictions and reference masks together by case id; nnU-Net's channel may stand in predictions' names.
+
+    Returns:
+        For each id its prediction and its reference, in natural order; None for what is lacking.
+
+    Raises:
+        DataError: two files of one side have the same id.
+    """
+    masks = {path: volume_stem(path) for path in references}
+    problems: list[Problem] = []
+    found = _by_id(_without_channel({path: volume_stem(path) for path in predictions}, masks), False, problems)
+    wanted = _by_id(masks, False, problems)
+    if problems:
+        raise DataError(f"{problems[0].file} {problems[0].message}")
+    return {key: (found.get(key), wanted.get(key)) for key in sorted({*found, *wanted}, key=natural_order)}
+
+
 def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
     """Find all pairs under ``root`` and every pairing problem.
 
@@ -99,31 +149,33 @@ def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
     layout, splits = _recognise(root)
     cases: list[Case] = []
     problems: list[Problem] = []
+    notes: list[str] = []
     for split in splits:
         found, wrong = _pair(split, nnunet=layout == "nnunet")
         cases += found
-        problems += wrong
+        problems += [replace(problem, split=split.name) for problem in wrong]
+        notes += _forgotten_masks(split, found)
     problems += _shared_ids(cases)
     if not cases and not problems:
         raise DataError(f"dataset folder {root} holds no volumes ({', '.join(SUFFIXES)}); expected {LAYOUTS}")
-    return Dataset(root, layout, tuple(cases)), problems
+    return Dataset(root, layout, tuple(cases), tuple(notes)), problems
 
 
 def _recognise(root: Path) -> tuple[str, list[_Split]]:
-    if (root / "imagesTr").is_dir():
+    if (root / "imagesTr").is_dir() or (root / "imagesTs").is_dir():
         splits = [
             _Split("train", root / "imagesTr", root / "labelsTr", True),
             _Split("test", root / "imagesTs", root / "labelsTs", False),
         ]
         return "nnunet", splits
-    if (root / "images").is_dir() and (root / "masks").is_dir():
-        return "spider", [_Split("train", root / "images", root / "masks", True)]
     splits = [
         _Split(name, root / name / "source", root / name / "label", name == "train") for name in ("train", "test")
     ]
-    if not any(split.images.is_dir() for split in splits):
-        raise DataError(f"dataset folder {root} has no known layout; expected {LAYOUTS}")
-    return "mrspineseg", splits
+    if any(split.images.is_dir() for split in splits) and not (root / "masks").is_dir():
+        return "mrspineseg", splits
+    if (root / "images").is_dir():
+        return "spider", [_Split("train", root / "images", root / "masks", True)]
+    raise DataError(f"dataset folder {root} has no known layout; expected {LAYOUTS}")
 
 
 def _pair(split: _Split, nnunet: bool) -> tuple[list[Case], list[Problem]]:
@@ -134,11 +186,9 @@ def _pair(split: _Split, nnunet: bool) -> tuple[list[Case], list[Problem]]:
         names = _without_channel(names, masks)
     images = _by_id(names, nnunet, problems)
     labels = _by_id(masks, nnunet, problems)
-    # A test split without any masks is meant for prediction; one with some masks has forgotten the others.
-    needed = split.labels_needed or bool(labels)
     cases = []
     for key in sorted(images, key=natural_order):
-        if key not in labels and needed:
+        if key not in labels and split.labels_needed:
             problems.append(Problem(key, images[key], f"has no mask in {split.labels}"))
             continue
         cases.append(Case(key, names[images[key]], images[key], labels.get(key), split.name))
@@ -148,6 +198,18 @@ def _pair(split: _Split, nnunet: bool) -> tuple[list[Case], list[Problem]]:
         if key not in images
     ]
     return cases, problems
+
+
+def _forgotten_masks(split: _Split, cases: Sequence[Case]) -> list[str]:
+    """Say which masks a test split lacks; one without any is meant for prediction."""
+    missing = [case.image.name for case in cases if case.label is None]
+    if not missing or len(missing) == len(cases):
+        return []
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return [
+        f"{missing[0]}{more} of the {len(cases)} {split.name} images in {split.images} cannot be judged by: "
+        f"{'they have' if more else 'it has'} no mask in {split.labels}"
+    ]
 
 
 def _names(folder: Path, problems: list[Problem]) -> dict[Path, str]:
@@ -163,11 +225,16 @@ def _names(folder: Path, problems: list[Problem]) -> dict[Path, str]:
 
 
 def _without_channel(names: Mapping[Path, str], masks: Mapping[Path, str]) -> dict[Path, str]:
-    """Strip nnU-Net's channel (``_0000``) from image names, but not the number of a case that has four digits."""
-    stems, labelled = set(names.values()), set(masks.values())
+    """Strip nnU-Net's channel (``_0000``) from image names, but not the number of a case that has four digits.
+
+    Masks tell these apart. Without any, names that differ in the number alone are those of cases.
+    """
+    stems, labelled = set(names.values()), {_id(stem) for stem in masks.values()}
     bare = {path: re.sub(r"_\d{4}$", "", stem) for path, stem in names.items()}
+    if not masks and len(names) > 1 and len(set(bare.values())) == 1:
+        return dict(names)
     return {
-        path: bare[path] if f"{bare[path]}_0000" in stems and stem not in labelled else stem
+        path: bare[path] if f"{bare[path]}_0000" in stems and _id(stem) not in labelled else stem
         for path, stem in names.items()
     }
 
@@ -175,7 +242,7 @@ def _without_channel(names: Mapping[Path, str], masks: Mapping[Path, str]) -> di
 def _by_id(names: Mapping[Path, str], nnunet: bool, problems: list[Problem]) -> dict[str, Path]:
     seen: dict[str, Path] = {}
     for path, name in names.items():
-        key = name.lower() if nnunet else case_id(path)
+        key = name.lower() if nnunet else _id(name)
         other = seen.setdefault(key, path)
         if other is not path:
             message = f"has the same case id '{key}' as {other.name}; rename or remove one"

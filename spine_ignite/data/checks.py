@@ -79,7 +79,8 @@ def check_dataset(root: Path, scheme: LabelScheme, progress: Callable[[Sequence[
     checked = tuple(check_case(case, scheme) for case in cases)
     for item in checked:
         problems += item.problems
-    return Report(dataset, checked, tuple(problems), tuple(_same_content(checked)))
+    warnings = [*(Problem("", None, note) for note in dataset.notes), *_same_content(checked)]
+    return Report(dataset, checked, tuple(problems), tuple(warnings))
 
 
 def require_valid(root: Path, problems: Sequence[Problem]) -> None:

@@ -186,6 +186,7 @@ def _introduction(run: Run, resumed: bool) -> list[str]:
     ]
     if config.train.overfit_batches:
         lines.append("Overfit:   a check: the first batches train and validate, always the same, without augmentation")
+    lines += [f"Note:      {note}" for note in data.notes]
     lines += _leaks(data)
     if resumed:
         lines.append(f"Resuming:  at step {run.trainer.state.iteration}, epoch {run.trainer.state.epoch}")

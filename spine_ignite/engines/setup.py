@@ -48,6 +48,7 @@ class RunData:
     training: TrainingLoader
     validation: Iterable[Batch] | None
     size: tuple[int, int]
+    notes: tuple[str, ...] = ()  # what is unusual about the dataset
 
     def slices(self, names: list[str]) -> int:
         """Number of slices of the training cases of these names."""
@@ -87,7 +88,8 @@ class Run:
 
 def setup_data(config: RunConfig, progress: Callable[[Any], Any] | None = None) -> RunData:
     """Bring the slice store up to date, split the training cases, create the loaders."""
-    store = build_store(config.data, progress).store
+    built = build_store(config.data, progress)
+    store = built.store
     data = config.data
     train_names, validation_names = split_cases(
         [case.name for case in store.split("train")],
@@ -112,6 +114,7 @@ def setup_data(config: RunConfig, progress: Callable[[Any], Any] | None = None) 
         training=training,
         validation=validation,
         size=data.patch.size if data.sampling == "patches" else training_size(store, config),
+        notes=built.notes,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.data.alignment import aligned
-from spine_ignite.data.cases import Case, Dataset, case_id, find_cases, volume_files
+from spine_ignite.data.cases import Case, Dataset, find_cases, match_by_id, volume_files
 from spine_ignite.data.checks import require_valid
 from spine_ignite.data.folds import split_cases
 from spine_ignite.data.volumes import Volume, read_image, read_label
@@ -136,17 +136,17 @@ def evaluate_folders(
     Raises:
         DataError: a reference has no prediction, or the two cannot be compared.
     """
-    predicted = {case_id(path): path for path in volume_files(predictions)}
-    references = {case_id(path): path for path in volume_files(labels)}
+    references = volume_files(labels)
     if not references:
         raise DataError(f"folder {labels} holds no label volumes")
-    missing = [path.name for key, path in references.items() if key not in predicted]
+    matches = match_by_id(volume_files(predictions), references)
+    missing = [reference.name for found, reference in matches.values() if reference is not None and found is None]
     if missing:
         raise DataError(
             f"{len(missing)} of {len(references)} masks have no prediction in {predictions}, {missing[0]} for one; "
             "predict all cases, or give a folder with the masks of those predicted"
         )
-    pairs = [Pair(key, predicted[key], path) for key, path in references.items()]
+    pairs = [Pair(key, found, reference) for key, (found, reference) in matches.items() if found and reference]
     return _judge(pairs, scheme, out, tolerance, {}, progress)
 
 

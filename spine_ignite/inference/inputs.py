@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
-from spine_ignite.data.cases import find_cases, volume_files
+from spine_ignite.data.cases import case_names, image_folders, volume_files
 from spine_ignite.data.volumes import volume_stem, volume_suffix
 from spine_ignite.errors import DataError, UsageError
 
@@ -13,28 +14,44 @@ from spine_ignite.errors import DataError, UsageError
 def collect_jobs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     """Pair every input volume with the label volume to write in ``out``.
 
-    An input is a file, a folder of volumes, or a dataset (its test cases, or all if it has none). The output has the
-    input's name; ``.mhd`` becomes ``.mha``.
+    An input is a file, a folder of volumes, a split of a dataset, or a dataset (its test images, or all if it has none,
+    whether they have masks or not). The output has the input's name, without nnU-Net's channel; ``.mhd`` becomes
+    ``.mha``.
 
     Raises:
         DataError: an input is missing or holds no volumes.
         UsageError: an output would overwrite its input, or two inputs have the same output, suffix aside.
     """
-    sources: list[Path] = []
-    for path in inputs:
-        sources += _volumes(path)
+    names_in = lru_cache(_names_in)
     jobs: dict[Path, Path] = {}
-    stems: dict[str, Path] = {}  # what lies beside a label volume has its name without the suffix
-    for source in sources:
+    sources: dict[str, Path] = {}  # what lies beside a label volume has its name without the suffix
+    for source in (file for path in inputs for file in _volumes(path)):
+        name = names_in(source.parent).get(source, volume_stem(source))
         suffix = ".mha" if volume_suffix(source) == ".mhd" else volume_suffix(source)
-        output = out / f"{volume_stem(source)}{suffix}"
+        output = out / f"{name}{suffix}"
         if output.resolve() == source.resolve():
             raise UsageError(f"the prediction of {source} would overwrite it; choose another output folder")
-        other = stems.setdefault(volume_stem(source), source)
+        other = sources.setdefault(name, source)
         if other.resolve() != source.resolve():
-            raise UsageError(f"{other} and {source} would both be written to {output}; predict them into two folders")
+            raise _refuse(other, source, output)
         jobs[output] = source
     return [(source, output) for output, source in jobs.items()]
+
+
+def _names_in(folder: Path) -> dict[Path, str]:
+    try:
+        return case_names(folder)
+    except DataError:  # a file may be readable in a folder that is not
+        return {}
+
+
+def _refuse(one: Path, two: Path, output: Path) -> UsageError:
+    if one.parent == two.parent and volume_stem(one) != volume_stem(two):
+        return UsageError(
+            f"{one} and {two} are two channels of one case, and one is read; give the files of the channel that the "
+            "network was trained on"
+        )
+    return UsageError(f"{one} and {two} would both be written to {output}; predict them into two folders")
 
 
 def _volumes(path: Path) -> list[Path]:
@@ -45,10 +62,16 @@ def _volumes(path: Path) -> list[Path]:
     if not path.is_dir():
         raise DataError(f"input {path} does not exist")
     files = volume_files(path)
+    if not files and (path / "source").is_dir():
+        files = volume_files(path / "source")
     if files:
         return files
     try:
-        dataset, _ = find_cases(path)
+        folders = image_folders(path)
     except DataError:
-        raise DataError(f"folder {path} holds neither volumes nor a dataset") from None
-    return [case.image for case in (dataset.split("test") or dataset.cases)]
+        folders = {}
+    images = {split: volume_files(folder) for split, folder in folders.items()}
+    found = images.get("test") or [file for files in images.values() for file in files]
+    if not found:
+        raise DataError(f"folder {path} holds neither volumes nor a dataset")
+    return found

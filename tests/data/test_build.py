@@ -283,3 +283,23 @@ def test_a_mask_in_another_order_of_voxels_is_stored_alike(data: DataConfig) -> 
     assert result.built == 4
     for label, case in zip(before, result.store.split("train"), strict=True):
         np.testing.assert_array_equal(result.store.label(case), label)
+
+
+def test_the_test_split_never_stops_a_training(data: DataConfig, write_volume: Writer) -> None:
+    test = data.root / "test"
+    write_volume(test / "source/Case7.nii.gz", np.zeros((48, 64, 5), np.int16))
+    (test / "source/Case5.nii.gz").write_bytes(b"broken")
+    write_volume(test / "label/mask_case8.nii.gz", np.zeros((48, 64, 5), np.uint8))
+    for built in (6, 0):
+        result = build_store(data)
+        assert result.built == built
+        assert [case.name for case in result.store.split("test")] == ["Case6", "Case7"]
+        unlabelled, alone, broken = result.notes
+        assert unlabelled.startswith("Case7.nii.gz of the 3 test images in ")
+        assert alone.startswith("test case 8 is left out: ")
+        assert alone.endswith("is a mask without an image in " + str(test / "source"))
+        assert broken.startswith("test case 5 is left out: ")
+        assert "is not a readable NIfTI image" in broken
+    (data.root / "train/label/mask_case1.nii.gz").unlink()
+    with pytest.raises(DataError, match="has no mask in"):
+        build_store(data)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spine_ignite.data.cases import case_id, find_cases, natural_order
+from spine_ignite.data.cases import case_id, find_cases, match_by_id, natural_order
 from spine_ignite.errors import DataError
 
 
@@ -23,6 +23,11 @@ def touch(root: Path, *names: str) -> Path:
         ("Case007.nii.gz", "mask_case7.nii"),
         ("subj-A.nii.gz", "mask_subj-a.nii.gz"),
         ("Case12.mha", "CASE12.nii.gz"),
+        ("Case3.nii.gz", "case_03_mask.nii.gz"),
+        ("sub-01_T2w.nii.gz", "sub-01_T2w_dseg.nii.gz"),
+        ("scan.mha", "label-scan.nii.gz"),
+        ("scan_label.nii.gz", "scan-labels.nii"),
+        ("scan.nii.gz", "scan_seg.nii.gz"),
     ],
 )
 def test_an_image_and_its_mask_share_an_id(image: str, label: str) -> None:
@@ -105,14 +110,17 @@ def test_every_pairing_problem_is_found_at_once(tmp_path: Path) -> None:
         "test/source/Case5.nii.gz",
         "test/label/mask_case1.nii.gz",
     )
-    messages = sorted(problem.message for problem in find_cases(root)[1])
-    assert len(messages) == 5
-    assert [m.split(" ")[0] for m in messages] == ["has", "has", "has", "has", "is"]
+    dataset, problems = find_cases(root)
+    messages = sorted(problem.message for problem in problems)
+    assert [m.split(" ")[0] for m in messages] == ["has", "has", "has", "is"]
     text = "\n".join(messages)
     assert "has the same case id '1' as" in text
     assert "in the train split; test cases must not be trained on" in text
-    assert text.count("has no mask in") == 2
+    assert text.count("has no mask in") == 1
     assert "is a mask without an image" in text
+    (note,) = dataset.notes
+    assert note.startswith("Case5.nii.gz of the 2 test images in ")
+    assert note.endswith(f"cannot be judged by: it has no mask in {root / 'test' / 'label'}")
 
 
 @pytest.mark.parametrize("folders", [[], ["train/source", "test/source"], ["something"]])
@@ -142,3 +150,37 @@ def test_a_name_that_could_write_into_logs_is_a_problem(tmp_path: Path) -> None:
     assert all("unprintable character in its name; rename it" in problem.message for problem in problems)
     for problem in problems:
         assert str(DataError(f"{problem.file} is empty")).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references"),
+    [
+        (("spine_7_0000", "spine_8_0000"), ("spine_7", "spine_8")),
+        (("spine_0000", "spine_0001"), ("spine_0000", "spine_0001")),
+        (("spine_0000_0000", "spine_0001_0000"), ("spine_0000", "spine_0001")),
+        (("spine_0000", "spine_0001"), ("spine_0000_seg", "mask_spine_0001")),
+        (("case7_pred", "Case08-label"), ("mask_case7", "mask_case8")),
+    ],
+)
+def test_predictions_and_references_are_matched(predictions: tuple[str, ...], references: tuple[str, ...]) -> None:
+    found, wanted = ([Path(f"{name}.nii.gz") for name in names] for names in (predictions, references))
+    assert list(match_by_id(found[::-1], wanted).values()) == list(zip(found, wanted, strict=True))
+
+
+def test_what_has_no_partner_and_what_has_two_is_told() -> None:
+    a, b = Path("a.nii.gz"), Path("b.nii.gz")
+    assert match_by_id([a], [b]) == {"a": (a, None), "b": (None, b)}
+    with pytest.raises(DataError, match="a_seg.nii.gz has the same case id 'a' as a.nii.gz; rename or remove one"):
+        match_by_id([a, Path("a_seg.nii.gz")], [a])
+
+
+def test_a_test_split_never_stops_what_the_training_split_allows(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path, "train/source/a.nii.gz", "train/label/a_seg.nii.gz", "test/source/b.nii.gz", "test/label/c.nii.gz"
+    )
+    dataset, problems = find_cases(root)
+    assert [(case.name, case.split, case.label is None) for case in dataset.cases] == [
+        ("a", "train", False),
+        ("b", "test", True),
+    ]
+    assert [(problem.case, problem.split) for problem in problems] == [("c", "test")]
