@@ -221,7 +221,10 @@ def build_targets(folder: Path) -> dict[str, Target]:
             b"case,reference,prediction,voxels\n1,L5,L5,5\n",
         ]
     )
-    manifest = b'{"format": 1, "settings": {"scheme": {}, "spacing": [1, 1], "clip_percentiles": [0, 1]}, "cases": []}'
+    manifest = (
+        b'{"format": 2, "settings": {"scheme": {}, "spacing": [1, 1], "clip_percentiles": [0, 1], "border": "all"}, '
+        b'"cases": []}'
+    )
     return {
         "nifti": Target(tuple(volumes), ".nii", read_volume),
         "nifti.gz": Target(tuple(volumes), ".nii.gz", read_volume, payload=True),

@@ -24,6 +24,7 @@ from spine_ignite.errors import UsageError
 PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = tuple[PositiveInt, PositiveInt]
+BorderRule = Literal["inside", "all"]
 MOST_CONTEXT = 5  # neighbouring slices on each side
 
 
@@ -81,6 +82,11 @@ class DataConfig(Section):
     )
     in_channels: PositiveInt | None = Field(None, description="must equal 1 + 2 context_slices; here to be checked")
     clip_percentiles: tuple[float, float] = Field((0.5, 99.5), description="intensities are clipped to these")
+    border: BorderRule = Field(
+        "inside",
+        description="inside: a constant border (of stitching, turning or padding) does not enter the normalisation; "
+        "all: it does",
+    )
     fraction: Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="share of the training cases used")
     validation: Fraction = Field(0.2, description="share of the training cases held out, when fold is not given")
     folds: Annotated[int, Field(ge=2)] = Field(5, description="number of cross-validation folds")

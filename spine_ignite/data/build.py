@@ -63,7 +63,7 @@ def store_folder(data: DataConfig) -> Path:
     """
     if data.cache is not None:
         return data.cache
-    settings = repr((data.scheme, data.spacing, data.clip_percentiles))
+    settings = repr((data.scheme, data.spacing, data.clip_percentiles, data.border))
     key = hashlib.sha256(settings.encode()).hexdigest()[:8]
     if os.access(data.root, os.W_OK):
         return data.root / ".spine-ignite-cache" / key
@@ -93,7 +93,7 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
     untested = [problem for problem in problems if problem.split == "test"]
     require_valid(data.root, [problem for problem in problems if problem not in untested])
     spacing = data.spacing or _median_spacing(dataset)
-    settings = StoreSettings(scheme.to_dict(), spacing, data.clip_percentiles)
+    settings = StoreSettings(scheme.to_dict(), spacing, data.clip_percentiles, data.border)
     store = SliceStore(store_folder(data), settings)
     current = _as_it_is(store, dataset)
     if current is not None:
@@ -226,8 +226,11 @@ def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[Stored
     if finished is not None:
         return replace(finished, name=case.name, id=case.id, image=image_file, label=label_file), False
     volume = read_image(case.image)
-    slices, grid = prepare_image(volume, store.settings.spacing, store.settings.clip_percentiles)
-    label = _read_indices(case.label, volume, grid, scheme) if case.label is not None else None
+    mask = _read_indices(case.label, volume, scheme) if case.label is not None else None
+    settings = store.settings
+    keep = mask > 0 if mask is not None else None
+    slices, grid = prepare_image(volume, settings.spacing, settings.clip_percentiles, settings.border, keep)
+    label = grid.label_to_slices(mask) if mask is not None else None
     if _states(case) != before:  # else one content's arrays would lie under the checksum of another
         raise DataError(
             f"a file of case {case.name} was replaced while it was read; run `spine-ignite preprocess` again"
@@ -267,8 +270,8 @@ def _finished(store: SliceStore, folder: Path) -> StoredCase | None:
     return case if store.is_complete(case) else None
 
 
-def _read_indices(path: Path, volume: Volume, grid: SliceGrid, scheme: LabelScheme) -> NDArray[np.uint8]:
-    return grid.label_to_slices(scheme.to_indices(aligned(read_label(path), volume)))
+def _read_indices(path: Path, volume: Volume, scheme: LabelScheme) -> NDArray[np.uint8]:
+    return scheme.to_indices(aligned(read_label(path), volume))
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,9 @@ class SliceGrid:
         native_spacing: mm of a pixel (row, column) before resampling.
         slice_spacing: mm between slices.
         spacing: mm of a pixel (row, column) after resampling.
-        size: rows and columns after resampling.
+        size: rows and columns of the window after resampling.
+        window: the part of the native slices that is resampled: top, bottom, left, right. Outside it there is nothing,
+            see :func:`spine_ignite.data.border.find_window`.
     """
 
     shape: tuple[int, int, int]
@@ -68,6 +70,7 @@ class SliceGrid:
     slice_spacing: float
     spacing: tuple[float, float]
     size: tuple[int, int]
+    window: tuple[int, int, int, int]
 
     @classmethod
     def from_geometry(
@@ -86,19 +89,26 @@ class SliceGrid:
         flips = (direction[_LEFT_RIGHT] > 0, direction[_HEAD_FOOT] > 0, direction[_FRONT_BACK] > 0)
         lengths = np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)
         native = (float(lengths[axes[1]]), float(lengths[axes[2]]))
-        native_size = (shape[axes[1]], shape[axes[2]])
-        wanted = spacing or native
-        size = tuple(max(1, round(n * have / want)) for n, have, want in zip(native_size, native, wanted, strict=True))
-        used = tuple(n * have / new for n, have, new in zip(native_size, native, size, strict=True))
+        rows, columns = shape[axes[1]], shape[axes[2]]
         return cls(
             shape=(shape[0], shape[1], shape[2]),
             axes=axes,
             flips=flips,
             native_spacing=native,
             slice_spacing=float(lengths[axes[0]]),
-            spacing=(used[0], used[1]),
-            size=(size[0], size[1]),
-        )
+            spacing=native,
+            size=(rows, columns),
+            window=(0, rows, 0, columns),
+        )._resampled(spacing or native)
+
+    def cropped(self, window: tuple[int, int, int, int], spacing: tuple[float, float] | None = None) -> SliceGrid:
+        """Return the grid of a part of the native slices (top, bottom, left, right), at a spacing as above."""
+        return replace(self, window=window)._resampled(spacing or self.native_spacing)
+
+    def _resampled(self, spacing: tuple[float, float]) -> SliceGrid:
+        extent = [n * mm for n, mm in zip(self.window_size, self.native_spacing, strict=True)]
+        rows, columns = (max(1, round(mm / want)) for mm, want in zip(extent, spacing, strict=True))
+        return replace(self, spacing=(extent[0] / rows, extent[1] / columns), size=(rows, columns))
 
     @property
     def num_slices(self) -> int:
@@ -109,6 +119,18 @@ class SliceGrid:
     def native_size(self) -> tuple[int, int]:
         """Rows and columns before resampling."""
         return self.shape[self.axes[1]], self.shape[self.axes[2]]
+
+    @property
+    def window_size(self) -> tuple[int, int]:
+        """Rows and columns of the window before resampling."""
+        top, bottom, left, right = self.window
+        return bottom - top, right - left
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """Rows and columns of the native slices that the window covers."""
+        top, bottom, left, right = self.window
+        return slice(top, bottom), slice(left, right)
 
     @property
     def _reversed_axes(self) -> tuple[int, ...]:
@@ -122,30 +144,59 @@ class SliceGrid:
         return np.ascontiguousarray(np.flip(array.transpose(self.axes), self._reversed_axes))
 
     def to_volume(self, slices: NDArray[Any]) -> NDArray[Any]:
-        """Put native slices ``(S, H0, W0)`` back into the volume's axes ``(I, J, K)``.
+        """Put native slices ``(S, H0, W0)``, or their window, back into the volume's axes ``(I, J, K)``.
+
+        Outside a window is 0.
 
         Raises:
-            DataError: the slices are not this grid's native ones.
+            DataError: the slices are neither.
         """
+        if slices.shape == (self.num_slices, *self.window_size) != (self.num_slices, *self.native_size):
+            whole = np.zeros((self.num_slices, *self.native_size), slices.dtype)
+            rows, columns = self.inside
+            whole[:, rows, columns] = slices
+            slices = whole
         if slices.shape != (self.num_slices, *self.native_size):
             wanted = (self.num_slices, *self.native_size)
             raise DataError(f"the slices have shape {slices.shape}, the grid's native slices have {wanted}")
         return np.ascontiguousarray(np.flip(slices, self._reversed_axes).transpose(np.argsort(self.axes)))
 
+    def native_slices(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Orient ``(I, J, K)`` and cut the window out: ``(S, H, W)``."""
+        rows, columns = self.inside
+        return np.ascontiguousarray(self._orient(array)[:, rows, columns])
+
     def image_to_slices(self, array: NDArray[Any]) -> NDArray[np.float32]:
         """Orient and resample an image ``(I, J, K)``: bilinear, antialiased where it shrinks."""
-        slices = self._orient(np.asarray(array, np.float32))
-        if self.size == self.native_size:
-            return slices
-        return _resize(torch.from_numpy(slices)[:, None], self.size)[:, 0].numpy()
+        return self.resample(self.native_slices(np.asarray(array, np.float32)))
+
+    def resample(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Resample the window's native slices to ``(S, *size)``."""
+        if self.size == self.window_size:
+            return native
+        return _resize(torch.from_numpy(native)[:, None], self.size)[:, 0].numpy()
+
+    def resample_inside(
+        self, native: NDArray[np.float32], outside: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Resample native slices of which a part does not count, so that it does not blend into the rest.
+
+        Returns:
+            The slices, 0 where nothing that counts is near, and where less than half of a pixel counts.
+        """
+        if self.size == self.window_size:
+            return native, outside
+        share = self.resample((~outside).astype(np.float32))
+        total = self.resample(np.where(outside, np.float32(0), native))
+        return np.divide(total, share, out=np.zeros_like(total), where=share > 0), share < 0.5
 
     def label_to_slices(self, indices: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Orient and resample class indices ``(I, J, K)``.
 
         Each class is resampled as a mask and the largest share wins, so that thin structures keep their area.
         """
-        slices = self._orient(np.asarray(indices, np.uint8))
-        if self.size == self.native_size:
+        slices = self.native_slices(np.asarray(indices, np.uint8))
+        if self.size == self.window_size:
             return slices
         native = torch.from_numpy(slices)
         best = torch.full((len(native), *self.size), -1.0)
@@ -158,10 +209,10 @@ class SliceGrid:
         return result.numpy()
 
     def resize_logits(self, logits: Tensor) -> Tensor:
-        """Resample logits ``(N, C, H, W)`` to the native pixels ``(N, C, H0, W0)``, bilinear."""
-        if logits.shape[-2:] == torch.Size(self.native_size):
+        """Resample logits ``(N, C, H, W)`` to the window's native pixels, bilinear."""
+        if logits.shape[-2:] == torch.Size(self.window_size):
             return logits
-        return _resize(logits, self.native_size)
+        return _resize(logits, self.window_size)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a manifest."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spine_ignite.config.sections import BorderRule
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.errors import DataError
 from spine_ignite.labels import LabelScheme
@@ -22,7 +23,7 @@ try:
 except ImportError:  # Windows itself refuses to delete a file that is in use
     fcntl = None  # type: ignore[assignment]
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 _READERS = ".readers"
 
@@ -102,6 +103,7 @@ class StoreSettings:
     scheme: dict[str, Any]
     spacing: tuple[float, float]
     clip_percentiles: tuple[float, float]
+    border: BorderRule
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,7 @@ def open_store(root: Path) -> SliceStore:
             scheme=data["settings"]["scheme"],
             spacing=_pair(data["settings"]["spacing"]),
             clip_percentiles=_pair(data["settings"]["clip_percentiles"]),
+            border=data["settings"]["border"],
         )
         return SliceStore(Path(root), settings, tuple(StoredCase.from_dict(case) for case in data["cases"]))
     except FileNotFoundError:

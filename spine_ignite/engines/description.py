@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from spine_ignite.config.load import describe
-from spine_ignite.config.sections import MOST_CONTEXT, Section
+from spine_ignite.config.sections import MOST_CONTEXT, BorderRule, Section
 from spine_ignite.errors import RunError, SpineIgniteError
 from spine_ignite.labels import LabelScheme
 from spine_ignite.names import brief
@@ -40,6 +40,7 @@ class _State(Section):
     clip_percentiles: tuple[_Percent, _Percent]
     context_slices: Annotated[_Whole, Field(ge=0, le=MOST_CONTEXT)]
     size: tuple[_Pixels, _Pixels]
+    border: BorderRule = "all"  # of checkpoints that are older than the other rule
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Description:
     clip_percentiles: tuple[float, float]
     context_slices: int
     size: tuple[int, int]
+    border: BorderRule = "inside"
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data that ``torch.load(weights_only=True)`` accepts."""
@@ -68,6 +70,7 @@ class Description:
             "clip_percentiles": list(self.clip_percentiles),
             "context_slices": self.context_slices,
             "size": list(self.size),
+            "border": self.border,
         }
 
     @classmethod
@@ -97,13 +100,14 @@ class Description:
             clip_percentiles=fields.clip_percentiles,
             context_slices=fields.context_slices,
             size=fields.size,
+            border=fields.border,
         )
 
     def require_same(self, other: Description, path: Path) -> None:
         """Refuse a checkpoint of another network.
 
         Raises:
-            RunError: model, options, channels or classes differ; the message says how.
+            RunError: model, options, channels, classes or the rule for borders differ; the message says how.
         """
         pairs = {
             "model": (self.model, other.model),
@@ -111,6 +115,7 @@ class Description:
             "label scheme": (self.scheme.name, other.scheme.name),
             "number of input channels": (self.in_channels, other.in_channels),
             "model options": (self.options, other.options),
+            "rule for borders (data.border)": (self.border, other.border),
         }
         for what, (mine, theirs) in pairs.items():
             if mine != theirs:

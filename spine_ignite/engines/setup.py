@@ -139,6 +139,7 @@ def setup_model(config: RunConfig, data: RunData, device: torch.device) -> tuple
         clip_percentiles=data.store.settings.clip_percentiles,
         context_slices=config.data.context_slices,
         size=data.size,
+        border=data.store.settings.border,
     )
     return network, description
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spine_ignite.config.sections import BorderRule
 from spine_ignite.data.batches import place_centred
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.intensity import prepare_image
@@ -148,8 +149,10 @@ class Predictor:
                 # Softmax over classes that lie side by side in memory (channels_last) takes three times as long.
                 scores = _unpad(member.scores(image, self.precision), grid).contiguous()
                 # Slice by slice, so that not a batch but a slice is in memory twice more on the volume's own pixels.
+                rows, columns = grid.inside
+                batch[:, 0] += _margin(grid).to(self.device)
                 for place in range(len(batch)):
-                    batch[place] += grid.resize_logits(scores[place : place + 1])[0].softmax(0)
+                    batch[place, :, rows, columns] += grid.resize_logits(scores[place : place + 1])[0].softmax(0)
             yield batch.div_(len(work))
 
     @cached_property
@@ -198,10 +201,10 @@ def normalised_entropy(probabilities: Tensor) -> Tensor:
     return entropy.clamp_(0, 1)
 
 
-def _preparation(member: Member) -> tuple[tuple[float, float], tuple[float, float]]:
+def _preparation(member: Member) -> tuple[tuple[float, float], tuple[float, float], BorderRule]:
     """What a volume's slices depend on; members that agree in it share them."""
     description = member.trained.description
-    return description.spacing, description.clip_percentiles
+    return description.spacing, description.clip_percentiles, description.border
 
 
 def _batch(slices: Slices, start: int, count: int, description: Description) -> Tensor:
@@ -214,6 +217,13 @@ def _batch(slices: Slices, start: int, count: int, description: Description) -> 
             source = slices[min(max(start + place + offset, 0), len(slices) - 1)]
             place_centred(source, batch[place, channel].numpy(), fill=None)
     return batch
+
+
+def _margin(grid: SliceGrid) -> Tensor:
+    """The probability of background where a member was shown nothing: 1 outside the window ``(H0, W0)``."""
+    margin = torch.ones(grid.native_size)
+    margin[grid.inside] = 0
+    return margin
 
 
 def _unpad(scores: Tensor, grid: SliceGrid) -> Tensor:

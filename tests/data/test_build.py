@@ -110,7 +110,8 @@ def test_all_problems_are_told_and_the_former_store_stays(data: DataConfig, writ
 
 
 def test_settings_have_stores_of_their_own(data: DataConfig) -> None:
-    assert store_folder(data) != store_folder(data.model_copy(update={"spacing": (2.0, 2.0)}))
+    for change in ({"spacing": (2.0, 2.0)}, {"border": "all"}):
+        assert store_folder(data) != store_folder(data.model_copy(update=change))
 
 
 def test_a_wrong_number_of_classes_is_refused(data: DataConfig) -> None:

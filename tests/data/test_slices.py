@@ -66,8 +66,8 @@ def test_a_missing_store_says_what_to_do(tmp_path: Path) -> None:
 def test_a_manifest_of_another_format_or_without_a_field_is_refused(store: SliceStore) -> None:
     path = store.root / MANIFEST
     data = json.loads(path.read_text())
-    path.write_text(json.dumps({**data, "format": 2}))
-    with pytest.raises(DataError, match="has format 2, this version reads 1"):
+    path.write_text(json.dumps({**data, "format": 1}))
+    with pytest.raises(DataError, match="has format 1, this version reads 2"):
         open_store(store.root)
     del data["cases"][0]["grid"]
     path.write_text(json.dumps(data))

@@ -102,6 +102,7 @@ def test_a_missing_checkpoint_and_other_dictionaries_are_refused(tmp_path: Path)
         ({"scheme": load_scheme("mrspineseg")}, "its number of classes is 8, the run's is 20"),
         ({"in_channels": 3}, "its number of input channels is 1, the run's is 3"),
         ({"options": {"width": 8}}, "its model options is"),
+        ({"border": "all"}, "its rule for borders (data.border) is 'inside', the run's is 'all'"),
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:

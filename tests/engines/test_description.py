@@ -114,7 +114,8 @@ def save(path: Path, weights: Any = WEIGHTS, **change: Any) -> Path:
         ({"context_slices": 1}, "in_channels is 1, but context_slices 1 gives 3"),
         ({"clip_percentiles": [99, 1]}, "clip_percentiles must rise"),
         ({"options": {"width": 256, "depth": 8, "max_width": 2048}}, "the weights in .* do not fit the network"),
-        ({"border": "constant"}, "unknown key 'border'"),
+        ({"border": "constant"}, "border: input should be 'inside' or 'all'"),
+        ({"frame": "constant"}, "unknown key 'frame'"),
     ],
 )
 def test_a_checkpoint_that_lies_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -122,7 +123,14 @@ def test_a_checkpoint_that_lies_is_refused(tmp_path: Path, change: dict[str, Any
         load_network(save(tmp_path / "last.pt", **change))
 
 
-@pytest.mark.parametrize("key", sorted(STATE.keys() - {"format"}))
+def test_a_checkpoint_from_before_the_rule_for_borders_keeps_the_old_one(tmp_path: Path) -> None:
+    assert load_network(save(tmp_path / "new.pt")).description.border == "inside"
+    old = {key: value for key, value in STATE.items() if key != "border"}
+    torch.save({"model": WEIGHTS, "description": old}, tmp_path / "old.pt")
+    assert load_network(tmp_path / "old.pt").description.border == "all"
+
+
+@pytest.mark.parametrize("key", sorted(STATE.keys() - {"format", "border"}))
 def test_a_checkpoint_without_a_field_is_refused(tmp_path: Path, key: str) -> None:
     torch.save({"model": WEIGHTS, "description": {k: v for k, v in STATE.items() if k != key}}, tmp_path / "last.pt")
     with pytest.raises(RunError, match=f"the description in .*last.pt cannot be used: {key} is missing"):

@@ -12,6 +12,7 @@ import torch
 from scipy.stats import entropy
 from torch import Tensor, nn
 
+from spine_ignite.config.sections import BorderRule
 from spine_ignite.data import metaimage
 from spine_ignite.data.intensity import prepare_image
 from spine_ignite.data.volumes import Volume, read_image, read_label, write_label_like
@@ -67,9 +68,10 @@ def trained(
     size: tuple[int, int] = (8, 8),
     network: nn.Module | None = None,
     scheme: str = "lumbar-vertebrae",
+    border: BorderRule = "all",
 ) -> TrainedNetwork:
     channels = 2 * context + 1
-    description = Description("unet", {}, channels, load_scheme(scheme), spacing, (0.0, 100.0), context, size)
+    description = Description("unet", {}, channels, load_scheme(scheme), spacing, (0.0, 100.0), context, size, border)
     return TrainedNetwork(network or Threshold(channels), description, Path("run/checkpoints/x.pt"))
 
 
@@ -117,6 +119,22 @@ def test_a_volume_may_have_a_single_slice_row_or_column(
             write_label_like(tmp_path / folder / f"x{suffix}", found.values, volume)
         (case,) = evaluate_folders(tmp_path / "found", tmp_path / "truth", load_scheme("lumbar-vertebrae")).cases
         assert case.dice == 1
+
+
+@pytest.mark.parametrize("fill", [0, 255, -1000])
+def test_a_padded_image_gets_the_labels_that_it_gets_without(tmp_path: Path, write_volume: Writer, fill: int) -> None:
+    """Also beside a member of the old rule, which is shown the padding; there the probabilities still add up to 1."""
+    array = np.random.default_rng(0).normal(100, 30, (40, 36, 5)).astype(np.float32)
+    margins = [(20, 9), (0, 17), (0, 0)]
+    plain = read_image(write_volume(tmp_path / "x.nii.gz", array))
+    padded = read_image(write_volume(tmp_path / "y.nii.gz", np.pad(array, margins, constant_values=fill)))
+    new, old = trained((1.4, 1.4), border="inside"), trained((1.4, 1.4), border="all")
+    expected = predict(new, plain)
+    assert expected.any()
+    np.testing.assert_array_equal(predict(new, padded), np.pad(expected, margins))
+    together = probabilities(predictor(new, old), padded)
+    np.testing.assert_allclose(together.sum(1), 1, atol=1e-5)
+    np.testing.assert_array_equal(predict(old, plain), expected, "without a border both rules are one")
 
 
 def test_resampling_and_padding_are_undone(tmp_path: Path, write_volume: Writer) -> None:
