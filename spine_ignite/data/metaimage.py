@@ -43,6 +43,17 @@ def read(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     return array.reshape(shape), affine
 
 
+def further_files(path: Path) -> list[Path]:
+    """Return the file that holds the voxels, if it is another one than the header's.
+
+    Raises:
+        DataError: the file is missing, or no MetaImage.
+    """
+    file_size(path)
+    place = _place(path)
+    return [place.file] if place.file != path else []
+
+
 def write(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) -> None:
     """Write voxels ``(I, J, K)`` with an affine in RAS+ mm, compressed.
 

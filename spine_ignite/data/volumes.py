@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,9 @@ def read_label(path: Path) -> Volume:
     return Volume(array.astype(np.int32), volume.affine, volume.path, volume.header)
 
 
-def write_label_like(path: Path, values: NDArray[Any], like: Volume) -> None:
+def write_label_like(
+    path: Path, values: NDArray[Any], like: Volume, before: Callable[[Path], None] | None = None
+) -> None:
     """Write label values on the grid of ``like``: same shape, affine, units and orientation codes.
 
     The file is complete or not there. Header fields that may identify a patient are not copied.
@@ -99,6 +102,7 @@ def write_label_like(path: Path, values: NDArray[Any], like: Volume) -> None:
         path: a name ending in .nii, .nii.gz or .mha.
         values: integers ``(I, J, K)``; their type is kept, except that 64 bits and bool become the smallest that fits.
         like: a volume read by this module.
+        before: called with the complete file, just before it is renamed to ``path``.
 
     Raises:
         DataError: the shapes differ, the values are not integers, or the suffix is unknown.
@@ -115,6 +119,8 @@ def write_label_like(path: Path, values: NDArray[Any], like: Volume) -> None:
             metaimage.write(temporary, stored, like.affine)
         else:
             nib.save(nifti_like(stored, like), temporary)
+        if before is not None:
+            before(temporary)
 
 
 def nifti_like(values: NDArray[Any], like: Volume) -> Any:

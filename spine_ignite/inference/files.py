@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from spine_ignite.data.digests import volume_sha256
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.maps import PlaneSpool, write_map, write_maps
 from spine_ignite.data.volumes import read_image, volume_stem, write_label_like
-from spine_ignite.errors import RunError, SpineIgniteError
-from spine_ignite.files import write_text
+from spine_ignite.errors import DataError, SpineIgniteError
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import Predictor, load_predictor
+from spine_ignite.inference.records import is_done, write_record
+from spine_ignite.locks import lock_folder
+from spine_ignite.names import printable
 
+logger = logging.getLogger(__name__)
 Progress = Callable[[Any], Any]
 Jobs = Sequence[tuple[Path, Path]]
 
@@ -84,11 +88,13 @@ def predict_files(
     extras: Extras | None = None,
     skip_existing: bool = False,
     progress: Progress | None = None,
+    lock: bool = True,
 ) -> list[Prediction]:
     """Segment files; one that cannot be used is reported, and the others are still done.
 
-    Beside each label volume ``<name>.json`` records how it was made; with ``skip_existing`` a volume that was made
-    otherwise is reported, neither passed off as this predictor's nor replaced.
+    Beside each label volume ``<name>.json`` records of which image it is and how it was made. With ``skip_existing`` a
+    volume that is not of this image, was made otherwise, was changed since, or has no record is reported, neither
+    passed off as this predictor's nor replaced; one that was left unfinished or damaged is made again.
 
     Args:
         predictor: the networks.
@@ -96,27 +102,36 @@ def predict_files(
         extras: what to write besides label volumes.
         skip_existing: leave what is already there.
         progress: wraps the jobs, to show how far it is.
+        lock: keep other processes from predicting into the same folders; False if the caller does.
+
+    Raises:
+        RunError: another process is predicting into a folder, or it cannot be written.
     """
     extras = extras or Extras()
-    settings = predictor.settings
+    folders = sorted({output.parent for _, output in jobs}) if lock else []
     results = []
-    for source, output in progress(jobs) if progress is not None else jobs:
-        try:
-            if skip_existing and output.is_file() and all(path.is_file() for path in extras.paths(output).values()):
-                _require_made_so(output, settings)
-                results.append(Prediction(source, output, skipped=True))
-                continue
-            note = _predict_file(predictor, source, output, extras)
-            record = {"image": str(source), **settings, "precision": predictor.precision.name, "postprocessing": note}
-            write_text(_record(output), json.dumps(record, indent=2) + "\n")
-            results.append(Prediction(source, output, note=note))
-        except SpineIgniteError as error:
-            results.append(Prediction(source, output, error=str(error)))
+    with ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(lock_folder(folder, "is predicting into it"))
+        for source, output in progress(jobs) if progress is not None else jobs:
+            try:
+                results.append(_do(predictor, source, output, extras, skip_existing))
+            except SpineIgniteError as error:
+                results.append(Prediction(source, output, error=str(error)))
+            except Exception as error:  # of a library: whatever one file does to it, the others are still done
+                logger.debug("%s", source, exc_info=True)
+                reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                results.append(Prediction(source, output, error=printable(f"{source} cannot be predicted ({reason})")))
     return results
 
 
-def _predict_file(predictor: Predictor, source: Path, output: Path, extras: Extras) -> str | None:
+def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_existing: bool) -> Prediction:
+    image = volume_sha256(source)
+    if skip_existing and is_done(output, image, predictor.settings, extras.paths(output)):
+        return Prediction(source, output, skipped=True)
     volume = read_image(source)
+    if volume_sha256(source) != image:
+        raise DataError(f"{source} was replaced while it was read; predict it again")
     grid = SliceGrid.from_geometry(volume.array.shape, volume.affine)
     paths = extras.paths(output)
     with ExitStack() as stack:
@@ -131,30 +146,12 @@ def _predict_file(predictor: Predictor, source: Path, output: Path, extras: Extr
         if spool is not None:
             maps = (grid.to_volume(spool.read(index)) for index in range(spool.classes))
             write_maps(paths["probabilities"], maps, spool.classes, volume)
-    write_label_like(output, found.values, volume)  # last: where it is, all is
-    return found.note
-
-
-def _record(output: Path) -> Path:
-    return output.with_name(f"{volume_stem(output)}.json")
-
-
-def _require_made_so(output: Path, settings: dict[str, Any]) -> None:
-    """Refuse a label volume that was made in another way, as far as that is known."""
-    try:
-        made = json.loads(_record(output).read_text(encoding="utf-8"))
-        differing = [name for name, value in _compared(settings).items() if _compared(made).get(name) != value]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return  # of another tool, or of an older version
-    if differing:
-        raise RunError(
-            f"{output} was made in another way ({', '.join(differing)}: see {_record(output).name}); "
-            "predict into another folder, or without --skip-existing"
-        )
-
-
-def _compared(settings: dict[str, Any]) -> dict[str, Any]:
-    """What makes a difference: all but where the runs are."""
-    members = settings["members"]
-    compared = {name: [member[name] for member in members] for name in ("weights", "views", "window", "overlap")}
-    return {**compared, "postprocess": settings["postprocess"]}
+    made = {
+        "image": str(source),
+        "image_sha256": image,
+        **predictor.settings,
+        "precision": predictor.precision.name,
+        "postprocessing": found.note,
+    }
+    write_label_like(output, found.values, volume, lambda complete: write_record(output, complete, paths, made))
+    return Prediction(source, output, note=found.note)

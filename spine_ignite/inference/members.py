@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.data.cases import natural_order
+from spine_ignite.data.digests import file_sha256
 from spine_ignite.engines.checkpoints import TrainedNetwork, load_network
 from spine_ignite.engines.precision import Precision
 from spine_ignite.engines.run_directory import RunDirectory, open_run_directory
@@ -32,6 +32,8 @@ class Member:
         window: rows and columns of the sliding window, or None for whole slices.
         overlap: of neighbouring windows, a share of the window.
         run: the directory of the run that it predicts for; None: the one that its checkpoint lies in.
+        weights: SHA-256 of the checkpoint that the network was loaded from; by the time that it is asked for, training
+            may have replaced the file.
     """
 
     trained: TrainedNetwork
@@ -39,6 +41,7 @@ class Member:
     window: Size | None = None
     overlap: float = 0.5
     run: Path | None = None
+    weights: str = ""
 
     def scores(self, batch: Tensor, precision: Precision) -> Tensor:
         """Return logits, or with several views the logarithm of their mean probabilities: softmax of either is right.
@@ -66,7 +69,7 @@ class Member:
         return {
             "run": str(self.run or path.parent.parent),
             "checkpoint": path.name,
-            "weights": _sha256(path),
+            "weights": self.weights or file_sha256(path),
             "views": [str(view) for view in self.views],
             "window": None if self.window is None else list(self.window),
             "overlap": None if self.window is None else self.overlap,
@@ -133,9 +136,9 @@ def load_members(runs: list[RunDirectory], options: InferenceOptions, device: to
     for run in runs:
         config = load_config(run.config)
         for name in options.checkpoints:
-            trained = load_network(checkpoint_file(run, name), device)
+            trained, weights = _load(checkpoint_file(run, name), device)
             trained.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            members.append(_member(trained, run, config, options))
+            members.append(_member(trained, weights, run, config, options))
     return members
 
 
@@ -147,7 +150,18 @@ def window_of(config: RunConfig) -> Size | None:
     return None if window == "whole" else window
 
 
-def _member(trained: TrainedNetwork, run: RunDirectory, config: RunConfig, options: InferenceOptions) -> Member:
+def _load(path: Path, device: torch.device) -> tuple[TrainedNetwork, str]:
+    """Load a network, and the SHA-256 of the very file that it came from: training may replace it at any moment."""
+    while True:
+        before = file_sha256(path) if path.is_file() else ""  # what is missing is told by the loader
+        trained = load_network(path, device)
+        if file_sha256(path) == before:
+            return trained, before
+
+
+def _member(
+    trained: TrainedNetwork, weights: str, run: RunDirectory, config: RunConfig, options: InferenceOptions
+) -> Member:
     tta = config.predict.tta if options.tta is None else options.tta
     asked = None if options.window == "whole" else options.window
     return Member(
@@ -156,12 +170,5 @@ def _member(trained: TrainedNetwork, run: RunDirectory, config: RunConfig, optio
         window_of(config) if options.window is None else asked,
         config.predict.overlap if options.overlap is None else options.overlap,
         run.root,
+        weights,
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +12,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - the library's own abbreviation
+import torch
 from scipy.stats import entropy
 
-from spine_ignite.errors import UsageError
-from spine_ignite.inference.files import Extras, Prediction, predict
+from spine_ignite.errors import RunError, UsageError
+from spine_ignite.inference.files import Extras, Prediction, predict, predict_files
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.options import InferenceOptions
+from spine_ignite.inference.predictor import load_predictor
 from spine_ignite.labels import load_scheme
+from spine_ignite.locks import lock_folder
 
 Writer = Callable[..., Path]
 RunWriter = Callable[..., Path]
@@ -118,8 +124,79 @@ def test_existing_labels_are_left_only_if_they_were_made_in_this_way(
     assert label.stat().st_mtime_ns == before
     assert not segment(run, scan, out, skip_existing=True, extras=MAPS).skipped, "the maps are not there yet"
     assert segment(run, scan, out, skip_existing=True, extras=MAPS).skipped
-    (out / "scan.json").unlink()
-    assert segment(run, scan, out, skip_existing=True, tta=True).skipped, "of another tool, for all that is known"
+    (out / "uncertainty" / "scan.nii.gz").write_bytes(b"damaged")
+    assert not segment(run, scan, out, skip_existing=True, extras=MAPS).skipped
+    assert segment(run, scan, out, skip_existing=True).skipped
+
+
+def test_labels_of_another_image_are_not_passed_off(tmp_path: Path, write_run: RunWriter, write_volume: Writer) -> None:
+    """Exams are often called alike, each in its patient's folder."""
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    scans = [write_volume(tmp_path / f"sub-{n}" / "T2.nii.gz", np.full((20 + n, 30, 3), n, np.int16)) for n in range(2)]
+    assert segment(run, scans[0], out, skip_existing=True).error is None
+    before = (out / "T2.nii.gz").read_bytes()
+    assert "is of another image than this one" in str(segment(run, scans[1], out, skip_existing=True).error)
+    assert (out / "T2.nii.gz").read_bytes() == before
+    assert segment(run, scans[0], out, skip_existing=True).skipped
+    (out / "T2.nii.gz").write_bytes(before[:-20])
+    assert not segment(run, scans[1], out, skip_existing=True).skipped
+    assert voxels(out / "T2.nii.gz").shape == (21, 30, 3)
+    write_volume(scans[1], np.full((21, 30, 3), 7, np.int16))
+    assert "or of an earlier version of it" in str(segment(run, scans[1], out, skip_existing=True).error)
+
+
+def test_the_record_names_the_weights_that_were_loaded(tmp_path: Path, write_run: RunWriter, scan: Path) -> None:
+    """A training that goes on replaces its checkpoint while the network predicts."""
+    run = write_run(tmp_path / "run")
+    weights = hashlib.sha256((run / "checkpoints" / "best.pt").read_bytes()).hexdigest()
+    predictor = load_predictor(run, InferenceOptions(device="cpu"))
+    shutil.copy(run / "checkpoints" / "last.pt", run / "checkpoints" / "best.pt")
+    predict_files(predictor, collect_jobs([scan], tmp_path / "out"))
+    (member,) = json.loads((tmp_path / "out" / "scan.json").read_text())["members"]
+    assert member["weights"] == weights
+
+
+def test_one_file_never_stops_the_others(tmp_path: Path, write_run: RunWriter, scan: Path) -> None:
+    """Whatever goes wrong, in reading, in the network or in writing, is that file's error."""
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    predictor = load_predictor(run, InferenceOptions(device="cpu", precision="fp32"))
+    broken = tmp_path / "broken.nii.gz"
+    broken.write_bytes(b"broken")
+    odd = tmp_path / "odd.xyz"
+    shutil.copy(scan, odd)
+    (out / "folder.nii.gz").mkdir(parents=True)
+    jobs = [
+        (broken, out / "broken.nii.gz"),
+        (scan, out / "folder.nii.gz"),
+        (scan, out / "odd.xyz"),
+        (tmp_path / "none.nii.gz", out / "none.nii.gz"),
+        (scan, out / "scan.nii.gz"),
+    ]
+    results = predict_files(predictor, jobs)
+    assert [result.error is None for result in results] == [False] * 4 + [True]
+    assert all(str(result.error).isprintable() for result in results)
+    assert (out / "scan.nii.gz").is_file()
+
+
+def test_an_error_of_a_library_is_told_with_its_file(tmp_path: Path, write_run: RunWriter, scan: Path) -> None:
+    """A network of a plugin may raise what it likes."""
+
+    class Picky(torch.nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            raise ValueError("only even\nsizes")
+
+    predictor = load_predictor(write_run(tmp_path / "run"), InferenceOptions(device="cpu", precision="fp32"))
+    (member,) = predictor.members
+    predictor.members = [replace(member, trained=replace(member.trained, network=Picky()))]
+    results = predict_files(predictor, collect_jobs([scan], tmp_path / "out"))
+    assert results[0].error == f"{scan} cannot be predicted (ValueError: only even\\nsizes)"
+
+
+def test_two_predictions_into_one_folder_do_not_mix(tmp_path: Path, write_run: RunWriter, scan: Path) -> None:
+    out = tmp_path / "out"
+    with lock_folder(out, "is predicting into it"), pytest.raises(RunError, match="out is in use"):
+        segment(write_run(tmp_path / "run"), scan, out)
+    assert not (out / "scan.nii.gz").exists()
 
 
 def test_maps_of_a_metaimage_are_nifti_in_the_same_place(tmp_path: Path, write_run: RunWriter) -> None:

@@ -1,0 +1,41 @@
+"""What tells whether two files, or two images, are the same."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from spine_ignite.data import metaimage
+from spine_ignite.data.headers import file_size
+from spine_ignite.errors import DataError
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content.
+
+    Raises:
+        DataError: it is missing, no file, or may not be read.
+    """
+    return _sha256([path])
+
+
+def volume_sha256(path: Path) -> str:
+    """Return the SHA-256 of a volume's file, and of the file beside a MetaImage header (.mhd) that has the voxels.
+
+    Raises:
+        DataError: it is missing, no file, or may not be read; of an .mhd, its header cannot be read.
+    """
+    return _sha256([path, *metaimage.further_files(path)] if path.suffix.lower() == ".mhd" else [path])
+
+
+def _sha256(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        file_size(path)
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()

@@ -1,0 +1,110 @@
+"""What is recorded beside a label volume: of which image it is, how it was made, and what tells that it is whole.
+
+The record ``<name>.json`` is written before the volume gets its name, with the SHA-256 of the volume that is to come
+and of the one that it replaces. So a process that is killed at any moment leaves a volume that its record vouches for,
+or one that is known not to be done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spine_ignite.data.digests import file_sha256
+from spine_ignite.data.volumes import read_label, volume_stem
+from spine_ignite.errors import DataError, RunError
+from spine_ignite.files import write_text
+
+_ADVICE = "predict into another folder, or without --skip-existing"
+
+
+def record_file(output: Path) -> Path:
+    """Return the file beside a label volume that says how it was made."""
+    return output.with_name(f"{volume_stem(output)}.json")
+
+
+def write_record(output: Path, complete: Path, maps: Mapping[str, Path], made: Mapping[str, Any]) -> None:
+    """Record how a label volume was made, just before it gets its name.
+
+    Args:
+        output: its name.
+        complete: the file that will be renamed to it.
+        maps: what was written besides.
+        made: what else there is to say; ``image_sha256`` and the predictor's settings are compared later.
+
+    Raises:
+        RunError: the record cannot be written.
+    """
+    hashes = {
+        "labels_sha256": file_sha256(complete),
+        "replaces_sha256": file_sha256(output) if output.is_file() else None,
+        "maps_sha256": {kind: file_sha256(path) for kind, path in maps.items()},
+    }
+    write_text(record_file(output), json.dumps({**made, **hashes}, indent=2) + "\n")
+
+
+def is_done(output: Path, image_sha256: str, settings: Mapping[str, Any], maps: Mapping[str, Path]) -> bool:
+    """Say whether a label volume is there, whole, of this image, and made in this way.
+
+    Args:
+        output: the volume.
+        image_sha256: of the image.
+        settings: of the predictor.
+        maps: what is wanted besides.
+
+    Returns:
+        False if it has to be made: it is not there, or a kill, a full disk or the like left it unfinished or damaged.
+
+    Raises:
+        RunError: there is another volume, which this prediction would replace.
+    """
+    if not output.is_file():
+        return False
+    made = _read(output)
+    if made is None:
+        raise RunError(f"{output} has no record of how it was made ({record_file(output).name}); {_ADVICE}")
+    found = file_sha256(output)
+    if found != made["labels_sha256"]:
+        if found == made["replaces_sha256"] or not _is_readable(output):
+            return False
+        raise RunError(f"{output} was changed after it was made, by hand for all that is known; {_ADVICE}")
+    if made["image_sha256"] != image_sha256:
+        raise RunError(
+            f"{output} is of another image than this one, or of an earlier version of it ({made['image']}); {_ADVICE}"
+        )
+    differing = [name for name, value in _compared(settings).items() if _compared(made).get(name) != value]
+    if differing:
+        raise RunError(
+            f"{output} was made in another way ({', '.join(differing)}: see {record_file(output).name}); {_ADVICE}"
+        )
+    kept = made["maps_sha256"]
+    return all(path.is_file() and kept.get(kind) == file_sha256(path) for kind, path in maps.items())
+
+
+def _read(output: Path) -> dict[str, Any] | None:
+    """Return the record of a volume; None for one of another tool or version, or if it is damaged."""
+    try:
+        made: dict[str, Any] = json.loads(record_file(output).read_text(encoding="utf-8"))
+        _compared(made)
+        hashes = [made["image_sha256"], made["labels_sha256"]]
+        kept = isinstance(made["maps_sha256"], dict) and "replaces_sha256" in made and "image" in made
+        return made if kept and all(isinstance(value, str) for value in hashes) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        read_label(path)
+    except DataError:
+        return False
+    return True
+
+
+def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a difference: all but where the runs are."""
+    members = settings["members"]
+    compared = {name: [member[name] for member in members] for name in ("weights", "views", "window", "overlap")}
+    return {**compared, "postprocess": settings["postprocess"]}

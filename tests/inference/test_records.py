@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spine_ignite.data.volumes import read_image, read_label, write_label_like
+from spine_ignite.errors import RunError
+from spine_ignite.inference.records import is_done, record_file, write_record
+
+Writer = Callable[..., Path]
+OLD, NEW = "0" * 64, "1" * 64
+
+
+def settings(weights: str) -> dict[str, Any]:
+    member = {"weights": weights, "views": ["as it is"], "window": None, "overlap": None, "run": "runs/a"}
+    return {"members": [member], "postprocess": []}
+
+
+@pytest.fixture
+def scan(tmp_path: Path, write_volume: Writer) -> Path:
+    return write_volume(tmp_path / "scan.nii.gz", np.zeros((4, 4, 3), np.int16))
+
+
+def make(output: Path, scan: Path, image: str, value: int, maps: dict[str, Path] | None = None) -> None:
+    """What predicting does: the maps, then the record, then the volume; the labels are of one value."""
+    for path in (maps or {}).values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes([value]))
+    made = {"image": str(scan), "image_sha256": image, **settings(image)}
+    labels = np.full((4, 4, 3), value, np.uint8)
+    write_label_like(
+        output, labels, read_image(scan), lambda complete: write_record(output, complete, maps or {}, made)
+    )
+
+
+def done(output: Path, image: str, maps: dict[str, Path] | None = None) -> bool:
+    try:
+        return is_done(output, image, settings(image), maps or {})
+    except RunError:
+        return False
+
+
+def make_and_die(output: Path, scan: Path, rename: int, after: bool) -> None:
+    """Do :func:`make` in a process that ends just before, or just after, its rename of that number."""
+    if (child := os.fork()) == 0:
+        really, done_before = os.replace, 0
+
+        def replace(one: Any, two: Any) -> None:
+            nonlocal done_before
+            if done_before == rename and not after:
+                os._exit(9)
+            really(one, two)
+            if done_before == rename:
+                os._exit(9)
+            done_before += 1
+
+        os.replace = replace  # type: ignore[assignment]
+        make(output, scan, NEW, 3)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("former", [False, True])
+def test_no_order_of_kills_can_lie(tmp_path: Path, scan: Path, former: bool) -> None:
+    """Whatever was done when the process died: what is called done is of the image and the weights in question."""
+    seen = set()
+    for rename in range(3):
+        for after in (False, True):
+            output = tmp_path / f"{rename}-{after}" / "scan.nii.gz"
+            if former:
+                make(output, scan, OLD, 2)
+            make_and_die(output, scan, rename, after)
+            value = int(read_label(output).array[0, 0, 0]) if output.is_file() else None
+            assert done(output, NEW) == (value == 3)
+            assert not (done(output, OLD) and value != 2)
+            seen.add((value, done(output, NEW), done(output, OLD)))
+            make(output, scan, NEW, 3)
+            assert done(output, NEW), "the next run mends it"
+    assert (3, True, False) in seen
+    assert len(seen) == (3 if former else 2), "killed before the record, between record and volume, after the volume"
+
+
+def test_what_was_left_unfinished_is_made_again(tmp_path: Path, scan: Path) -> None:
+    output = tmp_path / "out" / "scan.nii.gz"
+    make(output, scan, OLD, 2)
+    volume = output.read_bytes()
+    make(output, scan, NEW, 3)
+    output.write_bytes(volume)
+    assert not is_done(output, NEW, settings(NEW), {}), "the record says that the former volume was being replaced"
+
+
+@pytest.mark.parametrize("bytes_left", [0, 30, -1])
+def test_a_truncated_volume_is_made_again(tmp_path: Path, scan: Path, bytes_left: int) -> None:
+    output = tmp_path / "scan_labels" / "scan.nii.gz"
+    make(output, scan, NEW, 3)
+    output.write_bytes(output.read_bytes()[:bytes_left])
+    assert not is_done(output, NEW, settings(NEW), {})
+
+
+def test_labels_that_were_corrected_by_hand_are_kept(tmp_path: Path, scan: Path) -> None:
+    output = tmp_path / "out" / "scan.nii.gz"
+    make(output, scan, NEW, 3)
+    write_label_like(output, np.ones((4, 4, 3), np.uint8), read_image(scan))
+    with pytest.raises(
+        RunError, match="scan.nii.gz was changed after it was made, by hand for all that is known; pred"
+    ):
+        is_done(output, NEW, settings(NEW), {})
+
+
+@pytest.mark.parametrize("record", [None, "", "[]", "{}", '{"members": []}', "[" * 100_000])
+def test_a_volume_without_a_record_is_not_ours(tmp_path: Path, scan: Path, record: str | None) -> None:
+    output = tmp_path / "out" / "scan.nii.gz"
+    make(output, scan, NEW, 3)
+    record_file(output).unlink()
+    if record is not None:
+        record_file(output).write_text(record)
+    with pytest.raises(RunError, match=r"has no record of how it was made \(scan.json\); predict into another folder"):
+        is_done(output, NEW, settings(NEW), {})
+
+
+def test_maps_belong_to_their_labels(tmp_path: Path, scan: Path) -> None:
+    output = tmp_path / "out" / "scan.nii.gz"
+    maps = {"uncertainty": tmp_path / "out" / "uncertainty" / "scan.nii.gz"}
+    make(output, scan, NEW, 3, maps)
+    assert is_done(output, NEW, settings(NEW), maps)
+    maps["uncertainty"].write_bytes(b"of another prediction")
+    assert not is_done(output, NEW, settings(NEW), maps)
+    assert is_done(output, NEW, settings(NEW), {})
+    make(output, scan, NEW, 3)
+    assert json.loads(record_file(output).read_text())["maps_sha256"] == {}
+    assert not is_done(output, NEW, settings(NEW), maps), "these maps are of the prediction before"
