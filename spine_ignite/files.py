@@ -1,16 +1,31 @@
-"""Writing files so that a reader, a crash or a full disk never meets half of one."""
+"""Writing files so that a reader, a crash or a full disk never meets half of one, and nobody else's are touched."""
 
 from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import re
+import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 from spine_ignite.errors import RunError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows has no fcntl: there half-written files stay
+    fcntl = None  # type: ignore[assignment]
+
+_PART = ".part-spine-ignite-"
+_PART_NAME = re.compile(re.escape(_PART) + r"[0-9a-f]{8}-.*", re.DOTALL)
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+_guarded: set[str] = set()
+_swept: set[str] = set()
 
 
 @contextmanager
@@ -18,30 +33,32 @@ def write_atomically(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; on success it is flushed to disk and renamed to ``path``.
 
     On any error the temporary file is removed and an earlier ``path`` stays as it was. The temporary name ends like
-    ``path``, since writers choose their format by it.
+    ``path``, since writers choose their format by it. A file that is replaced keeps its rights; if it is a link, the
+    link is replaced and what it points to stays. What killed processes left half-written in the folder is removed.
 
     Raises:
         RunError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
-    temporary: Path | None = None
+    part: _Part | None = None
     try:
+        refuse_links(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=f"-{path.name}", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        _flush(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
+        _sweep_once(path.parent)
+        rights = _rights(path)
+        part = _begin(path, private=rights is not None)
+        yield part.path
+        _flush(part.path)
+        rights = _rights(path) or rights
+        if rights is not None:
+            _give_rights(part.path, rights)
+        os.replace(part.path, path)
         _flush(path.parent)
     except OSError as error:
         raise RunError(explain(error, path)) from error
     finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink()
+        if part is not None:
+            part.close()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,6 +73,76 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         write(file)
 
 
+def open_to_append(path: Path) -> TextIO:
+    """Open a UTF-8 text file to append to; see :func:`open_plain`."""
+    return os.fdopen(open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a", encoding="utf-8")
+
+
+def open_plain(path: Path, flags: int) -> int:
+    """Open a file as ``os.open`` does, unless its last component is a link or is no plain file.
+
+    Raises:
+        RunError: it is a link, a pipe or the like, or lies behind a link within a guarded folder.
+        OSError: it cannot be opened for another reason.
+    """
+    refuse_links(path)
+    try:
+        descriptor = os.open(path, flags | _FLAGS, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP or path.is_symlink():
+            raise RunError(f"{path} is a link, and links are not written through; remove it") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise RunError(f"{path} is not a plain file; remove it")
+    return descriptor
+
+
+def keep_as(path: Path, other: Path) -> None:
+    """Let ``other`` be what ``path`` is now; a hard link costs nothing and leaves ``path`` there at every moment."""
+    link = _part_name(other)
+    try:
+        os.link(path, link)
+    except OSError:  # a file system without links
+        os.replace(path, other)
+    else:
+        os.replace(link, other)
+        with suppress(FileNotFoundError):
+            link.unlink()  # it stays if both were one file before
+
+
+def guard(folder: Path) -> None:
+    """Let no link below a folder of ours, such as one in a run that was received, lead what is written elsewhere."""
+    _guarded.add(os.path.abspath(folder))
+
+
+def refuse_links(path: Path) -> None:
+    """Refuse a path that passes a link below a guarded folder; its last component is not looked at.
+
+    Raises:
+        RunError: it does; the message names the link.
+    """
+    place = Path(os.path.abspath(path))
+    below = place.parents
+    outermost = max((number for number, folder in enumerate(below) if str(folder) in _guarded), default=0)
+    for folder in below[:outermost]:
+        if folder.is_symlink():
+            raise RunError(f"{folder} is a link, and links are not written through; put a folder in its place")
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder; what a living process is writing stays."""
+    with suppress(OSError):
+        for name in filter(_PART_NAME.fullmatch, os.listdir(folder)):
+            with suppress(OSError):
+                _remove_if_abandoned(Path(folder) / name)
+
+
+def is_part(name: str) -> bool:
+    """Whether a file name is that of a half-written file of ours."""
+    return _PART_NAME.fullmatch(name) is not None
+
+
 def explain(error: OSError, path: Path) -> str:
     """Say in one sentence why a file could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -67,15 +154,90 @@ def explain(error: OSError, path: Path) -> str:
     return f"{path} cannot be written: {error.strerror or error}"
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A file that is being written; its lock says that its writer lives, and goes with it, however it ends."""
+
+    path: Path
+    descriptor: int
+
+    def close(self) -> None:
+        """Remove the file, unless it has been renamed, and let go of it."""
+        with suppress(OSError):
+            self.path.unlink()
+        os.close(self.descriptor)
+
+
+def _part_name(path: Path) -> Path:
+    return path.with_name(f"{_PART}{secrets.token_hex(4)}-{path.name[-40:]}")  # whole names may be too long
+
+
+def _begin(path: Path, private: bool) -> _Part:
+    """Create the temporary file for ``path``: with the system's usual rights, or for nobody else's eyes."""
+    while True:
+        part = _part_name(path)
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600 if private else 0o666)
+        if _lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
+            return _Part(part, descriptor)
+        os.close(descriptor)  # another process took it for abandoned, in the moment before it was locked
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Lock a file; False if another has locked it, None if the system cannot."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return None
+
+
+def _sweep_once(folder: Path) -> None:
+    """Remove what killed processes left in a folder, when this process first writes into it."""
+    key = os.path.abspath(folder)
+    if key not in _swept:
+        _swept.add(key)
+        remove_abandoned(folder)
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return
+    descriptor = os.open(path, os.O_RDWR | _FLAGS)
+    try:
+        if _lock(descriptor):
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _rights(path: Path) -> os.stat_result | None:
+    """What is known of the file that will be replaced; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _give_rights(path: Path, former: os.stat_result) -> None:
+    """Give a file the rights of a former one, and its group and owner if that is allowed."""
+    mode = stat.S_IMODE(former.st_mode) & 0o777
+    if hasattr(os, "chown"):
+        for owner, group in ((-1, former.st_gid), (former.st_uid, -1)):
+            with suppress(OSError):
+                os.chown(path, owner, group)
+        if path.stat().st_gid != former.st_gid:  # what another group might read, this one may not
+            mode &= ~0o070 | (mode & 0o007) << 3
+    os.chmod(path, mode)
+
+
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spine_ignite.errors import RunError
-from spine_ignite.files import explain
+from spine_ignite.files import explain, guard, open_plain
 
 try:
     import fcntl
@@ -38,28 +38,61 @@ def lock_folder(folder: Path, what: str, name: str = ".lock") -> Iterator[None]:
     """Hold the lock of ``folder`` while the block runs; it goes with the process, however that ends.
 
     The system holds the lock (``flock``), on network drives too where these support it; what is in the file only tells
-    others whom they wait for.
+    others whom they wait for. Afterwards the file is removed, and the folder too if it was made for the lock and is
+    empty. No link below the folder is written through from then on.
 
     Raises:
         RunError: another process holds it, or the folder cannot be written or locked; ``what`` says what is going on
             there.
     """
     path = folder / name
+    guard(folder)
+    made: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _take(path, what, made)
     except OSError as error:
         raise RunError(explain(error, path)) from error
     _held.add(descriptor)
     try:
-        _acquire(descriptor, folder, what)
         _sign(descriptor, f"{os.getpid()} {socket.gethostname()}\n")
         yield
-        _sign(descriptor, "")
     finally:
         if descriptor in _held:  # not so in a fork of this process
+            with suppress(OSError):
+                if _is_at(descriptor, path):
+                    path.unlink()
             _held.remove(descriptor)
             os.close(descriptor)
+            for parent in made:
+                with suppress(OSError):
+                    parent.rmdir()
+
+
+def _take(path: Path, what: str, made: list[Path]) -> int:
+    """Make the folder and lock the file in it; ``made`` gets the folders that were made, the innermost first."""
+    while True:
+        folder = path.parent
+        made += [parent for parent in (folder, *folder.parents) if not parent.exists() and parent not in made]
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = open_plain(path, os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError:  # who held it has removed the folder that it had made
+            continue
+        try:
+            _acquire(descriptor, folder, what)
+            if _is_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # who held it has removed the file: the lock is on another by now
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _acquire(descriptor: int, folder: Path, what: str) -> None:

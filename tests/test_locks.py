@@ -20,9 +20,9 @@ from spine_ignite.locks import lock_folder
 with lock_folder(pathlib.Path(sys.argv[1]), "works in it"):
     child = os.fork()  # as a loader worker, which lives on when its parent is killed
     if child == 0:
+        print("held", flush=True)  # now that it has let go of its parent's lock
         sys.stdin.read()
         os._exit(0)
-    print("held", flush=True)
     os.waitpid(child, 0)
 """
 
@@ -45,7 +45,7 @@ def test_a_killed_process_leaves_no_lock_though_its_children_live(tmp_path: Path
         with lock_folder(tmp_path, "works in it"):  # the child still waits for the end of its input
             assert (tmp_path / ".lock").read_text() == f"{os.getpid()} {socket.gethostname()}\n"
         holder.stdin.close()
-    assert (tmp_path / ".lock").read_text() == "", "nobody is named who holds it no longer"
+    assert list(tmp_path.iterdir()) == [], "nothing is left when nobody holds it"
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,53 @@ def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest
         lock_folder(tmp_path, "x"),
     ):
         pass
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_lock_that_is_a_link_is_not_written_through(tmp_path: Path, exists: bool) -> None:
+    target = tmp_path / "target"
+    if exists:
+        target.write_text("another's")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(target)
+    with (
+        pytest.raises(RunError, match=r"\.lock is a link, and links are not written through; remove it"),
+        lock_folder(tmp_path / "run", "works in it"),
+    ):
+        pass
+    assert target.read_text() == "another's" if exists else not target.exists()
+
+
+def test_a_folder_made_for_a_lock_goes_if_nothing_came_into_it(tmp_path: Path) -> None:
+    with lock_folder(tmp_path / "a" / "b", "works in it"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with lock_folder(tmp_path / "a" / "b", "works in it"):
+        (tmp_path / "a" / "b" / "file").touch()
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["file"]
+
+
+COUNT = """
+import pathlib, sys
+from spine_ignite.errors import RunError
+from spine_ignite.locks import lock_folder
+file, done = pathlib.Path(sys.argv[2]), 0
+while done < 60:
+    try:
+        with lock_folder(pathlib.Path(sys.argv[1]), "counts"):
+            number = int(file.read_text())
+            file.write_text(str(number + 1))
+            done += 1
+    except RunError as error:
+        assert "another process" in str(error), error
+"""
+
+
+def test_one_process_at_a_time_though_lock_and_folder_come_and_go(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    count.write_text("0")
+    command = [sys.executable, "-c", COUNT, str(tmp_path / "folder"), str(count)]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert count.read_text() == "180"
+    assert not (tmp_path / "folder" / ".lock").exists()

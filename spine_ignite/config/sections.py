@@ -67,7 +67,9 @@ class DataConfig(Section):
     """Where the data is and how slices are made from it."""
 
     root: Path = Field(Path("dataset"), description="dataset folder: train/ and test/, nnU-Net raw, or SPIDER")
-    cache: Path | None = Field(None, description="slice store; default: .spine-ignite-cache beside the dataset")
+    cache: Path | None = Field(
+        None, description="slice store, a folder of its own; default: in .spine-ignite-cache in the dataset"
+    )
     scheme: str = Field("mrspineseg", description="label scheme: a registered name or a YAML file")
     num_classes: PositiveInt | None = Field(None, description="must equal the scheme's; here to be checked")
     spacing: tuple[float, float] | None = Field(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,11 +31,13 @@ from spine_ignite.data.slices import (
     format_manifest,
     open_store,
 )
+from spine_ignite.data.store_place import STORE_CONTENTS, store_folder, stores_of
 from spine_ignite.data.volumes import Volume, read_geometry, read_image, read_label
-from spine_ignite.errors import DataError
+from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import write_text, write_with
 from spine_ignite.labels import LabelScheme, load_scheme
-from spine_ignite.locks import lock_folder
+from spine_ignite.ownership import own_folder, remove_listed
+from spine_ignite.places import require_apart
 
 Progress = Callable[[Sequence[Case]], Any]
 
@@ -55,22 +56,6 @@ class BuildResult:
     notes: tuple[str, ...] = ()
 
 
-def store_folder(data: DataConfig) -> Path:
-    """Return where the slice store of a configuration lies.
-
-    That is ``data.cache`` if given, else a folder in the dataset, or in the working folder when the dataset is
-    read-only; its name depends on the settings, so that two configurations do not rebuild each other's slices.
-    """
-    if data.cache is not None:
-        return data.cache
-    settings = repr((data.scheme, data.spacing, data.clip_percentiles, data.border))
-    key = hashlib.sha256(settings.encode()).hexdigest()[:8]
-    if os.access(data.root, os.W_OK):
-        return data.root / ".spine-ignite-cache" / key
-    where = hashlib.sha256(str(data.root.resolve()).encode()).hexdigest()[:8]
-    return Path(".spine-ignite-cache") / f"{data.root.resolve().name}-{where}" / key
-
-
 def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResult:
     """Convert the dataset of a configuration into a slice store, rebuilding only what has changed.
 
@@ -82,7 +67,8 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
 
     Raises:
         DataError: the training cases have problems; all are found before any is reported, and the former store is kept.
-        RunError: the store cannot be written, or another process is writing it.
+        RunError: the store cannot be written, its folder holds something else, or another process is writing it.
+        UsageError: its folder is, holds or lies in the dataset, the home or the working folder.
     """
     scheme = load_scheme(data.scheme)
     if data.num_classes is not None and data.num_classes != scheme.num_classes:
@@ -95,10 +81,11 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
     spacing = data.spacing or _median_spacing(dataset)
     settings = StoreSettings(scheme.to_dict(), spacing, data.clip_percentiles, data.border)
     store = SliceStore(store_folder(data), settings)
+    require_apart({"data.cache": store.root}, {"data.root": data.root}, reserved=stores_of(data.root))
     current = _as_it_is(store, dataset)
     if current is not None:
         return BuildResult(current, 0, len(current.cases), 0, (*dataset.notes, *_told(untested)))
-    with lock_folder(store.root, "is preprocessing it"):
+    with own_folder(store.root, "store", "is preprocessing it"):
         return _bring_up_to_date(store, scheme, dataset, untested, progress)
 
 
@@ -279,12 +266,7 @@ def _save(path: Path, array: NDArray[Any]) -> None:
 
 
 def _remove_strays(store: SliceStore) -> None:
-    """Delete the arrays of no case, and what a killed process left half written."""
-    kept = {case.folder for case in store.cases}
-    for split in ("train", "test"):
-        folder = store.root / split
-        for path in list(folder.iterdir()) if folder.is_dir() else ():
-            if f"{split}/{path.name}" not in kept:
-                shutil.rmtree(path, ignore_errors=True)
-    for path in list(store.root.rglob(".part-*")):
-        path.unlink(missing_ok=True)
+    """Delete the arrays of no case, and what a killed process left half written; nothing that has another name."""
+    kept = {store.root / case.folder for case in store.cases}
+    with suppress(RunError):  # a link among them, say: they do no harm
+        remove_listed(store.root, "store", STORE_CONTENTS, lambda path: path.parent in kept or path.name == MANIFEST)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from spine_ignite.config.sections import BorderRule
 from spine_ignite.data.geometry import SliceGrid
-from spine_ignite.errors import DataError
+from spine_ignite.errors import DataError, RunError
+from spine_ignite.files import open_plain
 from spine_ignite.labels import LabelScheme
 
 try:
@@ -202,8 +203,8 @@ def delete_unless_read(store: SliceStore, delete: Callable[[], None]) -> None:
 
 def _lock_readers(root: Path, shared: bool) -> int | None:
     try:
-        descriptor = os.open(root / _READERS, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError:  # a store that cannot be written: nobody deletes from it either
+        descriptor = open_plain(root / _READERS, os.O_RDWR | os.O_CREAT)
+    except (OSError, RunError):  # a store that cannot be written: nobody deletes from it either
         return None
     try:
         if fcntl is not None:

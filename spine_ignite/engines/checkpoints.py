@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle  # nosec B403 # for its error alone: nothing is unpickled
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -11,17 +10,17 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from ignite.handlers import DiskSaver
+from ignite.handlers.checkpoint import BaseSaveHandler
 from torch import nn
 
 from spine_ignite.engines.description import Description
 from spine_ignite.engines.weights import build_network
 from spine_ignite.errors import RunError
-from spine_ignite.files import write_atomically
+from spine_ignite.files import keep_as, write_atomically
 
 
-class OneFileSaver(DiskSaver):
-    """An Ignite ``DiskSaver`` that keeps one file: the new checkpoint is safely on the disk before the old one goes.
+class OneFileSaver(BaseSaveHandler):
+    """An Ignite save handler that keeps one file: the new checkpoint is safely on the disk before the old one goes.
 
     Ignite names checkpoints by iteration and removes the old one first; here both names are the same file.
 
@@ -31,7 +30,6 @@ class OneFileSaver(DiskSaver):
     """
 
     def __init__(self, path: Path, previous: Path | None = None) -> None:
-        super().__init__(path.parent, atomic=True, create_dir=True, require_empty=False)
         self.path = path
         self.previous = previous
 
@@ -41,23 +39,10 @@ class OneFileSaver(DiskSaver):
             with temporary.open("wb") as file:
                 _save(dict(checkpoint), file)
             if self.previous is not None and self.path.is_file():
-                _keep(self.path, self.previous)
+                keep_as(self.path, self.previous)
 
     def remove(self, filename: str) -> None:
         """Nothing to remove: a new checkpoint replaces the old one."""
-
-
-def _keep(path: Path, previous: Path) -> None:
-    """Let ``previous`` be what ``path`` is; a link costs nothing and leaves ``path`` there at every moment."""
-    link = previous.with_name(f".part-{previous.name}")
-    link.unlink(missing_ok=True)
-    try:
-        os.link(path, link)
-    except OSError:  # a file system without links
-        os.replace(path, previous)
-    else:
-        os.replace(link, previous)
-        link.unlink(missing_ok=True)  # it stays if both were one file before
 
 
 class _Watched:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from spine_ignite.config import RunConfig
-from spine_ignite.data.build import store_folder
+from spine_ignite.data.store_place import store_folder
 from spine_ignite.engines.batch_size import resolve_batch_size
 from spine_ignite.engines.faults import faults_explained
 from spine_ignite.engines.overfit import without_variety
@@ -95,7 +95,7 @@ def dry_run(
         RunError: a batch does not fit into memory, or its loss is not finite.
     """
     load_registry().resolve_options(config.model.name, config.model.options)
-    directory = plan_run_directory(config.model.name, out, force)
+    directory = plan_run_directory(config, out, force)
     config = without_variety(config)
     with ExitStack() as stack:
         if not store_folder(config.data).exists():

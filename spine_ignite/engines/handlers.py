@@ -21,7 +21,7 @@ from spine_ignite.engines.checkpoints import OneFileSaver
 from spine_ignite.engines.schedule import LearningRateSchedule
 from spine_ignite.engines.setup import Run
 from spine_ignite.errors import RunError
-from spine_ignite.files import explain
+from spine_ignite.files import explain, open_to_append
 
 Echo = Callable[[str], None]
 
@@ -70,7 +70,7 @@ class MetricsFile:
         """Write a line; NaN becomes null."""
         plain = {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in values.items()}
         try:
-            with self.path.open("a", encoding="utf-8") as file:
+            with open_to_append(self.path) as file:
                 file.write(json.dumps(plain) + "\n")
         except OSError as error:
             raise RunError(explain(error, self.path)) from error

@@ -18,7 +18,7 @@ from spine_ignite.config import RunConfig
 from spine_ignite.engines.batch_size import resolve_batch_size
 from spine_ignite.engines.faults import faults_explained
 from spine_ignite.engines.overfit import without_variety
-from spine_ignite.engines.run_directory import plan_run_directory
+from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.engines.setup import Run, setup_data, setup_run
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_with
@@ -94,7 +94,7 @@ def find_learning_rate(
     optimizer = config.optimizer.model_copy(update={"lr": start})
     run = setup_run(
         config.model_copy(update={"optimizer": optimizer}),
-        plan_run_directory(config.model.name),
+        RunDirectory(Path()),
         setup_data(config, progress),
     )
     with faults_explained(run):

@@ -77,15 +77,17 @@ def train(
         RunError: the loss is not finite, or a checkpoint cannot be written.
     """
     load_registry().resolve_options(config.model.name, config.model.options)
-    directory = plan_run_directory(config.model.name, out, force)
+    directory = plan_run_directory(config, out, force)
     config = resolve_batch_size(without_variety(config), progress, echo)
     data = setup_data(config, progress)
     config = resolved(config, data)
     run = setup_run(config, directory, data)  # a mistake must not leave a run directory behind
-    with directory.lock():
-        plan_run_directory(config.model.name, directory.root, force)  # another run may have come and gone meanwhile
+    with directory.own():
+        plan_run_directory(config, directory.root, force)  # another run may have come and gone meanwhile
         session = attach(run, echo, show_steps)
-        directory.clear()  # only now: what fails before, a plugin's hook say, must not cost the former run
+        stays = directory.clear()  # only now: what fails before, a plugin's hook say, must not cost the former run
+        if stays:
+            echo(f"Note:      {len(stays)} files that are not of a run stay in {directory.root}, {stays[0]} for one")
         write_text(directory.config, dump_config(config))
         environment = describe_environment(
             str(run.device), run.precision.name, data.store.fingerprint, plugin_of(config)

@@ -15,9 +15,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from spine_ignite.config import RunConfig
+from spine_ignite.data.store_place import store_folder
+from spine_ignite.engines.run_contents import RUN_CONTENTS
 from spine_ignite.errors import RunError
-from spine_ignite.files import explain, write_text
+from spine_ignite.files import explain, guard, write_text
 from spine_ignite.locks import lock_folder
+from spine_ignite.ownership import listed, own_folder, remove_listed, require_ours
+from spine_ignite.places import require_apart
 
 _PACKAGES = ("torch", "pytorch-ignite", "monai", "torchio", "nibabel", "numpy")
 
@@ -83,52 +88,63 @@ class RunDirectory:
         """Tables and pictures of an evaluation."""
         return self.root / "evaluation"
 
-    def clear(self) -> None:
-        """Delete the former run in this directory; hold the lock while doing so.
+    def clear(self) -> list[Path]:
+        """Delete the files of the former run in this directory; hold it (:meth:`own`) while doing so.
+
+        Returns:
+            What stays, since a run has no files of that name.
 
         Raises:
-            RunError: a file cannot be deleted.
+            RunError: the directory was not made by this program, or a file cannot be deleted.
         """
-        try:
-            for entry in self.root.iterdir():
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                elif entry.name != ".lock":
-                    entry.unlink()
-        except OSError as error:
-            raise RunError(explain(error, self.root)) from error
+        return remove_listed(self.root, "run", RUN_CONTENTS)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run's lock.
+    def own(self) -> Iterator[None]:
+        """Lock the directory of a new run, and mark it as ours; if the block fails, nothing of that stays.
 
         Raises:
-            RunError: another process trains in this directory.
+            RunError: it holds something else, or another process trains in it.
         """
-        with lock_folder(self.root, "is training in it"):
+        with own_folder(self.root, "run", "is training in it"):
+            yield
+
+    @contextmanager
+    def lock(self, what: str = "is training in it") -> Iterator[None]:
+        """Hold the run's lock; ``what`` tells others what is going on.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        with lock_folder(self.root, what):
             yield
 
 
-def plan_run_directory(model: str, out: Path | None = None, force: bool = False) -> RunDirectory:
+def plan_run_directory(config: RunConfig, out: Path | None = None, force: bool = False) -> RunDirectory:
     """Choose the directory of a new run; nothing is written.
 
     Args:
-        model: the architecture's name.
+        config: the run.
         out: the directory; None takes ``runs/<date>_<model>``, with a number if that is taken.
         force: a run that is already in ``out`` may be replaced.
 
     Raises:
         RunError: ``out`` holds something else, or a run and ``force`` is not given.
+        UsageError: ``out`` lies in, is or holds the dataset, the slice store, the home or the working folder.
     """
     if out is None:
         today = datetime.date.today().isoformat()
-        base = Path("runs") / f"{today}_{model.replace(':', '_')}"
-        return RunDirectory(next(path for path in _numbered(base) if not path.exists()))
-    if out.exists() and (not out.is_dir() or any(entry.name != ".lock" for entry in out.iterdir())):
-        if not (out / "config.yaml").is_file():
-            raise RunError(f"{out} exists and is not a run directory; choose another --out")
-        if not force:
-            raise RunError(f"{out} holds a run already; resume it with --resume {out}, or replace it with --force")
+        base = Path("runs") / f"{today}_{config.model.name.replace(':', '_')}"
+        out = next(path for path in _numbered(base) if not path.exists())
+    require_apart({"--out": out}, {"data.root": config.data.root, "data.cache": store_folder(config.data)})
+    require_ours(out, "run")
+    try:
+        holds_run = out.exists() and next(listed(out, RUN_CONTENTS), None) is not None
+    except OSError as error:
+        raise RunError(explain(error, out)) from error
+    if holds_run and not force:
+        raise RunError(f"{out} holds a run already; resume it with --resume {out}, or replace it with --force")
+    guard(out)
     return RunDirectory(out)
 
 
@@ -141,6 +157,7 @@ def open_run_directory(root: Path) -> RunDirectory:
     run = RunDirectory(Path(root))
     if not run.config.is_file():
         raise RunError(f"{root} is not a run directory: it has no config.yaml")
+    guard(run.root)
     return run
 
 

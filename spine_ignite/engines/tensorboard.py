@@ -19,6 +19,7 @@ from spine_ignite.engines.checkpoints import TrainedNetwork
 from spine_ignite.engines.handlers import EpochEnd
 from spine_ignite.engines.pictures import side_by_side
 from spine_ignite.engines.setup import Run
+from spine_ignite.files import refuse_links
 
 _PICTURES = 4
 
@@ -64,6 +65,7 @@ class Board:
 
     def open(self, purge_step: int | None) -> None:
         """Begin an event file; ``purge_step``, of a resumed run, is where earlier points are forgotten from."""
+        refuse_links(self.folder / "events")
         with suppress(OSError):
             self.logger = TensorboardLogger(log_dir=str(self.folder), purge_step=purge_step)
             self.logger.writer.add_text("config", f"```yaml\n{self.text}```", 0)

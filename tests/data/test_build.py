@@ -15,11 +15,12 @@ import pytest
 
 from spine_ignite.config import DataConfig
 from spine_ignite.data import build
-from spine_ignite.data.build import build_store, store_folder
+from spine_ignite.data.build import build_store
 from spine_ignite.data.cases import Case
 from spine_ignite.data.slices import ReaderHold, open_store
+from spine_ignite.data.store_place import store_folder
 from spine_ignite.data.volumes import Volume, read_label
-from spine_ignite.errors import DataError, RunError
+from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.locks import lock_folder
 
 Writer = Callable[..., Path]
@@ -160,9 +161,9 @@ def test_an_interrupted_build_goes_on_where_it_was(data: DataConfig) -> None:
         build_store(data, interrupt_after(4))
     with pytest.raises(DataError, match="run `spine-ignite preprocess` first"):
         open_store(store_folder(data))
-    stray = store_folder(data) / "train" / "unfinished"
+    stray = store_folder(data) / "train" / "0123456789abcdef"
     stray.mkdir()
-    (stray / ".part-x-image.npy").write_bytes(b"half")
+    (stray / ".part-spine-ignite-89abcdef-image.npy").write_bytes(b"half")
     result = build_store(data)
     assert (result.built, result.reused) == (2, 4)
     assert not stray.exists()
@@ -304,3 +305,37 @@ def test_the_test_split_never_stops_a_training(data: DataConfig, write_volume: W
     (data.root / "train/label/mask_case1.nii.gz").unlink()
     with pytest.raises(DataError, match="has no mask in"):
         build_store(data)
+
+
+@pytest.mark.parametrize("cache", ["dataset", "dataset/train", "dataset/cache", "", "link"])
+def test_a_store_does_not_lie_in_its_data_nor_around_it(data: DataConfig, tmp_path: Path, cache: str) -> None:
+    (tmp_path / "link").symlink_to(data.root)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match=r"data\.cache .* the data, data\.root"):
+        build_store(data.model_copy(update={"cache": tmp_path / cache}))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_files_of_others_are_neither_deleted_by_a_store_nor_in_it(
+    data: DataConfig, tmp_path: Path, write_volume: Writer
+) -> None:
+    """A received configuration may name any folder; and whatever lies in a store may be somebody's."""
+    other = tmp_path / "other"
+    for path in ("train/dogs/1.jpg", "test/0123456789abcdef/image.npy", "manifest.json"):
+        (other / path).parent.mkdir(parents=True, exist_ok=True)
+        (other / path).write_text("mine")
+        before = {found: found.is_file() and found.read_bytes() for found in other.rglob("*")}
+        with pytest.raises(RunError, match="holds files that spine-ignite did not make as a slice store"):
+            build_store(data.model_copy(update={"cache": other}))
+        assert {found: found.is_file() and found.read_bytes() for found in other.rglob("*")} == before
+        shutil.rmtree(other)
+    store = build_store(data).store
+    case = store.root / store.cases[0].folder
+    mine = [store.root / "notes.txt", store.root / "train" / "dogs" / "1.jpg", case / "label_corrected.npy"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    write_volume(Path(store.cases[0].image.path), np.ones((48, 64, 5), np.int16))
+    assert build_store(data).built == 1
+    assert not (case / "image.npy").exists()
+    assert [path.read_text() for path in mine] == ["mine"] * 3

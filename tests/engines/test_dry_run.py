@@ -8,7 +8,7 @@ import pytest
 
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.engines.dry_run import dry_run
-from spine_ignite.engines.run_directory import plan_run_directory
+from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.engines.setup import setup_data, setup_run
 from spine_ignite.errors import DataError, RunError
 
@@ -35,7 +35,7 @@ def test_it_measures_what_a_run_would_be_and_leaves_nothing(
     settings = config(tiny_dataset, "data.context_slices=1", "train.epochs=7", "train.accumulate=4")
     found = dry_run(settings, tmp_path / "run")
     assert everything(tmp_path) == before
-    run = setup_run(settings, plan_run_directory("unet"), setup_data(settings))
+    run = setup_run(settings, RunDirectory(Path("unused")), setup_data(settings))
     assert found.parameters == sum(p.numel() for p in run.network.parameters())
     assert found.batch == (3, 3, 64, 48)
     assert (found.steps_per_epoch, found.validation_batches, found.epochs) == (5, 2, 7)
@@ -63,7 +63,7 @@ def test_a_budget_of_minutes_is_told_in_epochs(tiny_dataset: Path) -> None:
 def test_what_would_stop_a_run_stops_a_dry_run(tiny_dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="exists and is not a run directory"):
+    with pytest.raises(RunError, match="did not make as a run, notes.txt for one"):
         dry_run(config(tiny_dataset), tmp_path / "run")
     (tiny_dataset / "train/label/mask_case1.nii.gz").unlink()
     with pytest.raises(DataError, match="has no mask"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from spine_ignite.config import RunConfig, load_config
 from spine_ignite.engines.run_directory import (
     RunDirectory,
     describe_environment,
@@ -13,35 +14,90 @@ from spine_ignite.engines.run_directory import (
     plan_run_directory,
     truncate_metrics,
 )
-from spine_ignite.errors import RunError
+from spine_ignite.errors import RunError, UsageError
+from spine_ignite.files import write_text
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    return load_config(None, [f"data.root={tmp_path / 'data'}"])
+
+
+def finished_run(plan: RunDirectory) -> None:
+    with plan.own():
+        for path in (plan.config, plan.metrics, plan.last, plan.evaluation / "test" / "cases.csv"):
+            write_text(path, "of a run")
 
 
 def test_the_default_name_is_date_and_model_with_a_number_when_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     today = datetime.date.today().isoformat()
-    first = plan_run_directory("unet").root
+    first = plan_run_directory(config).root
     assert first == Path("runs") / f"{today}_unet"
     first.mkdir(parents=True)
-    assert plan_run_directory("unet").root == Path("runs") / f"{today}_unet_2"
+    assert plan_run_directory(config).root == Path("runs") / f"{today}_unet_2"
 
 
-def test_a_run_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("seed: 1\n")
+def test_a_run_is_not_overwritten_unless_asked(config: RunConfig, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    finished_run(plan_run_directory(config, out))
     with pytest.raises(RunError, match="holds a run already; resume it with --resume"):
-        plan_run_directory("unet", tmp_path)
-    plan = plan_run_directory("unet", tmp_path, force=True)
-    assert (tmp_path / "config.yaml").exists(), "planning writes and deletes nothing"
-    with plan.lock():
+        plan_run_directory(config, out)
+    plan = plan_run_directory(config, out, force=True)
+    assert plan.config.exists(), "planning writes and deletes nothing"
+    with plan.own():
+        assert plan.clear() == []
+    assert [entry.name for entry in out.iterdir()] == [".spine-ignite"]
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "config.yaml", ".git/HEAD"])
+def test_a_folder_of_other_files_is_never_replaced(config: RunConfig, tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / "run" / name, "x")
+    with pytest.raises(RunError, match="holds files that spine-ignite did not make as a run"):
+        plan_run_directory(config, tmp_path / "run", force=True)
+    with pytest.raises(RunError, match="nothing in it is deleted"):
+        RunDirectory(tmp_path / "run").clear()
+    assert (tmp_path / "run" / name).read_text() == "x"
+
+
+def test_what_a_run_does_not_list_stays_when_it_is_replaced(config: RunConfig, tmp_path: Path) -> None:
+    plan = plan_run_directory(config, tmp_path / "run")
+    finished_run(plan)
+    notes = [plan.root / name for name in ("notes.txt", "checkpoints/mine.pt", "evaluation/test/more.csv", "x/y.csv")]
+    for path in notes:
+        write_text(path, "mine")
+    with plan.own():
+        assert plan.clear() == sorted([*notes[:3], plan.root / "x"])
+    assert {path for path in plan.root.rglob("*") if path.is_file()} == {*notes, plan.root / ".spine-ignite"}
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "evaluation"])
+def test_a_run_with_a_link_among_its_files_is_not_replaced(config: RunConfig, tmp_path: Path, name: str) -> None:
+    plan = plan_run_directory(config, tmp_path / "run")
+    finished_run(plan)
+    place = plan.root / name
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RunError, match=f"{name} is not a plain file; nothing was deleted"), plan.own():
         plan.clear()
-    assert [entry.name for entry in tmp_path.iterdir()] == [".lock"]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_folder_of_other_files_is_never_replaced(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(RunError, match="exists and is not a run directory"):
-        plan_run_directory("unet", tmp_path, force=True)
+def test_a_directory_that_nothing_came_of_vanishes(config: RunConfig, tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), plan_run_directory(config, tmp_path / "runs" / "run").own():
+        1 / 0  # noqa: B018
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("out", ["data", "data/run", ".", "data/train/../../data/x", "link/run"])
+def test_a_run_does_not_lie_in_its_data_nor_around_it(config: RunConfig, tmp_path: Path, out: str) -> None:
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    with pytest.raises(UsageError, match=r"the data, data\.root .*; choose a folder outside of it"):
+        plan_run_directory(config, tmp_path / out, force=True)
 
 
 def test_what_is_no_run_cannot_be_opened(tmp_path: Path) -> None:
