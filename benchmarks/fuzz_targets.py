@@ -30,7 +30,7 @@ from spine_ignite.data.volumes import read_geometry, read_image, read_label
 from spine_ignite.engines.checkpoints import load_network
 from spine_ignite.engines.description import Description
 from spine_ignite.errors import SpineIgniteError
-from spine_ignite.evaluation.tables import read_tables
+from spine_ignite.evaluation.tables import read_tables, table_hashes
 from spine_ignite.labels import load_scheme
 from spine_ignite.models import create_model
 
@@ -183,6 +183,13 @@ def read_evaluation(path: Path) -> None:
     parts = path.read_bytes().split(b"\x1e")
     for name, part in zip(("summary.json", "cases.csv", "confusion.csv"), parts, strict=False):
         (path.parent / name).write_bytes(part)
+    (path.parent / "classes.csv").touch()
+    summary = path.parent / "summary.json"
+    try:  # without the checksums of its tables no changed evaluation would be looked into
+        plain = json.loads(summary.read_bytes())
+        summary.write_text(json.dumps({**plain, "tables": table_hashes(path.parent)}))
+    except (ValueError, TypeError, RecursionError, SpineIgniteError):
+        pass
     read_tables(path.parent)
 
 
@@ -213,7 +220,16 @@ def build_targets(folder: Path) -> dict[str, Target]:
                     "names": ["background", "L5"],
                     "tolerance": 2.0,
                     "settings": {"scheme": "lumbar-vertebrae"},
-                    "per_case": {"1": {"accuracy": 1.0, "level_rate": None, "shift": 0, "reference": "a"}},
+                    "failed": {},
+                    "per_case": {
+                        "1": {
+                            "accuracy": 1.0,
+                            "level_rate": None,
+                            "shift": 0,
+                            "reference": "a",
+                            "postprocessing": None,
+                        }
+                    },
                 }
             ).encode(),
             b"case,label,dice,iou,precision,recall,fnr,fpr,hd95,assd,nsd,volume_reference,volume_prediction,volume_error\n"

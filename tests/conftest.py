@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -43,6 +45,33 @@ def write_volume() -> Writer:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def die_at_rename() -> Callable[[int, bool, Callable[[], None]], None]:
+    """``die_at_rename(n, after, action)`` does it in a process that ends just before, or just after, rename ``n``."""
+
+    def die(number: int, after: bool, action: Callable[[], None]) -> None:
+        if (child := os.fork()) == 0:
+            really, renames = os.replace, 0
+
+            def replace(one: Any, two: Any) -> None:
+                nonlocal renames
+                if renames == number and not after:
+                    os._exit(9)
+                really(one, two)
+                if renames == number:
+                    os._exit(9)
+                renames += 1
+
+            os.replace = replace  # type: ignore[assignment]
+            try:
+                action()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+
+    return die
 
 
 @pytest.fixture
@@ -162,9 +191,8 @@ def write_judged_run(write_volume: Writer) -> Callable[..., Path]:
                 write_volume(run / "predictions" / "test" / f"{case}.nii.gz", 10 * found)
                 results.append(evaluate_case(case, truth, found, (1.0, 1.0, 4.0), scheme))
         settings = {"scheme": "column", "checkpoint": "best.pt", "postprocess": ["levels"]}
-        write_tables(Summary(tuple(results), scheme.names, 2.0, settings), run / "evaluation" / "test")
-        notes = {f"{case}.nii.gz": f"{n} voxels changed level" for n, case in enumerate(cases)}
-        (run / "predictions" / "test" / "postprocess.json").write_text(json.dumps(notes))
+        notes = {case: f"{n} voxels changed level" for n, case in enumerate(cases)}
+        write_tables(Summary(tuple(results), scheme.names, 2.0, settings, notes), run / "evaluation" / "test")
         config = parse_config(
             {"data": {"root": str(data), "scheme": str(root / "scheme.yaml")}, "model": {"name": "unet"}}
         )

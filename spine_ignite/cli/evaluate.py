@@ -10,6 +10,7 @@ import click
 from spine_ignite.cli.inference_options import inference_options
 from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar
 from spine_ignite.errors import UsageError
+from spine_ignite.names import printable
 
 if TYPE_CHECKING:
     from spine_ignite.inference.options import InferenceOptions
@@ -50,10 +51,11 @@ def command(
     tolerance: float,
     options: InferenceOptions,
     as_json: bool,
-) -> None:
+) -> int:
     """Judge RUN on its test cases, or --predictions by --labels: 3D metrics per case and class.
 
-    RUN may be a folder of runs, whose mean is judged; how the predictions were made is recorded in summary.json.
+    RUN may be a folder of runs, whose mean is judged; how the predictions were made is recorded in summary.json. A case
+    that cannot be judged does not stop the others; it is named there, and the exit code is 1.
     """
     if (run is None) == (predictions is None) or (predictions is None) != (labels is None):
         raise UsageError("give a RUN, or --predictions DIR together with --labels DIR")
@@ -76,16 +78,26 @@ def command(
         assert predictions is not None
         assert labels is not None
         summary = evaluate_folders(
-            predictions, labels, load_scheme(scheme), out, tolerance, lambda items: progress_bar(items, "Evaluating")
+            predictions,
+            labels,
+            load_scheme(scheme),
+            out,
+            tolerance,
+            lambda items: progress_bar(items, "Evaluating"),
+            echo=lambda line: click.echo(f"Note: {line}", err=True),
         )
+    for case, reason in summary.failed.items():
+        click.echo(f"Error: case {printable(case)} is not judged: {reason}", err=True)
     if as_json:
         echo_json(summary.to_dict())
-        return
+        return 1 if summary.failed else 0
     columns, rows = readable_rows(summary)
-    print_table(f"{len(summary.cases)} cases", columns, rows)
+    left_out = f"; {len(summary.failed)} more could not be judged" if summary.failed else ""
+    print_table(f"{len(summary.cases)} cases{left_out}", columns, rows)
     click.echo(f"Mean 3D Dice {summary.means['dice']:.4f} over {len(summary.classes)} classes")
     levels = level_sentence(summary)
     if levels is not None:
         click.echo(levels)
     if out is not None:
         click.echo(f"Tables and pictures: {out}")
+    return 1 if summary.failed else 0

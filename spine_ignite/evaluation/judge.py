@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,16 @@ from spine_ignite.data.folds import split_cases
 from spine_ignite.data.volumes import Volume, read_image, read_label
 from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.errors import DataError, UsageError
-from spine_ignite.evaluation.cases import TOLERANCE, evaluate_case
+from spine_ignite.evaluation.cases import TOLERANCE, CaseResult, evaluate_case
 from spine_ignite.evaluation.pictures import write_picture
 from spine_ignite.evaluation.tables import Summary, write_tables
-from spine_ignite.files import write_text
-from spine_ignite.inference.files import predict_files
+from spine_ignite.inference.files import predict_files, reason
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.members import find_runs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import load_predictor
 from spine_ignite.labels import LabelScheme, load_scheme
+from spine_ignite.locks import lock_folder
 
 Progress = Callable[[Any], Any]
 
@@ -54,7 +54,8 @@ def evaluate(
 ) -> Summary:
     """Predict a split with a run's network and judge it; writes into the run's ``predictions/`` and ``evaluation/``.
 
-    Every case is predicted again, since label volumes that are there may have been made in another way.
+    Every case is predicted again, since label volumes that are there may have been made in another way. A case that
+    cannot be predicted or read is listed in the summary's ``failed``, and the others are judged.
 
     Args:
         run: the run directory, or a folder of runs, whose probabilities are averaged and whose first decides the cases.
@@ -66,7 +67,8 @@ def evaluate(
         progress: wraps what is done one by one.
 
     Raises:
-        DataError: the split has no labelled cases, or one cannot be used.
+        DataError: the split has no labelled cases, or none can be used.
+        RunError: another process is evaluating or predicting into the same folders.
         UsageError: a member of an ensemble was trained on a validation case.
     """
     options = options or InferenceOptions()
@@ -81,17 +83,16 @@ def evaluate(
         tables, folder = out, out / "predictions"
     predictor = load_predictor(run, options)
     jobs = collect_jobs([case.image for case in cases], folder)
-    notes = {}
-    for result in predict_files(predictor, jobs, progress=progress):
-        if result.error is not None:
-            raise DataError(result.error)
-        notes[result.output.name] = result.note
-    if predictor.postprocess:
-        write_text(folder / "postprocess.json", json.dumps(notes, indent=2) + "\n")
-    outputs = dict(jobs)
-    pairs = [_pair(case, outputs[case.image]) for case in cases]
-    settings = {"split": split, **predictor.settings}
-    return _judge(pairs, load_scheme(config.data.scheme), tables, tolerance, settings, progress)
+    scheme = load_scheme(config.data.scheme)
+    settings = {"scheme": scheme.name, "split": split, **predictor.settings}
+    with lock_folder(tables, "is evaluating into it"), lock_folder(folder, "is predicting into it"):
+        results = {r.source: r for r in predict_files(predictor, jobs, progress=progress, lock=False)}
+        predicted = [(case, results[case.image]) for case in cases]
+        pairs = [_pair(case, result.output) for case, result in predicted if result.error is None]
+        clean_ups = {case.name: result.note for case, result in predicted if result.note}
+        failed = {case.name: result.error for case, result in predicted if result.error is not None}
+        nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed)
+        return _judge(pairs, scheme, nothing, tables, progress)
 
 
 def judged_cases(config: RunConfig, split: str, data: Path | None = None) -> list[Case]:
@@ -122,19 +123,22 @@ def evaluate_folders(
     out: Path | None = None,
     tolerance: float = TOLERANCE,
     progress: Progress | None = None,
+    echo: Callable[[str], None] = lambda _line: None,
 ) -> Summary:
-    """Judge the predictions of any tool.
+    """Judge the predictions of any tool; a pair that cannot be compared is listed in ``failed``.
 
     Args:
         predictions: folder of label volumes.
-        labels: folder of reference masks, matched by case id.
+        labels: folder of reference masks, matched by case id; see :func:`.cases.match_by_id`.
         scheme: the values of both.
         out: where tables go; None writes nothing.
         tolerance: of the normalised surface Dice, in mm.
         progress: wraps what is done one by one.
+        echo: takes the sentences that a reader of the result must know.
 
     Raises:
-        DataError: a reference has no prediction, or the two cannot be compared.
+        DataError: a reference has no prediction, or no pair can be compared.
+        RunError: another process is evaluating into ``out``.
     """
     references = volume_files(labels)
     if not references:
@@ -147,7 +151,14 @@ def evaluate_folders(
             "predict all cases, or give a folder with the masks of those predicted"
         )
     pairs = [Pair(key, found, reference) for key, (found, reference) in matches.items() if found and reference]
-    return _judge(pairs, scheme, out, tolerance, {}, progress)
+    alone = [found.name for found, reference in matches.values() if found is not None and reference is None]
+    if alone:
+        echo(
+            f"{len(alone)} predictions in {predictions} have no mask in {labels} and are not judged, {alone[0]} for one"
+        )
+    nothing = Summary((), scheme.names, tolerance, {"scheme": scheme.name})
+    with lock_folder(out, "is evaluating into it") if out is not None else nullcontext():
+        return _judge(pairs, scheme, nothing, out, progress)
 
 
 def _split(config: RunConfig, dataset: Dataset) -> tuple[list[str], list[str]]:
@@ -180,28 +191,34 @@ def _pair(case: Case, prediction: Path) -> Pair:
 
 
 def _judge(
-    pairs: Sequence[Pair],
-    scheme: LabelScheme,
-    out: Path | None,
-    tolerance: float,
-    settings: dict[str, Any],
-    progress: Progress | None,
+    pairs: Sequence[Pair], scheme: LabelScheme, nothing: Summary, out: Path | None, progress: Progress | None
 ) -> Summary:
-    results = []
+    """Judge pairs; ``nothing`` is the summary without cases."""
+    results, failed = [], dict(nothing.failed)
     for pair in progress(pairs) if progress is not None else pairs:
-        reference, prediction = read_label(pair.reference), read_label(pair.prediction)
-        prediction = replace(prediction, array=aligned(prediction, reference, "reference"))
-        indices = [_indices(volume, scheme) for volume in (reference, prediction)]
-        spacing = tuple(float(n) for n in np.linalg.norm(reference.affine[:3, :3], axis=0))
-        results.append(evaluate_case(pair.case, indices[0], indices[1], spacing, scheme, tolerance))
-        if out is not None and pair.image is not None:
-            image = read_image(pair.image)
-            truth, found = (aligned(replace(reference, array=array), image) for array in indices)
-            write_picture(out / "pictures" / f"{pair.case}.png", image, truth, found, scheme, results[-1].dice)
-    summary = Summary(tuple(results), scheme.names, tolerance, {"scheme": scheme.name, **settings})
+        try:
+            results.append(_judge_pair(pair, scheme, nothing.tolerance, out))
+        except Exception as error:  # whatever is wrong with one case, the others are judged
+            failed[pair.case] = reason(error, pair.prediction)
+    if not results:
+        raise DataError(f"no case can be judged: {next(iter(failed.values()))}")
+    summary = replace(nothing, cases=tuple(results), failed=failed)
     if out is not None:
         write_tables(summary, out)
     return summary
+
+
+def _judge_pair(pair: Pair, scheme: LabelScheme, tolerance: float, out: Path | None) -> CaseResult:
+    reference, prediction = read_label(pair.reference), read_label(pair.prediction)
+    prediction = replace(prediction, array=aligned(prediction, reference, "reference"))
+    indices = [_indices(volume, scheme) for volume in (reference, prediction)]
+    spacing = tuple(float(n) for n in np.linalg.norm(reference.affine[:3, :3], axis=0))
+    result = evaluate_case(pair.case, indices[0], indices[1], spacing, scheme, tolerance)
+    if out is not None and pair.image is not None:
+        image = read_image(pair.image)
+        truth, found = (aligned(replace(reference, array=array), image) for array in indices)
+        write_picture(out / "pictures" / f"{pair.case}.png", image, truth, found, scheme, result.dice)
+    return result
 
 
 def _indices(volume: Volume, scheme: LabelScheme) -> Any:

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spine_ignite.data.digests import file_sha256
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.cases import TOLERANCE, CaseResult, ClassResult, defined_mean
 from spine_ignite.files import write_text
 
 MEASURES = ("dice", "iou", "precision", "recall", "fnr", "fpr", "hd95", "assd", "nsd", "volume_error")
 _MILLIMETRES = ("hd95", "assd")
+_TABLES = ("cases.csv", "classes.csv", "confusion.csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,16 @@ class Summary:
         names: all classes of the scheme, the background first.
         tolerance: of the normalised surface Dice, in mm.
         settings: how the predictions were made, for the record (scheme, checkpoint, post-processing …).
+        clean_ups: what post-processing did, by case.
+        failed: cases that could not be judged, with the reason; no figure counts them.
     """
 
     cases: tuple[CaseResult, ...]
     names: tuple[str, ...]
     tolerance: float = TOLERANCE
     settings: dict[str, Any] = field(default_factory=dict)
+    clean_ups: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def classes(self) -> tuple[ClassSummary, ...]:
@@ -101,6 +107,7 @@ class Summary:
             "names": list(self.names),
             "tolerance": self.tolerance,
             "settings": self.settings,
+            "failed": self.failed,
             "means": self.means,
             "classes": {c.label: c.to_dict() for c in self.classes},
             "per_case": {
@@ -111,6 +118,7 @@ class Summary:
                     "level_rate": case.level_rate,
                     "shift": case.shift,
                     "reference": case.reference,
+                    "postprocessing": self.clean_ups.get(case.case),
                 }
                 for case in self.cases
             },
@@ -131,33 +139,54 @@ def write_tables(summary: Summary, folder: Path) -> None:
     """Write ``cases.csv``, ``classes.csv``, ``confusion.csv`` and ``summary.json``; :func:`read_tables` reads them.
 
     ``cases.csv`` has a row per case and class, ``classes.csv`` one per class; ``confusion.csv`` has the voxels
-    that each case and pair of classes (in the reference, in the prediction) has in common, if any.
+    that each case and pair of classes (in the reference, in the prediction) has in common, if any. The summary comes
+    last and holds the SHA-256 of the others, so that an evaluation that is interrupted here is seen not to be whole.
     """
     rows = [result.to_dict() for case in summary.cases for result in case.classes]
-    write_text(folder / "cases.csv", _csv([column.name for column in fields(ClassResult)], rows))
+    tables = {"cases.csv": _csv([column.name for column in fields(ClassResult)], rows)}
     table = [{"label": c.label, **c.to_dict()} for c in summary.classes]
-    write_text(folder / "classes.csv", _csv(["label", "cases", "missed", "invented", *MEASURES], table))
+    tables["classes.csv"] = _csv(["label", "cases", "missed", "invented", *MEASURES], table)
     cells = [
         {"case": case.case, "reference": summary.names[row], "prediction": summary.names[column], "voxels": count}
         for case in summary.cases
         for (row, column), count in np.ndenumerate(case.confusion)
         if count
     ]
-    write_text(folder / "confusion.csv", _csv(["case", "reference", "prediction", "voxels"], cells))
-    write_text(folder / "summary.json", json.dumps(_without_nan(summary.to_dict()), indent=2) + "\n")
+    tables["confusion.csv"] = _csv(["case", "reference", "prediction", "voxels"], cells)
+    for name, text in tables.items():
+        write_text(folder / name, text)
+    plain = _without_nan(summary.to_dict()) | {"tables": table_hashes(folder)}
+    write_text(folder / "summary.json", json.dumps(plain, indent=2) + "\n")
+
+
+def table_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of the tables beside a summary, which says by them what belongs to it.
+
+    Raises:
+        DataError: one is missing, or cannot be read.
+    """
+    return {name: file_sha256(folder / name) for name in _TABLES}
 
 
 def read_tables(folder: Path) -> Summary:
     """Read back what :func:`write_tables` wrote.
 
     Raises:
-        DataError: there is no evaluation in ``folder``, or it is damaged or of an older version.
+        DataError: there is no evaluation in ``folder``, its tables do not belong together, or it is damaged or of an
+            older version.
     """
     if not (folder / "summary.json").is_file():
         raise DataError(f"there is no evaluation in {folder}; make it with: spine-ignite evaluate")
     try:
         plain = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        if plain["tables"] != table_hashes(folder):
+            raise DataError(
+                f"the tables in {folder} are not those of its summary.json: an evaluation was interrupted, or a table "
+                "was changed; make it again with: spine-ignite evaluate"
+            )
         names = tuple(plain["names"])
+        if len(names) > 256:
+            raise ValueError(f"{len(names)} classes")
         classes: dict[str, list[ClassResult]] = {}
         for row in _rows(folder / "cases.csv"):
             values = {
@@ -180,8 +209,12 @@ def read_tables(folder: Path) -> Summary:
             )
             for case, kept in plain["per_case"].items()
         )
-        return Summary(cases, names, float(plain["tolerance"]), dict(plain["settings"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        clean_ups = {
+            case: str(kept["postprocessing"]) for case, kept in plain["per_case"].items() if kept["postprocessing"]
+        }
+        failed = {str(case): str(reason) for case, reason in plain["failed"].items()}
+        return Summary(cases, names, float(plain["tolerance"]), dict(plain["settings"]), clean_ups, failed)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"the evaluation in {folder} cannot be read ({type(error).__name__}: {error}); "
             "make it again with: spine-ignite evaluate"

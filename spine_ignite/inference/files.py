@@ -116,13 +116,17 @@ def predict_files(
         for source, output in progress(jobs) if progress is not None else jobs:
             try:
                 results.append(_do(predictor, source, output, extras, skip_existing))
-            except SpineIgniteError as error:
-                results.append(Prediction(source, output, error=str(error)))
-            except Exception as error:  # of a library: whatever one file does to it, the others are still done
-                logger.debug("%s", source, exc_info=True)
-                reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-                results.append(Prediction(source, output, error=printable(f"{source} cannot be predicted ({reason})")))
+            except Exception as error:  # whatever one file does to a library, the others are still done
+                results.append(Prediction(source, output, error=reason(error, source)))
     return results
+
+
+def reason(error: Exception, path: Path) -> str:
+    """Say in one line why a file could not be used; an error that nobody foresaw is logged with its traceback too."""
+    if isinstance(error, SpineIgniteError):
+        return str(error)
+    logger.debug("%s", path, exc_info=error)
+    return printable(f"{path} cannot be used ({f'{type(error).__name__}: {error}'.removesuffix(': ')})")
 
 
 def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_existing: bool) -> Prediction:

@@ -99,7 +99,7 @@ def test_evaluate_a_run_and_the_predictions_of_any_tool(
     assert code == 0, err
     assert "Mean 3D Dice" in out
     folder = trained / "evaluation" / "test"
-    assert sorted(p.name for p in folder.iterdir()) == [
+    assert sorted(p.name for p in folder.glob("[!.]*")) == [
         "cases.csv",
         "classes.csv",
         "confusion.csv",

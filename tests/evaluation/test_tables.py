@@ -3,6 +3,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,12 +79,34 @@ def test_the_files_are_plain(summary: Summary, tmp_path: Path) -> None:
     assert plain["classes"]["L3"]["invented"] == 1
 
 
-@pytest.mark.parametrize("name", ["cases.csv", "confusion.csv", "summary.json"])
+@pytest.mark.parametrize("name", ["cases.csv", "classes.csv", "confusion.csv", "summary.json"])
 def test_a_damaged_evaluation_is_refused(summary: Summary, tmp_path: Path, name: str) -> None:
     write_tables(summary, tmp_path)
     (tmp_path / name).write_text("case,label,reference\nx,y,z\n")
-    with pytest.raises(DataError, match="cannot be read .* make it again with: spine-ignite evaluate"):
+    with pytest.raises(DataError, match="make it again with: spine-ignite evaluate"):
         read_tables(tmp_path)
+
+
+def test_tables_of_two_evaluations_are_never_taken_for_one(
+    summary: Summary, tmp_path: Path, die_at_rename: Callable[..., None]
+) -> None:
+    """A process is killed before each of its renames; what can be read is the one evaluation or the other."""
+    other = replace(summary, cases=summary.cases[:1])
+    for rename in range(5):
+        folder = tmp_path / str(rename)
+        write_tables(other, folder)
+        die_at_rename(rename, False, partial(write_tables, summary, folder))
+        if 0 < rename < 4:
+            with pytest.raises(DataError, match="an evaluation was interrupted, or a table was changed; make it again"):
+                read_tables(folder)
+        else:
+            assert len(read_tables(folder).cases) == (2 if rename else 1)
+
+
+def test_what_failed_and_what_was_cleaned_up_is_kept(summary: Summary, tmp_path: Path) -> None:
+    write_tables(replace(summary, clean_ups={"a": "2 voxels"}, failed={"c": "c.nii.gz is truncated"}), tmp_path)
+    again = read_tables(tmp_path)
+    assert (again.clean_ups, again.failed) == ({"a": "2 voxels"}, {"c": "c.nii.gz is truncated"})
 
 
 def test_no_evaluation_is_said_so(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_an_error_of_a_library_is_told_with_its_file(tmp_path: Path, write_run: 
     (member,) = predictor.members
     predictor.members = [replace(member, trained=replace(member.trained, network=Picky()))]
     results = predict_files(predictor, collect_jobs([scan], tmp_path / "out"))
-    assert results[0].error == f"{scan} cannot be predicted (ValueError: only even\\nsizes)"
+    assert results[0].error == f"{scan} cannot be used (ValueError: only even\\nsizes)"
 
 
 def test_two_predictions_into_one_folder_do_not_mix(tmp_path: Path, write_run: RunWriter, scan: Path) -> None:

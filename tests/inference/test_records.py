@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,28 +46,10 @@ def done(output: Path, image: str, maps: dict[str, Path] | None = None) -> bool:
         return False
 
 
-def make_and_die(output: Path, scan: Path, rename: int, after: bool) -> None:
-    """Do :func:`make` in a process that ends just before, or just after, its rename of that number."""
-    if (child := os.fork()) == 0:
-        really, done_before = os.replace, 0
-
-        def replace(one: Any, two: Any) -> None:
-            nonlocal done_before
-            if done_before == rename and not after:
-                os._exit(9)
-            really(one, two)
-            if done_before == rename:
-                os._exit(9)
-            done_before += 1
-
-        os.replace = replace  # type: ignore[assignment]
-        make(output, scan, NEW, 3)
-        os._exit(0)
-    os.waitpid(child, 0)
-
-
 @pytest.mark.parametrize("former", [False, True])
-def test_no_order_of_kills_can_lie(tmp_path: Path, scan: Path, former: bool) -> None:
+def test_no_order_of_kills_can_lie(
+    tmp_path: Path, scan: Path, former: bool, die_at_rename: Callable[..., None]
+) -> None:
     """Whatever was done when the process died: what is called done is of the image and the weights in question."""
     seen = set()
     for rename in range(3):
@@ -75,7 +57,7 @@ def test_no_order_of_kills_can_lie(tmp_path: Path, scan: Path, former: bool) -> 
             output = tmp_path / f"{rename}-{after}" / "scan.nii.gz"
             if former:
                 make(output, scan, OLD, 2)
-            make_and_die(output, scan, rename, after)
+            die_at_rename(rename, after, partial(make, output, scan, NEW, 3))
             value = int(read_label(output).array[0, 0, 0]) if output.is_file() else None
             assert done(output, NEW) == (value == 3)
             assert not (done(output, OLD) and value != 2)

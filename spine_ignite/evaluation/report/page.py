@@ -104,7 +104,7 @@ def write_report(
         sections = {
             "pictures": sorted(pictures, key=lambda p: p.dice),
             "viewer": viewer(viewed, scheme) if viewed else None,
-            "evaluated": _evaluated(record.summary, record.clean_ups, scheme),
+            "evaluated": _evaluated(record.summary, scheme),
         }
     path = out if out is not None else record.directory.root / "report.html"
     text = _render(record, problems, sections)
@@ -112,12 +112,12 @@ def write_report(
     return Report(path, len(text.encode()) / 1e6, tuple(case.name for case in viewed), tuple(problems))
 
 
-def _evaluated(summary: Summary, clean_ups: dict[str, str], scheme: LabelScheme) -> dict[str, Any]:
+def _evaluated(summary: Summary, scheme: LabelScheme) -> dict[str, Any]:
     return {
         "summary": summary,
         "tiles": _tiles(summary),
         "classes": class_table(summary),
-        "cases": case_table(summary, clean_ups),
+        "cases": case_table(summary),
         "matrix": matrix(summary),
         "levels": level_sentence(summary),
         "neighbours": neighbour_share(summary.confusion, scheme),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from spine_ignite.config import RunConfig
-from spine_ignite.data.cases import case_id
 from spine_ignite.engines.run_directory import RunDirectory, open_run_directory
 from spine_ignite.errors import RunError
 from spine_ignite.evaluation.tables import Summary, read_tables
@@ -47,7 +46,6 @@ class RunRecord:
         epochs: a line of ``metrics.jsonl`` each.
         diagnoses: of the training doctor.
         summary: its evaluation on the split; None if there is none.
-        clean_ups: what post-processing did, by case; empty if there was none.
     """
 
     directory: RunDirectory
@@ -57,7 +55,6 @@ class RunRecord:
     epochs: tuple[dict[str, Any], ...]
     diagnoses: tuple[Diagnosis, ...]
     summary: Summary | None
-    clean_ups: dict[str, str]
 
     def setting(self, key: str) -> str:
         """A value of the configuration, ``-`` where it has none."""
@@ -103,7 +100,6 @@ def read_run(run: Path, split: str = "test") -> RunRecord:
         epochs=epochs,
         diagnoses=tuple(map(_diagnosis, _json_lines(directory.doctor))),
         summary=summary,
-        clean_ups=_clean_ups(directory.predictions / split / "postprocess.json", summary),
     )
 
 
@@ -119,13 +115,6 @@ def _config(path: Path) -> tuple[Setting, ...]:
 
 def _other(default: str | None, value: str) -> str | None:
     return default if default != value else None
-
-
-def _clean_ups(path: Path, summary: Summary | None) -> dict[str, str]:
-    if summary is None or not summary.settings.get("postprocess"):
-        return {}  # a file that is there all the same is of an earlier evaluation
-    notes = {case_id(Path(name)): str(note) for name, note in _json(path).items() if note}
-    return {case.case: notes[key] for case in summary.cases if (key := case_id(Path(case.case))) in notes}
 
 
 def _diagnosis(line: dict[str, Any]) -> Diagnosis:

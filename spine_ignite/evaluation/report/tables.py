@@ -107,16 +107,16 @@ def class_table(summary: Summary) -> Table:
     return Table("classes", "Means over cases, per class", _columns("Class", headings), rows, foot)
 
 
-def case_table(summary: Summary, clean_ups: dict[str, str]) -> Table:
+def case_table(summary: Summary) -> Table:
     """A row per case, its means over the classes that it has; the last column is what post-processing did, if any."""
     spines = any(not math.isnan(case.level_rate) for case in summary.cases)
     headings = ["Classes", *(SHOWN[name].heading for name in _OF_CASES), SHOWN["accuracy"].heading]
     headings += ["Levels", "Shift"] if spines else []
     columns = _columns("Case", headings)
-    if clean_ups:
+    if summary.clean_ups:
         columns += (Column("Post-processing", "what it changed", number=False),)
     rows = tuple(
-        (*_case_row(case, spines), *([Cell(clean_ups.get(case.case, "-"))] if clean_ups else []))
+        (*_case_row(case, spines), *([Cell(summary.clean_ups.get(case.case, "-"))] if summary.clean_ups else []))
         for case in summary.cases
     )
     return Table("cases", "Means over classes, per case", columns, rows)

@@ -11,6 +11,7 @@ import pytest
 
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.evaluation.compare.runs import default_names, open_runs
+from spine_ignite.evaluation.tables import table_hashes
 
 WriteEvaluation = Callable[..., Path]
 DICE = np.full((3, 3), 0.9)
@@ -71,6 +72,7 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     path = folder / "summary.json"
     plain = json.loads(path.read_text())
     edit(plain)
+    plain["tables"] = table_hashes(folder)
     path.write_text(json.dumps(plain))
 
 

@@ -159,12 +159,14 @@ def test_cases_that_are_gone_or_changed_are_named_and_the_rest_is_shown(
     assert "Dice" in read_page(lost.path).table("classes")[1]["S"]
 
 
-def test_notes_of_an_earlier_clean_up_are_not_shown(judged_run: Path, tmp_path: Path, read_page: ReadPage) -> None:
+def test_settings_are_told_and_no_clean_up_is_none(judged_run: Path, tmp_path: Path, read_page: ReadPage) -> None:
     run = tmp_path / "run"
     shutil.copytree(judged_run, run)
     summary = run / "evaluation" / "test" / "summary.json"
     plain = json.loads(summary.read_text())
     plain["settings"] |= {"postprocess": [], "tta": True, "members": [{}, {}]}
+    for case in plain["per_case"].values():
+        case["postprocessing"] = None
     summary.write_text(json.dumps(plain))
     page = read_page(write_report(run, cases=0).path)
     assert "Post-processing" not in page.table("cases")[0]
