@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar
+from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar, reading_options
 from spine_ignite.names import printable
 
 if TYPE_CHECKING:
+    from spine_ignite.config.sections import NanRule
     from spine_ignite.data.cases import Problem
     from spine_ignite.data.checks import Report
 
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
 @click.command(epilog="\b\nExample:\n  spine-ignite check dataset --scheme mrspineseg")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--scheme", default="mrspineseg", show_default=True, help="Label scheme: a name or a YAML file.")
+@reading_options
 @json_option
-def command(folder: Path, scheme: str, as_json: bool) -> int:
+def command(folder: Path, scheme: str, orientation: str | None, nan: NanRule, as_json: bool) -> int:
     """Report every problem of the dataset in FOLDER at once; exit 1 if there is any."""
     from spine_ignite.data.checks import check_dataset
+    from spine_ignite.data.volumes import Reading
     from spine_ignite.labels import load_scheme
 
     labels = load_scheme(scheme)
-    report = check_dataset(folder, labels, lambda cases: progress_bar(cases, "Checking"))
+    reading = Reading(orientation, nan)
+    report = check_dataset(folder, labels, lambda cases: progress_bar(cases, "Checking"), reading)
     if as_json:
         found = {"problems": _rows(report.problems), "warnings": _rows(report.warnings)}
         echo_json(_summary(report) | found)
@@ -39,6 +43,7 @@ def _summary(report: Report) -> dict[str, Any]:
     dataset = report.dataset
     shapes = Counter("x".join(map(str, item.shape)) for item in report.checked if item.shape)
     spacings = Counter("x".join(f"{n:g}" for n in item.spacing) for item in report.checked if item.spacing)
+    axes = Counter(_axes(item.orientation) for item in report.checked if item.orientation)
     values = Counter(value for item in report.checked for value in item.values)
     return {
         "root": str(dataset.root),
@@ -46,8 +51,14 @@ def _summary(report: Report) -> dict[str, Any]:
         "cases": {name: len(dataset.split(name)) for name in ("train", "test")},
         "shapes": dict(shapes.most_common()),
         "spacings": dict(spacings.most_common()),
+        "orientations": dict(axes.most_common()),
         "cases_with_value": {str(value): values[value] for value in sorted(values)},
     }
+
+
+def _axes(orientation: str) -> str:
+    axis = next(place for place, letter in enumerate(orientation, 1) if letter in "LR")
+    return f"{orientation}, sagittal slices along axis {axis}"
 
 
 def _rows(problems: tuple[Problem, ...]) -> list[dict[str, str]]:
@@ -59,6 +70,7 @@ def _print(report: Report) -> None:
     click.echo(f"{summary['root']}: {summary['layout']} layout, " + _counted(summary["cases"], "{1} {0} cases"))
     click.echo("Shapes:   " + _counted(summary["shapes"], "{0} ({1})"))
     click.echo("Spacings: " + _counted(summary["spacings"], "{0} mm ({1})"))
+    click.echo("Axes:     " + _counted(summary["orientations"], "{0} ({1})"))
     click.echo("Labels:   " + (_counted(summary["cases_with_value"], "{0} in {1}") or "none"))
     for what, problems in (("warning", report.warnings), ("problem", report.problems)):
         if problems:

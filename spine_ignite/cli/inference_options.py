@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from spine_ignite.cli.options import postprocess_option, postprocessing
+from spine_ignite.cli.options import READING_OPTIONS, postprocess_option, postprocessing
 from spine_ignite.errors import UsageError
 from spine_ignite.inference.options import InferenceOptions
+
+if TYPE_CHECKING:
+    from spine_ignite.config.sections import NanRule
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,6 +57,7 @@ _OPTIONS = (
     click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True),
     click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Slices in a batch."),
     postprocess_option,
+    *READING_OPTIONS,
 )
 
 
@@ -73,6 +77,8 @@ def inference_options(function: Command) -> Command:
         device: str,
         precision: str,
         batch_size: int,
+        orientation: str | None,
+        nan: NanRule,
         **others: Any,
     ) -> Any:
         if whole_slices and window is not None:
@@ -87,6 +93,8 @@ def inference_options(function: Command) -> Command:
             device=device,
             precision=precision,
             batch_size=batch_size,
+            orientation=orientation,
+            nan=nan,
         )
         return function(options=options, **others)
 

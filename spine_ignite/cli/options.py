@@ -15,6 +15,40 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
+def _checked_orientation(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    from spine_ignite.config.sections import check_orientation
+
+    try:
+        return None if value is None else check_orientation(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+# How files are read that leave something unsaid.
+READING_OPTIONS = (
+    click.option(
+        "--orientation",
+        metavar="XYZ",
+        callback=_checked_orientation,
+        help="Of files that say nothing about it: where their axes point to, as PSR (posterior, superior, right).",
+    ),
+    click.option(
+        "--nan",
+        type=click.Choice(["refuse", "border"]),
+        default="refuse",
+        show_default=True,
+        help="NaN in images: refuse them, or take them for what is outside the field of view.",
+    ),
+)
+
+
+def reading_options(function: Command) -> Command:
+    """Add ``--orientation`` and ``--nan``."""
+    for option in reversed(READING_OPTIONS):
+        function = option(function)
+    return function
+
+
 def json_option(function: Command) -> Command:
     """Add ``--json``, passed as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(function)

@@ -25,6 +25,21 @@ PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = tuple[PositiveInt, PositiveInt]
 BorderRule = Literal["inside", "all"]
+NanRule = Literal["refuse", "border"]
+
+
+def check_orientation(value: str) -> str:
+    """Return an orientation in capitals, such as ``PSR``.
+
+    Raises:
+        ValueError: it is not a letter of each of L or R, A or P, S or I.
+    """
+    letters = value.upper()
+    if sorted("RLAPSI".index(letter) // 2 if letter in "RLAPSI" else -1 for letter in letters) != [0, 1, 2]:
+        raise ValueError(f"must be where the three axes point to, such as PSR or RAS, got {value!r}")
+    return letters
+
+
 MOST_CONTEXT = 5  # neighbouring slices on each side
 
 
@@ -84,6 +99,14 @@ class DataConfig(Section):
     )
     in_channels: PositiveInt | None = Field(None, description="must equal 1 + 2 context_slices; here to be checked")
     clip_percentiles: tuple[float, float] = Field((0.5, 99.5), description="intensities are clipped to these")
+    orientation: Annotated[str, AfterValidator(check_orientation)] | None = Field(
+        None,
+        description="where the voxel axes point to, such as PSR, in files that say nothing about it (identity, spacing "
+        "alone, no affine); default: such files are refused",
+    )
+    nan: NanRule = Field(
+        "refuse", description="NaN in images: refuse them, or border: what is outside the field of view"
+    )
     border: BorderRule = Field(
         "inside",
         description="inside: a constant border (of stitching, turning or padding) does not enter the normalisation; "

@@ -32,7 +32,7 @@ from spine_ignite.data.slices import (
     open_store,
 )
 from spine_ignite.data.store_place import STORE_CONTENTS, store_folder, stores_of
-from spine_ignite.data.volumes import Volume, read_geometry, read_image, read_label
+from spine_ignite.data.volumes import Reading, read_geometry, read_image, read_label, reading_of
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import write_text, write_with
 from spine_ignite.labels import LabelScheme, load_scheme
@@ -78,8 +78,8 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
     dataset, problems = find_cases(data.root)
     untested = [problem for problem in problems if problem.split == "test"]
     require_valid(data.root, [problem for problem in problems if problem not in untested])
-    spacing = data.spacing or _median_spacing(dataset)
-    settings = StoreSettings(scheme.to_dict(), spacing, data.clip_percentiles, data.border)
+    spacing = data.spacing or _median_spacing(dataset, reading_of(data))
+    settings = StoreSettings(scheme.to_dict(), spacing, data.clip_percentiles, data.border, data.orientation, data.nan)
     store = SliceStore(store_folder(data), settings)
     require_apart({"data.cache": store.root}, {"data.root": data.root}, reserved=stores_of(data.root))
     current = _as_it_is(store, dataset)
@@ -119,7 +119,9 @@ def _bring_up_to_date(
                 made |= {current.folder} if converted else set()
                 built += current.folder in made  # two cases of equal content share a folder; both are new
         except (DataError, OSError) as error:
-            found = check_case(case, scheme).problems or [Problem(case.id, None, str(error))]
+            found = check_case(case, scheme, Reading(empty.settings.orientation, empty.settings.nan)).problems or [
+                Problem(case.id, None, str(error))
+            ]
             (untested if case.split == "test" else problems).extend(found)
             continue
         cases.append(current)
@@ -146,12 +148,12 @@ def _former(empty: SliceStore) -> dict[tuple[str, str], StoredCase]:
     return {(case.split, case.name): case for case in store.cases if store.is_complete(case)}
 
 
-def _median_spacing(dataset: Dataset) -> tuple[float, float]:
+def _median_spacing(dataset: Dataset, reading: Reading) -> tuple[float, float]:
     cases = dataset.split("train") or dataset.cases
     found = []
     for case in cases:
         try:
-            found.append(SliceGrid.from_geometry(*read_geometry(case.image)).native_spacing)
+            found.append(SliceGrid.from_geometry(*read_geometry(case.image, reading)).native_spacing)
         except DataError:
             continue  # told with all other problems when the case is read
     if not found:
@@ -212,9 +214,12 @@ def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[Stored
     finished = _finished(store, folder)
     if finished is not None:
         return replace(finished, name=case.name, id=case.id, image=image_file, label=label_file), False
-    volume = read_image(case.image)
-    mask = _read_indices(case.label, volume, scheme) if case.label is not None else None
     settings = store.settings
+    reading = Reading(settings.orientation, settings.nan)
+    volume = read_image(case.image, reading)
+    mask = None
+    if case.label is not None:
+        mask = scheme.to_indices(aligned(read_label(case.label, reading), volume))
     keep = mask > 0 if mask is not None else None
     slices, grid = prepare_image(volume, settings.spacing, settings.clip_percentiles, settings.border, keep)
     label = grid.label_to_slices(mask) if mask is not None else None
@@ -255,10 +260,6 @@ def _finished(store: SliceStore, folder: Path) -> StoredCase | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return case if store.is_complete(case) else None
-
-
-def _read_indices(path: Path, volume: Volume, scheme: LabelScheme) -> NDArray[np.uint8]:
-    return scheme.to_indices(aligned(read_label(path), volume))
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

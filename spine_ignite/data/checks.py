@@ -12,19 +12,24 @@ import numpy as np
 
 from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case, Dataset, Problem, find_cases
-from spine_ignite.data.volumes import Volume, read_image, read_label
+from spine_ignite.data.orientation import orientation_of
+from spine_ignite.data.volumes import STRICT, Reading, Volume, read_image, read_label
 from spine_ignite.errors import DataError
 from spine_ignite.labels import LabelScheme
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedCase:
-    """What reading a case has shown: problems, and figures for the summary."""
+    """What reading a case has shown: problems, and figures for the summary.
+
+    ``orientation`` is that of the image's voxel axes, as ``PSR``.
+    """
 
     case: Case
     problems: tuple[Problem, ...]
     shape: tuple[int, ...] | None = None
     spacing: tuple[float, ...] | None = None
+    orientation: str | None = None
     values: tuple[int, ...] = ()
     digest: str = ""
 
@@ -39,14 +44,14 @@ class Report:
     warnings: tuple[Problem, ...]
 
 
-def check_case(case: Case, scheme: LabelScheme) -> CheckedCase:
+def check_case(case: Case, scheme: LabelScheme, reading: Reading = STRICT) -> CheckedCase:
     """Read a case and report what is wrong with its image, its mask, and the two together."""
     problems: list[Problem] = []
-    image = _try(lambda: read_image(case.image), case, case.image, problems)
+    image = _try(lambda: read_image(case.image, reading), case, case.image, problems)
     label: Volume | None = None
     if case.label is not None:
         path = case.label
-        label = _try(lambda: read_label(path), case, path, problems)
+        label = _try(lambda: read_label(path, reading), case, path, problems)
     if label is not None:
         problems += _label_values(case, label, scheme)
     if image is not None and label is not None:
@@ -58,25 +63,32 @@ def check_case(case: Case, scheme: LabelScheme) -> CheckedCase:
         tuple(problems),
         shape=image.array.shape,
         spacing=tuple(round(float(n), 4) for n in np.linalg.norm(image.affine[:3, :3], axis=0)),
+        orientation=orientation_of(image.affine),
         values=tuple(int(v) for v in np.unique(label.array)) if label is not None else (),
         digest=hashlib.sha256(np.ascontiguousarray(image.array).tobytes()).hexdigest(),
     )
 
 
-def check_dataset(root: Path, scheme: LabelScheme, progress: Callable[[Sequence[Case]], Any] | None = None) -> Report:
+def check_dataset(
+    root: Path,
+    scheme: LabelScheme,
+    progress: Callable[[Sequence[Case]], Any] | None = None,
+    reading: Reading = STRICT,
+) -> Report:
     """Find and read every case of a dataset.
 
     Args:
         root: the dataset folder.
         scheme: the values that masks may hold.
         progress: wraps the sequence of cases, to show how far the check is.
+        reading: what the files leave unsaid.
 
     Raises:
         DataError: there is no dataset at ``root``.
     """
     dataset, problems = find_cases(root)
     cases = progress(dataset.cases) if progress is not None else dataset.cases
-    checked = tuple(check_case(case, scheme) for case in cases)
+    checked = tuple(check_case(case, scheme, reading) for case in cases)
     for item in checked:
         problems += item.problems
     warnings = [*(Problem("", None, note) for note in dataset.notes), *_same_content(checked)]

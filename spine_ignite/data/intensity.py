@@ -68,24 +68,26 @@ def prepare_image(
         spacing: of the slices (rows, columns), in mm.
         clip_percentiles: see :func:`normalise`.
         border: ``inside``: a constant border is cropped as far as it is a frame, and the rest of it does not count;
-            ``all``: it is taken for a part of the image.
+            ``all``: it is taken for a part of the image, unless its voxels had no value.
         keep: voxels ``(I, J, K)`` that are not cropped, as those of a mask.
 
     Raises:
         DataError: the volume's geometry cannot be used.
     """
     grid = SliceGrid.from_geometry(volume.array.shape, volume.affine, spacing)
-    if border == "all":
-        return normalise(grid.image_to_slices(volume.array), clip_percentiles), grid
     native = grid.native_slices(np.asarray(volume.array, np.float32))
-    window = find_window(native)
-    if keep is not None and keep.any():
-        window = _joined(window, grid.native_slices(keep))
-    grid = grid.cropped(window, spacing)
-    rows, columns = grid.inside
-    native = np.ascontiguousarray(native[:, rows, columns])
-    outside = find_border(native)
-    if outside is None:
+    outside = grid.native_slices(volume.outside) if volume.outside is not None else None
+    if border == "inside":
+        window = find_window(native)
+        if keep is not None and keep.any():
+            window = _joined(window, grid.native_slices(keep))
+        grid = grid.cropped(window, spacing)
+        rows, columns = grid.inside
+        native = np.ascontiguousarray(native[:, rows, columns])
+        found = find_border(native)
+        outside = outside[:, rows, columns] if outside is not None else None
+        outside = found if outside is None else outside if found is None else outside | found
+    if outside is None or not outside.any() or outside.all():
         return normalise(grid.resample(native), clip_percentiles), grid
     slices, outside = grid.resample_inside(native, outside)
     return normalise(slices, clip_percentiles, None if outside.all() else outside), grid

@@ -15,7 +15,7 @@ from spine_ignite.errors import DataError
 _LONGEST_HEADER = 1 << 16
 _LONGEST_VALUE = 1024
 _VECTORS = ("dimsize", "elementspacing", "elementsize", "offset", "position", "origin", "centerofrotation")
-_MATRICES = ("transformmatrix", "rotation", "orientation")
+MATRICES = ("transformmatrix", "rotation", "orientation")
 _INTEGERS = {"headersize": -1, "compresseddatasize": 0, "elementnumberofchannels": 1}
 
 
@@ -54,12 +54,12 @@ def _check(path: Path, name: str, value: str, before: dict[str, str]) -> None:
     if name == "ndims":
         if value not in ("2", "3", "4"):
             raise _unreadable(path, f"its number of dimensions is {value[:20]!r}")
-    elif name in _VECTORS or name in _MATRICES:
+    elif name in _VECTORS or name in MATRICES:
         if "ndims" not in before:
             raise _unreadable(path, f"its header has {name} before NDims")
         dimensions = int(before["ndims"])
         numbers = [_number(word) for word in value.split()]
-        if len(numbers) != dimensions ** (2 if name in _MATRICES else 1) or not all(map(math.isfinite, numbers)):
+        if len(numbers) != dimensions ** (2 if name in MATRICES else 1) or not all(map(math.isfinite, numbers)):
             raise _unreadable(path, f"its {name} does not have a number for each dimension")
         if name == "dimsize" and not all(number.is_integer() and 0 < number < 2**31 for number in numbers):
             raise _unreadable(path, f"its size is {value[:60]!r}")

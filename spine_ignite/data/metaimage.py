@@ -12,23 +12,23 @@ import SimpleITK as sitk  # noqa: N813 - the library's own abbreviation
 from numpy.typing import NDArray
 
 from spine_ignite.data.headers import MAX_ZLIB_RATIO, check_affine, check_spacing, file_size, spatial_shape
-from spine_ignite.data.metaheader import read_header
+from spine_ignite.data.metaheader import MATRICES, read_header
 from spine_ignite.errors import DataError
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def read_geometry(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:
-    """Read shape ``(I, J, K)`` and affine (RAS+ mm) from the header alone.
+def read_geometry(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64], bool]:
+    """Read shape ``(I, J, K)``, affine (RAS+ mm) and whether its directions are in the file, from the header alone.
 
     Raises:
         DataError: the file is missing, not a MetaImage, not one volume, or its header is nonsense.
     """
-    return _geometry(path, _open(path))
+    return *_geometry(path, _open(path)), _has_directions(path)
 
 
-def read(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Read the voxels ``(I, J, K)`` in the type they are stored in, and the affine (RAS+ mm).
+def read(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], bool]:
+    """Read the voxels ``(I, J, K)`` in the type they are stored in, the affine (RAS+ mm), and as above.
 
     Raises:
         DataError: as for :func:`read_geometry`, or the voxels are truncated or corrupt.
@@ -40,7 +40,11 @@ def read(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
         array = sitk.GetArrayFromImage(reader.Execute()).T  # SimpleITK's arrays are (K, J, I)
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: the file is truncated or corrupt") from error
-    return array.reshape(shape), affine
+    return array.reshape(shape), affine, _has_directions(path)
+
+
+def _has_directions(path: Path) -> bool:
+    return any(name in read_header(path)[0] for name in MATRICES)
 
 
 def further_files(path: Path) -> list[Path]:

@@ -52,13 +52,19 @@ class _Image2(nib.Nifti2Image):
     header_class = _Header2
 
 
-def read_geometry(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:
-    """Read shape ``(I, J, K)`` and affine (RAS+ mm) from the header alone.
+def read_geometry(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64], bool]:
+    """Read shape ``(I, J, K)``, affine (RAS+ mm) and whether the affine is in the file, from the header alone.
 
     Raises:
         DataError: the file is missing, not an image, not one volume, or its header is nonsense.
     """
-    return _geometry(path, _open(path))
+    image = _open(path)
+    return *_geometry(path, image), has_affine(image.header)
+
+
+def has_affine(header: Any) -> bool:
+    """Whether a header says where the voxels are; where both codes are 0 the affine is nibabel's guess."""
+    return bool(header["sform_code"] or header["qform_code"])
 
 
 def read(path: Path, dtype: Any) -> tuple[NDArray[Any], NDArray[np.float64], Any]:

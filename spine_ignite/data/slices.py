@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_ignite.config.sections import BorderRule
+from spine_ignite.config.sections import BorderRule, NanRule
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import open_plain
@@ -99,12 +99,17 @@ class StoredCase:
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """What all cases of a store have in common; another value means another store."""
+    """What all cases of a store have in common; another value means another store.
+
+    The fields but ``scheme`` are named and documented as in the configuration's section ``data``.
+    """
 
     scheme: dict[str, Any]
     spacing: tuple[float, float]
     clip_percentiles: tuple[float, float]
     border: BorderRule
+    orientation: str | None = None
+    nan: NanRule = "refuse"
 
 
 @dataclass(frozen=True)
@@ -246,6 +251,8 @@ def open_store(root: Path) -> SliceStore:
             spacing=_pair(data["settings"]["spacing"]),
             clip_percentiles=_pair(data["settings"]["clip_percentiles"]),
             border=data["settings"]["border"],
+            orientation=data["settings"]["orientation"],
+            nan=data["settings"]["nan"],
         )
         return SliceStore(Path(root), settings, tuple(StoredCase.from_dict(case) for case in data["cases"]))
     except FileNotFoundError:

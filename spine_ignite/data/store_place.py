@@ -23,7 +23,7 @@ def store_folder(data: DataConfig) -> Path:
     """
     if data.cache is not None:
         return data.cache
-    settings = repr((data.scheme, data.spacing, data.clip_percentiles, data.border))
+    settings = repr((data.scheme, data.spacing, data.clip_percentiles, data.border, data.orientation, data.nan))
     key = hashlib.sha256(settings.encode()).hexdigest()[:8]
     if os.access(data.root, os.W_OK):
         return stores_of(data.root) / key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from spine_ignite.config.sections import DataConfig, NanRule
 from spine_ignite.data import metaimage, nifti
+from spine_ignite.data.orientation import affine_of, is_placeholder
 from spine_ignite.errors import DataError
 from spine_ignite.files import write_atomically
 
@@ -22,13 +24,33 @@ SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd")
 class Volume:
     """A volume ``(I, J, K)`` with its affine (voxel indices to RAS+ mm) and the file it came from.
 
-    ``header`` keeps what is needed to write another volume on the same grid; it is opaque.
+    ``header`` keeps what is needed to write another volume on the same grid; it is opaque. ``stored_affine`` is that of
+    the file, if it says nothing about its orientation and was told. ``outside`` are voxels without a value (NaN), which
+    are the minimum of the others in ``array``.
     """
 
     array: NDArray[Any]
     affine: NDArray[np.float64]
     path: Path
     header: Any = None
+    stored_affine: NDArray[np.float64] | None = None
+    outside: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What files leave unsaid.
+
+    Args:
+        orientation: of files that say nothing about it, as ``PSR``; None refuses them, ``any`` takes them as they are.
+        nan: of NaN in images, ``refuse``, or ``border``: what is outside the field of view.
+    """
+
+    orientation: str | None = None
+    nan: NanRule = "refuse"
+
+
+STRICT = Reading()
 
 
 def volume_suffix(path: Path) -> str | None:
@@ -41,39 +63,55 @@ def volume_stem(path: Path) -> str:
     return path.name[: len(path.name) - len(volume_suffix(path) or "")]
 
 
-def read_geometry(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+def reading_of(data: DataConfig) -> Reading:
+    """Return how the files of a configuration's dataset are read."""
+    return Reading(data.orientation, data.nan)
+
+
+def read_geometry(path: Path, reading: Reading = STRICT) -> tuple[tuple[int, ...], NDArray[np.float64]]:
     """Read shape ``(I, J, K)`` and affine from the header alone.
 
     Raises:
-        DataError: the file is missing, not an image, or its header is nonsense.
+        DataError: the file is missing, not an image, its header is nonsense, or does not say what it has to.
     """
-    if volume_suffix(path) in (".mha", ".mhd"):
-        return metaimage.read_geometry(path)
-    return nifti.read_geometry(path)
+    module = metaimage if volume_suffix(path) in (".mha", ".mhd") else nifti
+    shape, affine, said = module.read_geometry(path)
+    return shape, _oriented(path, affine, said, reading)
 
 
-def read_image(path: Path) -> Volume:
+def read_image(path: Path, reading: Reading = STRICT) -> Volume:
     """Read an image as float32.
 
     Raises:
-        DataError: the file is missing, truncated, not an image, not 3-D, or holds NaN or infinite values.
+        DataError: the file is missing, truncated, not an image, not 3-D, does not say how it is oriented, or holds NaN
+            that are not allowed, or infinite values.
     """
-    volume = _read(path, np.float32)
+    volume = _read(path, np.float32, reading)
     finite = np.isfinite(volume.array)
-    if not finite.all():
+    if finite.all():
+        return volume
+    missing = np.isnan(volume.array)
+    if not (finite | missing).all():
+        count = int((~finite & ~missing).sum())
+        raise DataError(f"{path} holds {count} infinite voxels; replace them (with 0, say)")
+    if reading.nan == "refuse":
         raise DataError(
-            f"{path} holds {int((~finite).sum())} NaN or infinite voxels; replace them (with 0, say) before training"
+            f"{path} holds {int(missing.sum())} NaN voxels; replace them, or let them be a border outside the field of "
+            "view (data.nan: border, or --nan border)"
         )
-    return volume
+    if missing.all():
+        raise DataError(f"{path} holds nothing but NaN")
+    array = np.where(missing, volume.array[finite].min(), volume.array)
+    return replace(volume, array=array, outside=missing)
 
 
-def read_label(path: Path) -> Volume:
+def read_label(path: Path, reading: Reading = STRICT) -> Volume:
     """Read a mask as int32; values within 1e-3 of an integer are rounded.
 
     Raises:
         DataError: as for :func:`read_image`, or a value is not an integer.
     """
-    volume = _read(path, None)
+    volume = _read(path, None, reading)
     array = volume.array
     if array.dtype.kind == "f":
         rounded = np.rint(array)
@@ -88,7 +126,7 @@ def read_label(path: Path) -> Volume:
         array = rounded
     if array.size and (array.min() < np.iinfo(np.int32).min or array.max() > np.iinfo(np.int32).max):
         raise DataError(f"{path} holds label values beyond 32 bits")
-    return Volume(array.astype(np.int32), volume.affine, volume.path, volume.header)
+    return replace(volume, array=array.astype(np.int32))
 
 
 def write_label_like(
@@ -116,7 +154,7 @@ def write_label_like(
     stored = _storable(path, values)
     with write_atomically(path) as temporary:
         if suffix == ".mha":
-            metaimage.write(temporary, stored, like.affine)
+            metaimage.write(temporary, stored, like.affine if like.stored_affine is None else like.stored_affine)
         else:
             nib.save(nifti_like(stored, like), temporary)
         if before is not None:
@@ -128,15 +166,32 @@ def nifti_like(values: NDArray[Any], like: Volume) -> Any:
 
     Header fields that may identify a patient are not copied.
     """
-    return nifti.image_like(values, like.affine, like.header)
+    return nifti.image_like(values, like.affine if like.stored_affine is None else like.stored_affine, like.header)
 
 
-def _read(path: Path, dtype: Any) -> Volume:
+def _read(path: Path, dtype: Any, reading: Reading) -> Volume:
+    header = None
     if volume_suffix(path) in (".mha", ".mhd"):
-        array, affine = metaimage.read(path)
-        return Volume(np.ascontiguousarray(array, dtype), affine, path)
-    array, affine, header = nifti.read(path, dtype)
-    return Volume(array, affine, path, header)
+        array, affine, said = metaimage.read(path)
+        array = np.ascontiguousarray(array, dtype)
+    else:
+        array, affine, header = nifti.read(path, dtype)
+        said = nifti.has_affine(header)
+    oriented = _oriented(path, affine, said, reading)
+    return Volume(array, oriented, path, header, None if oriented is affine else affine)
+
+
+def _oriented(path: Path, affine: NDArray[np.float64], said: bool, reading: Reading) -> NDArray[np.float64]:
+    """Return the affine, or where the file says nothing about its orientation one that has the orientation given."""
+    if reading.orientation == "any" or (said and not is_placeholder(affine)):
+        return affine
+    if reading.orientation is None:
+        why = "its affine is the spacing alone" if said else "its header has no affine"
+        raise DataError(
+            f"{path} does not say how it is oriented ({why}); say where its axes point to with data.orientation or "
+            "--orientation (PSR: to posterior, superior, right), or repair its header"
+        )
+    return affine_of(reading.orientation, np.linalg.norm(affine[:3, :3], axis=0))
 
 
 def _storable(path: Path, values: NDArray[Any]) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers.tensorboard_logger import TensorboardLogger
 
 from spine_ignite.config import dump_config
-from spine_ignite.data.volumes import read_image, volume_suffix, write_label_like
+from spine_ignite.data.volumes import read_image, reading_of, volume_suffix, write_label_like
 from spine_ignite.engines.checkpoints import TrainedNetwork
 from spine_ignite.engines.handlers import EpochEnd
 from spine_ignite.engines.pictures import side_by_side
@@ -122,7 +122,7 @@ def attach_volumes(run: Run, epoch_end: EpochEnd) -> None:
         if values["epoch"] % every:
             return
         source = Path(cases[0].image.path)
-        volume = read_image(source)
+        volume = read_image(source, reading_of(run.config.data))
         trained = TrainedNetwork(run.judged.eval(), run.description, run.directory.last)
         member = Member(trained, window=window_of(run.config), overlap=run.config.predict.overlap)
         labels = Predictor([member], device=run.device, precision=run.precision).segment(volume).values

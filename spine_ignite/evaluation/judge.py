@@ -15,7 +15,7 @@ from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case, Dataset, find_cases, match_by_id, volume_files
 from spine_ignite.data.checks import require_valid
 from spine_ignite.data.folds import split_cases
-from spine_ignite.data.volumes import Volume, read_image, read_label
+from spine_ignite.data.volumes import Reading, Volume, read_image, read_label
 from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.evaluation.cases import TOLERANCE, CaseResult, evaluate_case
@@ -74,6 +74,7 @@ def evaluate(
     options = options or InferenceOptions()
     runs = [found for path in (run, *options.ensemble) for found in find_runs(path)]
     config = load_config(runs[0].config)
+    options = options.on(config.data)
     cases = judged_cases(config, split, data)
     if split == "validation":
         _refuse_leaks(runs, config, {case.name for case in cases})
@@ -92,7 +93,7 @@ def evaluate(
         clean_ups = {case.name: result.note for case, result in predicted if result.note}
         failed = {case.name: result.error for case, result in predicted if result.error is not None}
         nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed)
-        return _judge(pairs, scheme, nothing, tables, progress)
+        return _judge(pairs, scheme, nothing, tables, progress, predictor.reading)
 
 
 def judged_cases(config: RunConfig, split: str, data: Path | None = None) -> list[Case]:
@@ -158,7 +159,8 @@ def evaluate_folders(
         )
     nothing = Summary((), scheme.names, tolerance, {"scheme": scheme.name})
     with lock_folder(out, "is evaluating into it") if out is not None else nullcontext():
-        return _judge(pairs, scheme, nothing, out, progress)
+        # Two masks are compared voxel by voxel: where their axes point to plays no part.
+        return _judge(pairs, scheme, nothing, out, progress, Reading("any"))
 
 
 def _split(config: RunConfig, dataset: Dataset) -> tuple[list[str], list[str]]:
@@ -191,13 +193,18 @@ def _pair(case: Case, prediction: Path) -> Pair:
 
 
 def _judge(
-    pairs: Sequence[Pair], scheme: LabelScheme, nothing: Summary, out: Path | None, progress: Progress | None
+    pairs: Sequence[Pair],
+    scheme: LabelScheme,
+    nothing: Summary,
+    out: Path | None,
+    progress: Progress | None,
+    reading: Reading,
 ) -> Summary:
     """Judge pairs; ``nothing`` is the summary without cases."""
     results, failed = [], dict(nothing.failed)
     for pair in progress(pairs) if progress is not None else pairs:
         try:
-            results.append(_judge_pair(pair, scheme, nothing.tolerance, out))
+            results.append(_judge_pair(pair, scheme, nothing.tolerance, out, reading))
         except Exception as error:  # whatever is wrong with one case, the others are judged
             failed[pair.case] = reason(error, pair.prediction)
     if not results:
@@ -208,14 +215,14 @@ def _judge(
     return summary
 
 
-def _judge_pair(pair: Pair, scheme: LabelScheme, tolerance: float, out: Path | None) -> CaseResult:
-    reference, prediction = read_label(pair.reference), read_label(pair.prediction)
+def _judge_pair(pair: Pair, scheme: LabelScheme, tolerance: float, out: Path | None, reading: Reading) -> CaseResult:
+    reference, prediction = (read_label(path, reading) for path in (pair.reference, pair.prediction))
     prediction = replace(prediction, array=aligned(prediction, reference, "reference"))
     indices = [_indices(volume, scheme) for volume in (reference, prediction)]
     spacing = tuple(float(n) for n in np.linalg.norm(reference.affine[:3, :3], axis=0))
     result = evaluate_case(pair.case, indices[0], indices[1], spacing, scheme, tolerance)
     if out is not None and pair.image is not None:
-        image = read_image(pair.image)
+        image = read_image(pair.image, reading)
         truth, found = (aligned(replace(reference, array=array), image) for array in indices)
         write_picture(out / "pictures" / f"{pair.case}.png", image, truth, found, scheme, result.dice)
     return result

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spine_ignite.config import load_config
 from spine_ignite.config.postprocess import OF_CLASSES, STEPS
 from spine_ignite.data.alignment import aligned
-from spine_ignite.data.volumes import read_label
+from spine_ignite.data.volumes import STRICT, Reading, read_label, reading_of
 from spine_ignite.engines.run_directory import open_run_directory
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.judge import judged_cases
@@ -49,35 +49,38 @@ def learn_postprocess(
     config = load_config(directory.config)
     cases = judged_cases(config, "validation")
     jobs = collect_jobs([case.image for case in cases], directory.predictions / "validation")
-    options = InferenceOptions(checkpoints=(checkpoint,), postprocess=(), device=device)
+    options = InferenceOptions(checkpoints=(checkpoint,), postprocess=(), device=device).on(config.data)
     for result in predict(run, jobs, options=options, progress=progress):
         if result.error is not None:
             raise DataError(result.error)
     outputs = dict(jobs)
     pairs = [(outputs[case.image], case.label) for case in cases if case.label is not None]
-    trials = try_steps(pairs, load_scheme(config.data.scheme), progress)
+    trials = try_steps(pairs, load_scheme(config.data.scheme), progress, reading_of(config.data))
     write_learned(directory, trials, [case.name for case in cases])
     return trials
 
 
-def try_steps(pairs: Pairs, scheme: LabelScheme, progress: Progress | None = None) -> list[Trial]:
+def try_steps(
+    pairs: Pairs, scheme: LabelScheme, progress: Progress | None = None, reading: Reading = STRICT
+) -> list[Trial]:
     """Try each step on predictions and their reference masks, given as pairs of files.
 
     Args:
         pairs: a prediction without clean-up, and its reference.
         scheme: the values of both.
         progress: wraps the steps.
+        reading: how the files are read.
     """
     kept: list[str] = []
     trials = []
-    before = _dice(pairs, scheme, kept)
+    before = _dice(pairs, scheme, kept, reading)
     for name in progress(list(STEPS)) if progress is not None else STEPS:
         step = name
-        after = _dice(pairs, scheme, [*kept, step])
+        after = _dice(pairs, scheme, [*kept, step], reading)
         if name in OF_CLASSES:
             helped = [label for label, gain in zip(scheme.names[1:], after - before, strict=True) if gain > 0]
             step = f"{name}:{','.join(helped)}" if helped else name
-            after = _dice(pairs, scheme, [*kept, step]) if helped else after
+            after = _dice(pairs, scheme, [*kept, step], reading) if helped else after
         trials.append(Trial(step, _mean(before), _mean(after), _mean(after) > _mean(before)))
         if trials[-1].kept:
             kept.append(step)
@@ -85,13 +88,13 @@ def try_steps(pairs: Pairs, scheme: LabelScheme, progress: Progress | None = Non
     return trials
 
 
-def _dice(pairs: Pairs, scheme: LabelScheme, steps: Sequence[str]) -> Dice:
+def _dice(pairs: Pairs, scheme: LabelScheme, steps: Sequence[str], reading: Reading) -> Dice:
     """Mean Dice over cases of each structure ``(C - 1,)``; NaN for one that is nowhere."""
     rows = []
     for prediction, reference in pairs:
-        volume = read_label(prediction)
+        volume = read_label(prediction, reading)
         found = clean(scheme.to_indices(volume.array), volume.affine, scheme, steps).indices
-        truth = scheme.to_indices(aligned(read_label(reference), volume))
+        truth = scheme.to_indices(aligned(read_label(reference, reading), volume))
         sizes = [np.bincount(array.ravel(), minlength=scheme.num_classes) for array in (found, truth)]
         common = np.bincount(truth[truth == found], minlength=scheme.num_classes)
         with np.errstate(invalid="ignore"):

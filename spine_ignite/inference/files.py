@@ -133,7 +133,7 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
     image = volume_sha256(source)
     if skip_existing and is_done(output, image, predictor.settings, extras.paths(output)):
         return Prediction(source, output, skipped=True)
-    volume = read_image(source)
+    volume = read_image(source, predictor.reading)
     if volume_sha256(source) != image:
         raise DataError(f"{source} was replaced while it was read; predict it again")
     grid = SliceGrid.from_geometry(volume.array.shape, volume.affine)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from spine_ignite.errors import UsageError
+
+if TYPE_CHECKING:
+    from spine_ignite.config.sections import DataConfig, NanRule
 
 CHECKPOINTS = ("best", "last")
 Window = tuple[int, int] | Literal["whole"] | None
@@ -28,6 +31,8 @@ class InferenceOptions:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
         batch_size: slices, or windows, in a batch.
+        orientation: of files that say nothing about it, as ``PSR``; by default they are refused.
+        nan: of NaN in images, ``refuse``, or ``border``: what is outside the field of view.
 
     Raises:
         UsageError: a value that cannot be.
@@ -42,6 +47,8 @@ class InferenceOptions:
     device: str = "auto"
     precision: str = "auto"
     batch_size: int = 8
+    orientation: str | None = None
+    nan: NanRule = "refuse"
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.checkpoints if name not in CHECKPOINTS and not Path(name).suffix]
@@ -51,5 +58,17 @@ class InferenceOptions:
             raise UsageError(f"a window has at least one row and one column, got {list(self.window)}")
         if self.overlap is not None and not 0 <= self.overlap < 1:
             raise UsageError(f"the overlap of windows is from 0 to below 1, got {self.overlap:g}")
+        if self.orientation is not None:
+            from spine_ignite.config.sections import check_orientation  # options are made where nothing else is loaded
+
+            try:
+                object.__setattr__(self, "orientation", check_orientation(self.orientation))
+            except ValueError as error:
+                raise UsageError(f"the orientation {error}") from error
         if self.batch_size < 1:
             raise UsageError(f"a batch has at least one slice, got {self.batch_size}")
+
+    def on(self, data: DataConfig) -> InferenceOptions:
+        """Return options that read a configuration's dataset as the training does, unless they say otherwise."""
+        nan = data.nan if self.nan == "refuse" else self.nan
+        return replace(self, orientation=self.orientation or data.orientation, nan=nan)

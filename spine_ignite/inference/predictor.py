@@ -19,7 +19,7 @@ from spine_ignite.data.batches import place_centred
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.intensity import prepare_image
 from spine_ignite.data.maps import PlaneSpool
-from spine_ignite.data.volumes import Volume
+from spine_ignite.data.volumes import STRICT, Reading, Volume
 from spine_ignite.engines.description import Description
 from spine_ignite.engines.precision import Precision, choose_device, choose_precision
 from spine_ignite.errors import RunError
@@ -61,6 +61,7 @@ class Predictor:
         precision: arithmetic of the forward pass.
         batch_size: slices in a batch.
         postprocess: steps of :func:`spine_ignite.inference.postprocess.clean`.
+        reading: how the volumes' files are to be read.
 
     Raises:
         RunError: the members' classes differ.
@@ -74,12 +75,14 @@ class Predictor:
         precision: Precision,
         batch_size: int = 8,
         postprocess: Sequence[str] = (),
+        reading: Reading = STRICT,
     ) -> None:
         self.members = list(members)
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
         self.postprocess = tuple(postprocess)
+        self.reading = reading
         for member in self.members[1:]:
             _require_same_classes(self.members[0], member)
 
@@ -162,6 +165,8 @@ class Predictor:
         return {
             "checkpoint": ", ".join(dict.fromkeys(record["checkpoint"] for record in members)),
             "postprocess": list(self.postprocess),
+            "orientation": self.reading.orientation,
+            "nan": self.reading.nan,
             "tta": any(len(member.views) > 1 for member in self.members),
             "members": members,
         }
@@ -192,6 +197,7 @@ def load_predictor(run: Path, options: InferenceOptions) -> Predictor:
         precision=precision,
         batch_size=options.batch_size,
         postprocess=steps_of_run(runs[0]) if options.postprocess is None else options.postprocess,
+        reading=Reading(options.orientation, options.nan),
     )
 
 

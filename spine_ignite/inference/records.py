@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spine_ignite.data.digests import file_sha256
-from spine_ignite.data.volumes import read_label, volume_stem
+from spine_ignite.data.volumes import Reading, read_label, volume_stem
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import write_text
 
@@ -97,7 +97,7 @@ def _read(output: Path) -> dict[str, Any] | None:
 
 def _is_readable(path: Path) -> bool:
     try:
-        read_label(path)
+        read_label(path, Reading("any"))
     except DataError:
         return False
     return True
@@ -107,4 +107,4 @@ def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What makes a difference: all but where the runs are."""
     members = settings["members"]
     compared = {name: [member[name] for member in members] for name in ("weights", "views", "window", "overlap")}
-    return {**compared, "postprocess": settings["postprocess"]}
+    return {**compared, **{name: settings[name] for name in ("postprocess", "orientation", "nan")}}

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -39,6 +40,7 @@ def test_the_summary_as_json(tiny_dataset: Path, capsys: pytest.CaptureFixture[s
         "cases": {"train": 4, "test": 2},
         "shapes": {"48x64x5": 6},
         "spacings": {"1x1x4": 6},
+        "orientations": {"PSR, sagittal slices along axis 3": 6},
         "cases_with_value": {"0": 6, "2": 6, "3": 6, "4": 6},
         "problems": [],
         "warnings": [],
@@ -57,7 +59,7 @@ def test_every_problem_is_a_row_with_its_case_and_file(
     assert code == 1
     assert ["case", "file", "problem"] in [line.split() for line in out.splitlines()]
     for file, message in (
-        ("train/source/Case1.nii.gz", "holds 1 NaN or infinite voxels"),
+        ("train/source/Case1.nii.gz", "holds 1 NaN voxels"),
         ("train/source/Case2.nii.gz", "has no mask"),
         ("test/label/mask_case5.nii.gz", "label values 99 (15360 voxels)"),
     ):
@@ -66,6 +68,21 @@ def test_every_problem_is_a_row_with_its_case_and_file(
     code, out = check(capsys, tiny_dataset, "--json")
     assert code == 1
     assert sorted(problem["case"] for problem in json.loads(out)["problems"]) == ["1", "2", "5"]
+
+
+def test_files_that_say_nothing_about_their_orientation_are_problems_unless_they_are_told(
+    tiny_dataset: Path, write_volume: Writer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (tiny_dataset / "test").rglob("*.nii.gz"):
+        image = nib.load(path)
+        nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), np.eye(4)), path)
+    code, out = check(capsys, tiny_dataset)
+    assert code == 1
+    assert out.count("does not say how it is oriented (its affine is the spacing alone)") == 4
+    code, out = check(capsys, tiny_dataset, "--orientation", "ras")
+    assert code == 0
+    assert "PSR, sagittal slices along axis 3 (4), RAS, sagittal slices along axis 1 (2)" in out
+    assert check(capsys, tiny_dataset, "--orientation", "PSP")[0] == 2
 
 
 def test_one_problem_is_not_called_problems(tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

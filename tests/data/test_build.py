@@ -19,7 +19,7 @@ from spine_ignite.data.build import build_store
 from spine_ignite.data.cases import Case
 from spine_ignite.data.slices import ReaderHold, open_store
 from spine_ignite.data.store_place import store_folder
-from spine_ignite.data.volumes import Volume, read_label
+from spine_ignite.data.volumes import Reading, Volume, read_label
 from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.locks import lock_folder
 
@@ -111,7 +111,7 @@ def test_all_problems_are_told_and_the_former_store_stays(data: DataConfig, writ
 
 
 def test_settings_have_stores_of_their_own(data: DataConfig) -> None:
-    for change in ({"spacing": (2.0, 2.0)}, {"border": "all"}):
+    for change in ({"spacing": (2.0, 2.0)}, {"border": "all"}, {"orientation": "PSR"}, {"nan": "border"}):
         assert store_folder(data) != store_folder(data.model_copy(update=change))
 
 
@@ -242,10 +242,10 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_stored(
     path = data.root / "train/source/Case1.nii.gz"
     kept, real = path.read_bytes(), build.read_image
 
-    def replace_first(read: Path) -> Volume:
+    def replace_first(read: Path, reading: Reading) -> Volume:
         if read == path:
             write_volume(path, np.ones((48, 64, 5), np.int16))
-        return real(read)
+        return real(read, reading)
 
     monkeypatch.setattr(build, "read_image", replace_first)
     with pytest.raises(DataError, match="a file of case Case1 was replaced while it was read"):
@@ -254,6 +254,21 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_stored(
     path.write_bytes(kept)
     (case, *_) = (result := build_store(data)).store.split("train")
     assert len(np.unique(result.store.image(case))) > 1, "the constant one does not stand under the former's checksum"
+
+
+def test_files_that_do_not_say_how_they_are_oriented_can_be_told(data: DataConfig) -> None:
+    """The slices are then those of the files that did."""
+    expected = build_store(data).store
+    for path in sorted(data.root.rglob("*.nii.gz")):
+        image = nib.load(path)
+        nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), np.diag([1.0, 1.0, 4.0, 1.0])), path)
+    with pytest.raises(DataError, match=r"Case1.nii.gz does not say how it is oriented .*; and \d+ more"):
+        build_store(data)
+    found = build_store(data.model_copy(update={"orientation": "PSR"})).store
+    assert found.settings.spacing == expected.settings.spacing
+    for one, two in zip(found.cases, expected.cases, strict=True):
+        np.testing.assert_array_equal(found.image(one), expected.image(two))
+        np.testing.assert_array_equal(found.label(one), expected.label(two))
 
 
 def test_cases_of_equal_content_are_all_new(data: DataConfig) -> None:

@@ -32,7 +32,7 @@ def test_world_positions_are_those_that_itk_gives(tmp_path: Path) -> None:
     c, s = np.cos(0.3), np.sin(0.3)
     oblique.SetDirection((0, 0, 1, c, -s, 0, s, c, 0))
     sitk.WriteImage(oblique, str(tmp_path / "x.mha"))
-    array, affine = read(tmp_path / "x.mha")
+    array, affine, _ = read(tmp_path / "x.mha")
     np.testing.assert_array_equal(array, ARRAY)
     for index in ((0, 0, 0), (3, 2, 1), (8, 7, 4)):
         x, y, z = oblique.TransformIndexToPhysicalPoint(index)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine_ignite.data.volumes import read_image, read_label, write_label_like
+from spine_ignite.data.volumes import Reading, read_image, read_label, write_label_like
 from spine_ignite.errors import DataError
 
 Writer = Callable[..., Path]
@@ -63,10 +63,10 @@ def test_whatever_a_header_says_its_labels_lie_where_the_image_lies(
     tmp_path_factory: pytest.TempPathFactory, fields: dict[str, Any], version: int, big_endian: bool, suffix: str
 ) -> None:
     folder = tmp_path_factory.mktemp("headers")
-    image = read_image(write(folder / "image.nii", version, big_endian, **fields))
+    image = read_image(write(folder / "image.nii", version, big_endian, **fields), Reading("any"))
     labels = np.arange(24, dtype=np.uint8).reshape(SHAPE)
     write_label_like(folder / f"label.nii{suffix}", labels, image)
-    found, plain = read_label(folder / f"label.nii{suffix}"), nib.load(folder / f"label.nii{suffix}")
+    found, plain = read_label(folder / f"label.nii{suffix}", Reading("any")), nib.load(folder / f"label.nii{suffix}")
     np.testing.assert_array_equal(found.array, labels)
     np.testing.assert_allclose(found.affine, image.affine, rtol=1e-6, atol=1e-4)
     np.testing.assert_allclose(plain.affine, found.affine, rtol=1e-6, atol=1e-4)

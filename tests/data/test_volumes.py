@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from spine_ignite.data.volumes import read_geometry, read_image, read_label, write_label_like
+from spine_ignite.data.volumes import Reading, read_geometry, read_image, read_label, write_label_like
 from spine_ignite.errors import DataError, RunError
 
 Writer = Callable[..., Path]
+AFFINE = np.array([[0, 0, -4.0, 3], [-0.7, 0, 0, 5], [0, 0.7, 0, 6], [0, 0, 0, 1]])
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_nifti_and_meta_image_of_the_same_scan_agree(tmp_path: Path, image: Path
 
 
 def test_scaling_in_the_header_is_applied(tmp_path: Path) -> None:
-    stored = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.eye(4))
+    stored = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), AFFINE)
     stored.header.set_slope_inter(0.5, 10)
     nib.save(stored, tmp_path / "scaled.nii")
     np.testing.assert_allclose(read_image(tmp_path / "scaled.nii").array.ravel(), 10 + 0.5 * np.arange(24))
@@ -66,7 +67,7 @@ def test_labels_are_written_on_the_grid_of_their_image(tmp_path: Path, image: Pa
 
 
 def test_units_and_orientation_codes_are_kept_but_nothing_personal(tmp_path: Path) -> None:
-    affine = np.diag([0.7, 0.7, 4.0, 1.0])
+    affine = AFFINE
     source = nib.Nifti1Image(np.ones((4, 5, 6), np.float32), affine)
     source.set_qform(affine, 1)
     source.set_sform(affine, 2)
@@ -89,14 +90,14 @@ def test_units_and_orientation_codes_are_kept_but_nothing_personal(tmp_path: Pat
 
 @pytest.mark.parametrize(("qform", "sform"), [(0, 0), (1, 0), (0, 1), (1, 2)])
 def test_a_label_has_the_codes_and_the_place_of_its_image(tmp_path: Path, qform: int, sform: int) -> None:
-    affine = np.array([[0, 0, -4.0, 3], [-0.7, 0, 0, 5], [0, 0.7, 0, 6], [0, 0, 0, 1]])
+    affine = AFFINE
     source = nib.Nifti1Image(np.ones((4, 5, 6), np.int16), affine)
     source.set_qform(affine, 1)
     source.set_sform(affine, 2)
     block = bytearray(source.to_bytes())  # nibabel would not write every combination of codes by itself
     struct.pack_into("<2h", block, 252, qform, sform)
     (tmp_path / "source.nii").write_bytes(block)
-    like = read_image(tmp_path / "source.nii")
+    like = read_image(tmp_path / "source.nii", Reading("any"))
     write_label_like(tmp_path / "label.nii", np.ones((4, 5, 6), np.uint8), like)
     written = nib.load(tmp_path / "label.nii")
     assert (int(written.header["qform_code"]), int(written.header["sform_code"])) == (qform, sform)
@@ -145,8 +146,20 @@ def huge(path: Path, _image: Path) -> Path:
 
 def write_nan(path: Path, _image: Path) -> Path:
     array = np.ones((3, 3, 3), np.float32)
-    array[0, 0, 0], array[1, 1, 1] = np.nan, np.inf
-    nib.save(nib.Nifti1Image(array, np.eye(4)), path)
+    array[0, 0, 0], array[1, 1, 1] = np.nan, np.nan
+    nib.save(nib.Nifti1Image(array, AFFINE), path)
+    return path
+
+
+def write_infinite(path: Path, _image: Path) -> Path:
+    array = np.ones((3, 3, 3), np.float32)
+    array[0, 0, 0], array[1, 1, 1] = np.nan, -np.inf
+    nib.save(nib.Nifti1Image(array, AFFINE), path)
+    return path
+
+
+def placeholder(path: Path, _image: Path) -> Path:
+    nib.save(nib.Nifti1Image(np.ones((3, 3, 3), np.float32), np.diag([1.0, 1.0, 4.0, 1.0])), path)
     return path
 
 
@@ -182,7 +195,9 @@ def flat_axis(path: Path, _image: Path) -> Path:
     [
         (truncated, "truncated or corrupt"),
         (huge, "its header promises 216000000000000 bytes"),
-        (write_nan, "holds 2 NaN or infinite voxels"),
+        (write_nan, "holds 2 NaN voxels; replace them, or let them be a border outside the field of view .data.nan"),
+        (write_infinite, "holds 1 infinite voxels; replace them"),
+        (placeholder, "does not say how it is oriented .its affine is the spacing alone.; say where its axes point to"),
         (four_d, "has 4 dimensions"),
         (text, "is not a readable NIfTI image"),
         (colours, "numbers are needed"),
@@ -206,10 +221,10 @@ def test_an_impossible_spacing_is_refused_not_repaired(tmp_path: Path, spacing: 
     struct.pack_into("<f", block, 80 + 4, spacing)  # pixdim[2]
     if sform:
         struct.pack_into("<h", block, 254, 1)
-        struct.pack_into("<12f", block, 280, *np.eye(4)[:3].ravel())
+        struct.pack_into("<12f", block, 280, *AFFINE[:3].ravel())
     (tmp_path / "x.nii").write_bytes(block)
     if sform:
-        assert read_image(tmp_path / "x.nii").affine.tolist() == np.eye(4).tolist()
+        np.testing.assert_allclose(read_image(tmp_path / "x.nii").affine, AFFINE, atol=1e-6)
         return
     for read in (read_image, read_label, read_geometry):
         with pytest.raises(DataError, match=f"voxel spacing of {told} mm"):
@@ -285,7 +300,7 @@ def test_a_failed_write_leaves_the_former_file_and_nothing_else(
 def test_a_file_that_is_cut_off_later_does_not_change_what_was_read(tmp_path: Path) -> None:
     """Mapped into memory, it would end the process at the next look at a voxel."""
     path = tmp_path / "x.nii"
-    nib.save(nib.Nifti1Image(np.ones((64, 64, 8), np.float32), np.eye(4)), path)
+    nib.save(nib.Nifti1Image(np.ones((64, 64, 8), np.float32), AFFINE), path)
     volume = read_image(path)
     assert not isinstance(volume.array, np.memmap)
     os.truncate(path, 400)

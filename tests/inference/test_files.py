@@ -220,3 +220,28 @@ def test_inputs_whose_files_would_mix_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(UsageError, match="predict them into two folders"):
         collect_jobs([tmp_path], tmp_path / "out")
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha"])
+def test_an_image_that_does_not_say_how_it_is_oriented_needs_to_be_told(
+    tmp_path: Path, write_run: RunWriter, scan: Path, suffix: str
+) -> None:
+    """Its labels are then those of the image that does, and lie where other programs see the image."""
+    run, silent = write_run(tmp_path / "run"), tmp_path / f"silent{suffix}"
+    image = nib.Nifti1Image(voxels(scan), np.diag([0.8, 0.9, 4, 1]))
+    nib.save(image, tmp_path / "silent.nii.gz")
+    sitk.WriteImage(sitk.ReadImage(tmp_path / "silent.nii.gz"), silent)
+    refused = segment(run, silent, tmp_path / "out")
+    assert "does not say how it is oriented" in str(refused.error)
+    told = segment(run, silent, tmp_path / "out", orientation="PSR", extras=MAPS)
+    assert told.error is None
+    found = sitk.ReadImage(told.output)
+    segment(run, scan, tmp_path / "out")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(found).T, voxels(tmp_path / "out" / "scan.nii.gz"))
+    source = sitk.ReadImage(silent)
+    assert found.GetDirection() == pytest.approx(source.GetDirection())
+    assert found.GetOrigin() == pytest.approx(source.GetOrigin())
+    uncertainty = nib.load(tmp_path / "out" / "uncertainty" / "silent.nii.gz")
+    np.testing.assert_allclose(uncertainty.affine, image.affine, atol=1e-6)
+    again = segment(run, silent, tmp_path / "out", orientation="RAS", skip_existing=True)
+    assert "was made in another way (orientation" in str(again.error)

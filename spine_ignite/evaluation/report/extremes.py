@@ -15,7 +15,7 @@ from spine_ignite.config import load_config
 from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case
 from spine_ignite.data.geometry import SliceGrid
-from spine_ignite.data.volumes import Volume, read_image, read_label
+from spine_ignite.data.volumes import Reading, Volume, read_image, read_label, reading_of
 from spine_ignite.errors import DataError, SpineIgniteError
 from spine_ignite.evaluation.cases import CaseResult
 from spine_ignite.evaluation.judge import judged_cases
@@ -106,7 +106,8 @@ def load_cases(
         data: the dataset that was judged; default the one of the run.
     """
     try:
-        cases = {case.name: case for case in judged_cases(load_config(record.directory.config), record.split, data)}
+        config = load_config(record.directory.config)
+        cases = {case.name: case for case in judged_cases(config, record.split, data)}
     except SpineIgniteError as error:
         yield f"No case can be shown: {error}; name the folder that was judged with --data."
         return
@@ -115,16 +116,17 @@ def load_cases(
         try:
             if name not in cases:
                 raise DataError("it is not among the dataset's cases; name the folder that was judged with --data")
-            yield _load(record, extreme, cases[name], scheme)
+            yield _load(record, extreme, cases[name], scheme, reading_of(config.data))
         except SpineIgniteError as error:
             yield f"Case {name} cannot be shown: {error}."
 
 
-def _load(record: RunRecord, extreme: Extreme, case: Case, scheme: LabelScheme) -> ShownCase:
+def _load(record: RunRecord, extreme: Extreme, case: Case, scheme: LabelScheme, reading: Reading) -> ShownCase:
     ((_, predicted),) = collect_jobs([case.image], record.directory.predictions / record.split)
     assert case.label is not None
-    image = read_image(case.image)
-    reference, prediction = (scheme.to_indices(aligned(read_label(path), image)) for path in (case.label, predicted))
+    image = read_image(case.image, reading)
+    paths = (case.label, predicted)
+    reference, prediction = (scheme.to_indices(aligned(read_label(path, reading), image)) for path in paths)
     if not np.array_equal(_confusion(reference, prediction, scheme.num_classes), extreme.result.confusion):
         raise DataError("its mask or prediction has changed since it was judged; evaluate the run again")
     return ShownCase(extreme, image, reference, prediction)
