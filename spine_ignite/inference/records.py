@@ -107,4 +107,5 @@ def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What makes a difference: all but where the runs are."""
     members = settings["members"]
     compared = {name: [member[name] for member in members] for name in ("weights", "views", "window", "overlap")}
-    return {**compared, **{name: settings[name] for name in ("postprocess", "orientation", "nan")}}
+    reading = {"orientation": settings.get("orientation"), "nan": settings.get("nan", "refuse")}
+    return {**compared, **reading, "postprocess": settings["postprocess"]}
