@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterable
+from pathlib import Path
 
 from spine_ignite.names import printable
 
@@ -30,6 +32,14 @@ class DataError(SpineIgniteError):
 
 class RunError(SpineIgniteError):
     """A run directory, checkpoint or device that cannot be used as asked."""
+
+
+def reason(error: Exception, path: Path) -> str:
+    """Say in one line why a file could not be used; an error that nobody foresaw is logged with its traceback too."""
+    if isinstance(error, SpineIgniteError):
+        return str(error)
+    logging.getLogger(__name__).debug("%s", path, exc_info=error)
+    return printable(f"{path} cannot be used ({f'{type(error).__name__}: {error}'.removesuffix(': ')})")
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -33,7 +33,7 @@ from spine_ignite.data.slices import (
 )
 from spine_ignite.data.store_place import STORE_CONTENTS, store_folder, stores_of
 from spine_ignite.data.volumes import Reading, read_geometry, read_image, read_label, reading_of
-from spine_ignite.errors import DataError, RunError
+from spine_ignite.errors import DataError, RunError, UsageError, reason
 from spine_ignite.files import write_text, write_with
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.ownership import own_folder, remove_listed
@@ -118,10 +118,12 @@ def _bring_up_to_date(
                 current, converted = _convert(empty, case, scheme)
                 made |= {current.folder} if converted else set()
                 built += current.folder in made  # two cases of equal content share a folder; both are new
-        except (DataError, OSError) as error:
-            found = check_case(case, scheme, Reading(empty.settings.orientation, empty.settings.nan)).problems or [
-                Problem(case.id, None, str(error))
-            ]
+        except (RunError, UsageError):  # the store cannot be written
+            raise
+        except Exception as error:  # whatever is wrong with one case, the others are told too
+            found = check_case(case, scheme, Reading(empty.settings.orientation, empty.settings.nan)).problems or (
+                Problem(case.id, None, reason(error, case.image)),
+            )
             (untested if case.split == "test" else problems).extend(found)
             continue
         cases.append(current)

@@ -14,7 +14,7 @@ from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case, Dataset, Problem, find_cases
 from spine_ignite.data.orientation import orientation_of
 from spine_ignite.data.volumes import STRICT, Reading, Volume, read_image, read_label
-from spine_ignite.errors import DataError
+from spine_ignite.errors import DataError, reason
 from spine_ignite.labels import LabelScheme
 
 
@@ -46,6 +46,13 @@ class Report:
 
 def check_case(case: Case, scheme: LabelScheme, reading: Reading = STRICT) -> CheckedCase:
     """Read a case and report what is wrong with its image, its mask, and the two together."""
+    try:
+        return _check_case(case, scheme, reading)
+    except Exception as error:  # what nobody foresaw in one case must not hide what is wrong with the others
+        return CheckedCase(case, (Problem(case.id, case.image, reason(error, case.image)),))
+
+
+def _check_case(case: Case, scheme: LabelScheme, reading: Reading) -> CheckedCase:
     problems: list[Problem] = []
     image = _try(lambda: read_image(case.image, reading), case, case.image, problems)
     label: Volume | None = None
@@ -88,11 +95,11 @@ def check_dataset(
     """
     dataset, problems = find_cases(root)
     cases = progress(dataset.cases) if progress is not None else dataset.cases
-    checked = tuple(check_case(case, scheme, reading) for case in cases)
-    for item in checked:
+    found = tuple(check_case(case, scheme, reading) for case in cases)
+    for item in found:
         problems += item.problems
-    warnings = [*(Problem("", None, note) for note in dataset.notes), *_same_content(checked)]
-    return Report(dataset, checked, tuple(problems), tuple(warnings))
+    warnings = [*(Problem("", None, note) for note in dataset.notes), *_same_content(found)]
+    return Report(dataset, found, tuple(problems), tuple(warnings))
 
 
 def require_valid(root: Path, problems: Sequence[Problem]) -> None:

@@ -17,11 +17,11 @@ from spine_ignite.data.checks import require_valid
 from spine_ignite.data.folds import split_cases
 from spine_ignite.data.volumes import Reading, Volume, read_image, read_label
 from spine_ignite.engines.run_directory import RunDirectory
-from spine_ignite.errors import DataError, UsageError
+from spine_ignite.errors import DataError, UsageError, reason
 from spine_ignite.evaluation.cases import TOLERANCE, CaseResult, evaluate_case
 from spine_ignite.evaluation.pictures import write_picture
 from spine_ignite.evaluation.tables import Summary, write_tables
-from spine_ignite.inference.files import predict_files, reason
+from spine_ignite.inference.files import predict_files
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.members import find_runs
 from spine_ignite.inference.options import InferenceOptions

@@ -15,6 +15,8 @@ from spine_ignite.engines.pictures import gray, overlay
 from spine_ignite.files import write_atomically
 from spine_ignite.labels import LabelScheme
 
+_WIDEST = 4.0  # columns for each row: the picture of a volume with a single row would take gigabytes
+
 
 def write_picture(
     path: Path,
@@ -44,7 +46,8 @@ def write_picture(
         ("prediction", overlay(plane, found[middle], scheme)),
     ]
     rows, columns = (n * mm for n, mm in zip(grid.size, grid.spacing, strict=True))
-    figure = Figure(figsize=(3 * 4.2 * columns / rows + 1.4, 4.7), layout="constrained")
+    wide = min(columns / rows, _WIDEST)
+    figure = Figure(figsize=(3 * 4.2 * wide + 1.4, 4.7), layout="constrained")
     axes = figure.subplots(1, 3)
     for axis, (title, picture) in zip(axes, panels, strict=True):
         axis.imshow(picture, aspect=grid.spacing[0] / grid.spacing[1])

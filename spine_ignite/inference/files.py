@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,14 +12,12 @@ from spine_ignite.data.digests import volume_sha256
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.maps import PlaneSpool, write_map, write_maps
 from spine_ignite.data.volumes import read_image, volume_stem, write_label_like
-from spine_ignite.errors import DataError, SpineIgniteError
+from spine_ignite.errors import DataError, reason
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import Predictor, load_predictor
 from spine_ignite.inference.records import is_done, write_record
 from spine_ignite.locks import lock_folder
-from spine_ignite.names import printable
 
-logger = logging.getLogger(__name__)
 Progress = Callable[[Any], Any]
 Jobs = Sequence[tuple[Path, Path]]
 
@@ -119,14 +116,6 @@ def predict_files(
             except Exception as error:  # whatever one file does to a library, the others are still done
                 results.append(Prediction(source, output, error=reason(error, source)))
     return results
-
-
-def reason(error: Exception, path: Path) -> str:
-    """Say in one line why a file could not be used; an error that nobody foresaw is logged with its traceback too."""
-    if isinstance(error, SpineIgniteError):
-        return str(error)
-    logger.debug("%s", path, exc_info=error)
-    return printable(f"{path} cannot be used ({f'{type(error).__name__}: {error}'.removesuffix(': ')})")
 
 
 def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_existing: bool) -> Prediction:

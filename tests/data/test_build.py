@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from spine_ignite.config import DataConfig
-from spine_ignite.data import build
+from spine_ignite.data import build, checks
 from spine_ignite.data.build import build_store
 from spine_ignite.data.cases import Case
 from spine_ignite.data.slices import ReaderHold, open_store
@@ -354,3 +354,19 @@ def test_files_of_others_are_neither_deleted_by_a_store_nor_in_it(
     assert build_store(data).built == 1
     assert not (case / "image.npy").exists()
     assert [path.read_text() for path in mine] == ["mine"] * 3
+
+
+def test_an_error_of_a_library_is_that_of_its_case(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No known file raises what is not foreseen, so one is made to."""
+    really = build.read_image
+
+    def read(path: Path, *how: Any) -> Volume:
+        if path.name == "Case2.nii.gz":
+            raise ValueError("an odd\nheader")
+        return really(path, *how)
+
+    monkeypatch.setattr(build, "read_image", read)
+    monkeypatch.setattr(checks, "read_image", read)
+    (data.root / "train/source/Case3.nii.gz").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"cannot be used .ValueError: an odd\\nheader.*; .*Case3.nii.gz is"):
+        build_store(data)
