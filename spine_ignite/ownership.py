@@ -24,11 +24,12 @@ FORMAT = 1
 _KINDS = {
     "run": "a run",
     "store": "a slice store",
+    "evaluation": "an evaluation",
     "comparison": "a comparison",
     "slices": "exported slices",
     "phantoms": "phantoms",
 }
-Kind = Literal["run", "store", "comparison", "slices", "phantoms"]
+Kind = Literal["run", "store", "evaluation", "comparison", "slices", "phantoms"]
 _NOBODYS = {MARKER, ".lock", ".readers"}
 
 

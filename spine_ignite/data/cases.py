@@ -104,10 +104,16 @@ def case_names(folder: Path) -> dict[Path, str]:
     Raises:
         DataError: the folder cannot be read.
     """
-    masks = folder.parent / _MASK_FOLDERS.get(folder.name, "")
-    labelled = volume_files(masks) if folder.name in _MASK_FOLDERS and masks.is_dir() else []
+    masks = mask_folder(folder)
+    labelled = volume_files(masks) if masks is not None and masks.is_dir() else []
     names = {path: volume_stem(path) for path in volume_files(folder)}
     return _without_channel(names, {path: volume_stem(path) for path in labelled})
+
+
+def mask_folder(images: Path) -> Path | None:
+    """Return where the masks of a dataset's folder of images are or would be; None for a folder of another name."""
+    name = _MASK_FOLDERS.get(images.name)
+    return images.with_name(name) if name is not None else None
 
 
 def image_folders(root: Path) -> dict[str, Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import load_predictor
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.locks import lock_folder
+from spine_ignite.ownership import Listed, own_folder
 
 Progress = Callable[[Any], Any]
+_CONTENTS = (Listed("", r"summary\.json|(cases|classes|confusion)\.csv"), Listed("pictures", r".+\.png"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def evaluate(
     jobs = collect_jobs([case.image for case in cases], folder)
     scheme = load_scheme(config.data.scheme)
     settings = {"scheme": scheme.name, "split": split, **predictor.settings}
-    with lock_folder(tables, "is evaluating into it"), lock_folder(folder, "is predicting into it"):
+    with _held(tables, own=out is not None), lock_folder(folder, "is predicting into it"):
         results = {r.source: r for r in predict_files(predictor, jobs, progress=progress, lock=False)}
         predicted = [(case, results[case.image]) for case in cases]
         pairs = [_pair(case, result.output) for case, result in predicted if result.error is None]
@@ -139,7 +141,7 @@ def evaluate_folders(
 
     Raises:
         DataError: a reference has no prediction, or no pair can be compared.
-        RunError: another process is evaluating into ``out``.
+        RunError: another process is evaluating into ``out``, or it holds files of others under our names.
     """
     references = volume_files(labels)
     if not references:
@@ -158,7 +160,7 @@ def evaluate_folders(
             f"{len(alone)} predictions in {predictions} have no mask in {labels} and are not judged, {alone[0]} for one"
         )
     nothing = Summary((), scheme.names, tolerance, {"scheme": scheme.name})
-    with lock_folder(out, "is evaluating into it") if out is not None else nullcontext():
+    with _held(out, own=True) if out is not None else nullcontext():
         # Two masks are compared voxel by voxel: where their axes point to plays no part.
         return _judge(pairs, scheme, nothing, out, progress, Reading("any"))
 
@@ -185,6 +187,12 @@ def _refuse_leaks(runs: Iterable[RunDirectory], first: RunConfig, judged: set[st
                 f"{run.root} was trained on {len(seen)} of the validation cases, {seen[0]} for one; "
                 "judge this ensemble with --split test"
             )
+
+
+def _held(folder: Path, own: bool) -> AbstractContextManager[None]:
+    """Keep others out of a folder for tables; one outside of a run must hold no files of others under our names."""
+    what = "is evaluating into it"
+    return own_folder(folder, "evaluation", what, _CONTENTS) if own else lock_folder(folder, what)
 
 
 def _pair(case: Case, prediction: Path) -> Pair:

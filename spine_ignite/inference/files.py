@@ -15,7 +15,7 @@ from spine_ignite.data.volumes import read_image, volume_stem, write_label_like
 from spine_ignite.errors import DataError, reason
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import Predictor, load_predictor
-from spine_ignite.inference.records import is_done, write_record
+from spine_ignite.inference.records import is_done, require_replaceable, write_record
 from spine_ignite.locks import lock_folder
 
 Progress = Callable[[Any], Any]
@@ -89,9 +89,9 @@ def predict_files(
 ) -> list[Prediction]:
     """Segment files; one that cannot be used is reported, and the others are still done.
 
-    Beside each label volume ``<name>.json`` records of which image it is and how it was made. With ``skip_existing`` a
-    volume that is not of this image, was made otherwise, was changed since, or has no record is reported, neither
-    passed off as this predictor's nor replaced; one that was left unfinished or damaged is made again.
+    Beside each label volume ``<name>.json`` records of which image it is and how it was made. A volume that was changed
+    since, or has no record, is reported and not replaced. With ``skip_existing`` neither is one that is not of this
+    image or was made otherwise; one that was left unfinished or damaged is made again.
 
     Args:
         predictor: the networks.
@@ -122,6 +122,7 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
     image = volume_sha256(source)
     if skip_existing and is_done(output, image, predictor.settings, extras.paths(output)):
         return Prediction(source, output, skipped=True)
+    require_replaceable(output)
     volume = read_image(source, predictor.reading)
     if volume_sha256(source) != image:
         raise DataError(f"{source} was replaced while it was read; predict it again")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from spine_ignite.data.cases import case_names, image_folders, volume_files
+from spine_ignite.data.cases import case_names, image_folders, mask_folder, volume_files
 from spine_ignite.data.volumes import volume_stem, volume_suffix
 from spine_ignite.errors import DataError, UsageError
 
@@ -20,17 +20,20 @@ def collect_jobs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
     Raises:
         DataError: an input is missing or holds no volumes.
-        UsageError: an output would overwrite its input, or two inputs have the same output, suffix aside.
+        UsageError: ``out`` is a folder of images or of their masks, or two inputs have the same output, suffix aside.
     """
     names_in = lru_cache(_names_in)
+    files = [file for path in inputs for file in _volumes(path)]
+    for folder in {file.parent for file in files}:
+        for place in (folder, mask_folder(folder)):
+            if place is not None and place.resolve() == out.resolve():
+                raise UsageError(f"predictions in {out} would lie among what is there already; choose another folder")
     jobs: dict[Path, Path] = {}
     sources: dict[str, Path] = {}  # what lies beside a label volume has its name without the suffix
-    for source in (file for path in inputs for file in _volumes(path)):
+    for source in files:
         name = names_in(source.parent).get(source, volume_stem(source))
         suffix = ".mha" if volume_suffix(source) == ".mhd" else volume_suffix(source)
         output = out / f"{name}{suffix}"
-        if output.resolve() == source.resolve():
-            raise UsageError(f"the prediction of {source} would overwrite it; choose another output folder")
         other = sources.setdefault(name, source)
         if other.resolve() != source.resolve():
             raise _refuse(other, source, output)

@@ -17,7 +17,8 @@ from spine_ignite.data.volumes import Reading, read_label, volume_stem
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import write_text
 
-_ADVICE = "predict into another folder, or without --skip-existing"
+_ELSEWHERE = "predict into another folder, or without --skip-existing"
+_REMOVE = "predict into another folder, or remove it"
 
 
 def record_file(output: Path) -> Path:
@@ -60,39 +61,68 @@ def is_done(output: Path, image_sha256: str, settings: Mapping[str, Any], maps: 
     Raises:
         RunError: there is another volume, which this prediction would replace.
     """
-    if not output.is_file():
+    made = require_replaceable(output)
+    if made is None or not output.is_file():
         return False
-    made = _read(output)
-    if made is None:
-        raise RunError(f"{output} has no record of how it was made ({record_file(output).name}); {_ADVICE}")
-    found = file_sha256(output)
-    if found != made["labels_sha256"]:
-        if found == made["replaces_sha256"] or not _is_readable(output):
-            return False
-        raise RunError(f"{output} was changed after it was made, by hand for all that is known; {_ADVICE}")
+    if not _of_this_version(made):
+        raise RunError(f"the record of {output} is of an older version and does not tell of which image; {_ELSEWHERE}")
+    if file_sha256(output) != made["labels_sha256"]:
+        return False
     if made["image_sha256"] != image_sha256:
         raise RunError(
-            f"{output} is of another image than this one, or of an earlier version of it ({made['image']}); {_ADVICE}"
+            f"{output} is of another image than this one, or of an earlier version of it ({made['image']}); "
+            f"{_ELSEWHERE}"
         )
     differing = [name for name, value in _compared(settings).items() if _compared(made).get(name) != value]
     if differing:
         raise RunError(
-            f"{output} was made in another way ({', '.join(differing)}: see {record_file(output).name}); {_ADVICE}"
+            f"{output} was made in another way ({', '.join(differing)}: see {record_file(output).name}); {_ELSEWHERE}"
         )
     kept = made["maps_sha256"]
     return all(path.is_file() and kept.get(kind) == file_sha256(path) for kind, path in maps.items())
 
 
+def require_replaceable(output: Path) -> dict[str, Any] | None:
+    """Refuse to write over what is not ours: labels of another tool, and those that were corrected by hand.
+
+    Args:
+        output: the label volume that is to be made.
+
+    Returns:
+        The record of what is there; None without one.
+
+    Raises:
+        RunError: the volume or its record is not ours, or was changed since it was made.
+    """
+    file = record_file(output)
+    made = _read(output)
+    if made is None and file.exists():
+        raise RunError(f"{file} is in the way of the record of {output.name}, and is none; {_REMOVE}")
+    if not output.is_file():
+        return made
+    if made is None:
+        raise RunError(f"{output} has no record of how it was made ({file.name}), as what is ours has; {_REMOVE}")
+    if _of_this_version(made):
+        known = (made["labels_sha256"], made["replaces_sha256"])
+        if file_sha256(output) not in known and _is_readable(output):
+            raise RunError(f"{output} was changed after it was made, by hand for all that is known; {_REMOVE}")
+    return made
+
+
 def _read(output: Path) -> dict[str, Any] | None:
-    """Return the record of a volume; None for one of another tool or version, or if it is damaged."""
+    """Return the record of a volume; None if there is none, or something else in its place."""
     try:
         made: dict[str, Any] = json.loads(record_file(output).read_text(encoding="utf-8"))
-        _compared(made)
-        hashes = [made["image_sha256"], made["labels_sha256"]]
-        kept = isinstance(made["maps_sha256"], dict) and "replaces_sha256" in made and "image" in made
-        return made if kept and all(isinstance(value, str) for value in hashes) else None
+        return made if _compared(made) and "image" in made else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def _of_this_version(made: Mapping[str, Any]) -> bool:
+    """Whether a record says all that is compared; those of older versions do not."""
+    hashes = [made.get(f"{what}_sha256") for what in ("image", "labels")]
+    kept = isinstance(made.get("maps_sha256"), dict) and "replaces_sha256" in made
+    return kept and all(isinstance(value, str) for value in hashes)
 
 
 def _is_readable(path: Path) -> bool:

@@ -81,3 +81,15 @@ def test_two_evaluations_into_one_folder_do_not_mix(tmp_path: Path, tiny_dataset
     labels = tiny_dataset / "test" / "label"
     with lock_folder(tmp_path / "out", "is evaluating into it"), pytest.raises(RunError, match="out is in use"):
         evaluate_folders(labels, labels, SCHEME, tmp_path / "out")
+
+
+def test_tables_of_others_are_not_written_over(tmp_path: Path, tiny_dataset: Path) -> None:
+    labels, out = tiny_dataset / "test" / "label", tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    for _ in range(2):
+        evaluate_folders(labels, labels, SCHEME, out)
+    (tmp_path / "cases.csv").write_text("mine")
+    with pytest.raises(RunError, match="that spine-ignite did not make as an evaluation, cases.csv for one"):
+        evaluate_folders(labels, labels, SCHEME, tmp_path)
+    assert [(path / name).read_text() for path, name in ((out, "notes.txt"), (tmp_path, "cases.csv"))] == ["mine"] * 2

@@ -73,3 +73,12 @@ def test_two_channels_are_not_two_cases(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="7_0000.nii.gz and .*7_0001.nii.gz are two channels of one case, and one is"):
         jobs(tmp_path)
     assert jobs(tmp_path, names[1], names[3]) == [(names[1], "spine_7.nii.gz"), (names[3], "spine_8.nii.gz")]
+
+
+@pytest.mark.parametrize("out", ["images", "masks", "masks/../images", "link"])
+def test_predictions_go_neither_among_images_nor_over_masks(tmp_path: Path, out: str) -> None:
+    touch(tmp_path, "images/1_t2.mha", "images/2_t2.mhd", "masks/1_t2.mha")
+    (tmp_path / "link").symlink_to(tmp_path / "masks")
+    for given in ("", "images", "images/2_t2.mhd"):
+        with pytest.raises(UsageError, match="would lie among what is there already; choose another folder"):
+            collect_jobs([tmp_path / given], tmp_path / out)

@@ -185,7 +185,7 @@ def test_jobs_that_cannot_be_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other" / "x.nii.gz").write_bytes(b"")
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.txt").write_bytes(b"")
-    with pytest.raises(UsageError, match="would overwrite it"):
+    with pytest.raises(UsageError, match="would lie among what is there already"):
         collect_jobs([tmp_path / "x.nii.gz"], tmp_path)
     with pytest.raises(UsageError, match="would both be written to"):
         collect_jobs([tmp_path / "x.nii.gz", tmp_path / "other"], tmp_path / "out")

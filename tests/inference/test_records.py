@@ -11,7 +11,7 @@ import pytest
 
 from spine_ignite.data.volumes import read_image, read_label, write_label_like
 from spine_ignite.errors import RunError
-from spine_ignite.inference.records import is_done, record_file, write_record
+from spine_ignite.inference.records import is_done, record_file, require_replaceable, write_record
 
 Writer = Callable[..., Path]
 OLD, NEW = "0" * 64, "1" * 64
@@ -89,21 +89,39 @@ def test_labels_that_were_corrected_by_hand_are_kept(tmp_path: Path, scan: Path)
     output = tmp_path / "out" / "scan.nii.gz"
     make(output, scan, NEW, 3)
     write_label_like(output, np.ones((4, 4, 3), np.uint8), read_image(scan))
-    with pytest.raises(
-        RunError, match="scan.nii.gz was changed after it was made, by hand for all that is known; pred"
-    ):
-        is_done(output, NEW, settings(NEW), {})
+    for act in (partial(is_done, output, NEW, settings(NEW), {}), partial(require_replaceable, output)):
+        with pytest.raises(
+            RunError, match="was changed after it was made, by hand for all that is known; .* remove it"
+        ):
+            act()
 
 
-@pytest.mark.parametrize("record", [None, "", "[]", "{}", '{"members": []}', "[" * 100_000])
-def test_a_volume_without_a_record_is_not_ours(tmp_path: Path, scan: Path, record: str | None) -> None:
+def test_a_volume_without_a_record_is_not_ours(tmp_path: Path, scan: Path) -> None:
     output = tmp_path / "out" / "scan.nii.gz"
     make(output, scan, NEW, 3)
     record_file(output).unlink()
-    if record is not None:
-        record_file(output).write_text(record)
-    with pytest.raises(RunError, match=r"has no record of how it was made \(scan.json\); predict into another folder"):
+    for act in (partial(is_done, output, NEW, settings(NEW), {}), partial(require_replaceable, output)):
+        with pytest.raises(RunError, match=r"has no record of how it was made \(scan.json\), as what is ours has; "):
+            act()
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}", '{"members": []}', "[" * 100_000, '{"EchoTime": 0.1}'])
+def test_a_file_in_the_record_s_place_is_not_ours(tmp_path: Path, record: str) -> None:
+    """A sidecar of BIDS is called like that."""
+    output = tmp_path / "scan.mha"
+    record_file(output).write_text(record)
+    for act in (partial(is_done, output, NEW, settings(NEW), {}), partial(require_replaceable, output)):
+        with pytest.raises(RunError, match="scan.json is in the way of the record of scan.mha, and is none; .* remove"):
+            act()
+
+
+def test_a_record_of_an_older_version_vouches_for_nothing(tmp_path: Path, scan: Path) -> None:
+    output = tmp_path / "out" / "scan.nii.gz"
+    make(output, scan, NEW, 3)
+    record_file(output).write_text(json.dumps({"image": "scan.nii.gz", **settings(NEW)}))
+    with pytest.raises(RunError, match="is of an older version and does not tell of which image"):
         is_done(output, NEW, settings(NEW), {})
+    assert require_replaceable(output) is not None, "it is ours"
 
 
 def test_maps_belong_to_their_labels(tmp_path: Path, scan: Path) -> None:
