@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from ignite.engine import Engine, Events
 from ignite.metrics import Average
 from torch import Tensor, nn
 
+from spine_ignite.engines.contract import Contract
 from spine_ignite.engines.losses import Criterion
 from spine_ignite.engines.metrics import SegmentationConfusion, summarise
 from spine_ignite.engines.precision import Precision
@@ -24,22 +26,27 @@ def create_evaluator(
     precision: Precision,
     channels_last: bool = True,
     criterion: Criterion | None = None,
+    contract: Contract | None = None,
 ) -> Engine:
     """Return the engine that judges a network on batches as they are.
 
     After a run ``state.metrics`` holds ``confusion`` (a tensor), what :func:`.metrics.summarise` gives, and ``loss`` if
     a criterion is given (the mean over batches). ``state.output`` holds the last batch's image, label, prediction (on
-    the device) and loss.
+    the device) and loss. The first batch holds the network against its contract, if one is given.
     """
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def evaluate(_engine: Engine, batch: Batch) -> dict[str, Tensor]:
+        nonlocal contract
         network.eval()
         with torch.inference_mode():
             image = batch["image"].to(device, non_blocking=True)
             label = batch["label"].to(device, non_blocking=True)
-            with precision.autocast():
+            with precision.autocast(), contract.failures_named(image) if contract is not None else nullcontext():
                 logits = network(image.contiguous(memory_format=memory_format))
+            if contract is not None:
+                contract.check_evaluation(logits, image, network)
+                contract = None
             output = {"image": image, "label": label, "prediction": logits.argmax(1)}
             if criterion is not None:
                 output["loss"] = criterion(logits, label).total

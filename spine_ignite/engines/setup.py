@@ -21,6 +21,7 @@ from spine_ignite.data.folds import split_cases
 from spine_ignite.data.slices import SliceStore
 from spine_ignite.engines.allocator import keep_freed_memory
 from spine_ignite.engines.budget import Budget
+from spine_ignite.engines.contract import Contract
 from spine_ignite.engines.description import Description
 from spine_ignite.engines.evaluator import create_evaluator
 from spine_ignite.engines.losses import create_loss
@@ -159,6 +160,7 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
     precision = choose_precision(config.precision, device)
     criterion = create_loss(config.loss, data.scheme.num_classes)
     network, description = setup_model(config, data, device)
+    contract = Contract(description.model, plugin_of(config), data.scheme.num_classes)
     optimizer = create_optimizer(network, config.optimizer)
     augment = BatchAugmenter(config.augment, derive_seed(config.seed, 2)) if config.augment.enabled else None
     step = UpdateStep(
@@ -172,6 +174,7 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
         augment=augment,
         channels_last=config.channels_last,
         seed=config.seed,
+        contract=contract,
     )
     ema = None
     if config.train.ema is not None:
@@ -187,6 +190,7 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
             precision=precision,
             channels_last=config.channels_last,
             criterion=criterion,
+            contract=contract,
         )
     for engine in (trainer, evaluator):
         if engine is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Protocol
 
 import torch
@@ -9,7 +10,8 @@ from ignite.engine import Engine, EventEnum
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from spine_ignite.engines.losses import Criterion
+from spine_ignite.engines.contract import Contract
+from spine_ignite.engines.losses import Criterion, LossValue
 from spine_ignite.engines.precision import Precision
 from spine_ignite.seeds import derive_seed
 
@@ -38,6 +40,7 @@ class UpdateStep:
 
     Dropout draws from a generator seeded by the run's seed and the iteration, so that a step does not depend on the
     steps before it. Gradients of a group are averaged; the last group of an epoch may be smaller and counts as much.
+    The first step holds the network against its contract, if one is given.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class UpdateStep:
         augment: Augment | None = None,
         channels_last: bool = True,
         seed: int = 0,
+        contract: Contract | None = None,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
@@ -64,6 +68,7 @@ class UpdateStep:
         self.augment = augment
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.seed = seed
+        self.contract = contract
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scales_gradients)
 
     def __call__(self, engine: Engine, batch: Batch) -> dict[str, object]:
@@ -79,13 +84,23 @@ class UpdateStep:
         if self.augment is not None:
             image, label = self.augment(image, label, iteration)
         torch.manual_seed(derive_seed(self.seed, 1, iteration))
-        with self.precision.autocast():
-            output = self.network(image.contiguous(memory_format=self.memory_format))
-        value = self.criterion(output, label)
+        value = self._loss(image, label)
         group, ends = self._group(engine)
         self.scaler.scale(value.total / group).backward()
+        if self.contract is not None:
+            self.contract.check_gradients(self.network, lambda: self._loss(image[:1], label[:1]).total)
+            self.contract = None  # the first batch has shown what there is to see
         norm = self._update(engine) if ends else None
         return {"loss": value.total.detach(), "parts": value.parts, "samples": len(image), "gradient_norm": norm}
+
+    def _loss(self, image: Tensor, label: Tensor) -> LossValue:
+        image = image.contiguous(memory_format=self.memory_format)
+        contract = self.contract
+        with self.precision.autocast(), contract.failures_named(image) if contract is not None else nullcontext():
+            output = self.network(image)
+        if contract is not None:
+            contract.check_training(output, image, self.network)
+        return self.criterion(output, label)
 
     def _group(self, engine: Engine) -> tuple[int, bool]:
         """Return the size of the current accumulation group, and whether this step ends it."""
