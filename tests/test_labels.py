@@ -34,6 +34,24 @@ def test_indices_and_values_are_inverse(name: str, data: st.DataObject) -> None:
     np.testing.assert_array_equal(scheme.to_values(indices), values)
 
 
+def test_spider_has_all_documented_values() -> None:
+    """1 to 25 vertebrae from L5 up, 100 the canal, 101 to 125 vertebrae that are partly visible, 201 to 225 discs."""
+    scheme = load_scheme("spider")
+    documented = np.array([0, *range(1, 26), 100, *range(101, 126), *range(201, 226)])
+    names = np.array(scheme.names)[scheme.to_indices(documented)]
+    assert names[[1, 6, 18, 24]].tolist() == ["L5", "T12", "C7", "C1"]
+    np.testing.assert_array_equal(names[1:26], names[27:52])
+    assert names[[26, 52, 57]].tolist() == ["canal", "L5/S", "T12/L1"]
+    written = scheme.to_values(scheme.to_indices(documented))
+    assert written[27:52].tolist() == list(range(1, 26)), "what is merged is written with the first value"
+    assert len({c.color for c in scheme.classes}) == scheme.num_classes
+    assert LabelScheme.from_dict(scheme.to_dict()) == scheme
+    with pytest.raises(
+        DataError, match=r"26 \(1 voxels\) are not in the scheme 'spider', which has 0-25, 100-125, 201-2"
+    ):
+        scheme.to_indices(np.array([26]))
+
+
 def test_unknown_values_are_named_with_their_count() -> None:
     values = np.array([[0, 2, 77], [77, -1, 3]])
     with pytest.raises(DataError, match=r"-1 \(1 voxels\), 77 \(2 voxels\) are not in the scheme 'lumbar-vertebrae'"):
@@ -65,6 +83,18 @@ def test_a_scheme_file_of_ones_own(tmp_path: Path) -> None:
         ({"classes": [{"value": 1, "name": "a", "kind": "bone", "color": [0, 0, 0]}]}, "kind must be one of"),
         ({"classes": [{"value": 1, "name": "a", "kind": "disc", "color": [0, 0, 999]}]}, "color must be three"),
         ({"classes": [{"value": 1}]}, "key 'kind' is missing"),
+        (
+            {
+                "classes": [
+                    {"value": 0, "name": "a", "kind": "background", "color": [0, 0, 0]},
+                    {"values": [1, 0], "name": "b", "kind": "disc", "color": [0, 0, 0]},
+                ]
+            },
+            "value 0 is used by two classes",
+        ),
+        ({"classes": [{"values": [], "name": "a", "kind": "disc", "color": [0, 0, 0]}]}, "a list of 1 to 256 values"),
+        ({"classes": [{"values": "12", "name": "a", "kind": "disc", "color": [0, 0, 0]}]}, "a list of 1 to 256 values"),
+        ({"classes": [{"values": [True], "name": "a", "kind": "disc", "color": [0, 0, 0]}]}, "must be an integer"),
     ],
 )
 def test_what_is_not_a_scheme_is_refused(change: dict[str, object], message: str) -> None:
