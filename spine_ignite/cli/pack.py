@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from spine_ignite.cli.options import echo_json, json_option
-from spine_ignite.errors import UsageError
+from spine_ignite.errors import RunError, UsageError
+from spine_ignite.names import printable
 
 
 @click.command(epilog="\b\nExample:\n  spine-ignite pack runs/2026-01-31_unet runs/2026-01-31_ccnet -o logs.zip")
@@ -24,37 +25,39 @@ from spine_ignite.errors import UsageError
 def command(runs: tuple[Path, ...], out: Path, checkpoints: bool, predictions: bool, as_json: bool) -> None:
     """Pack configuration, logs and evaluation of RUNS into one file, a folder per run.
 
-    TensorBoard's logs hold sample pictures of validation slices (log.pictures_every: 0 keeps them out).
+    Only files that a run is known to have are packed. They hold names of cases and folders, as config.yaml does.
     """
+    from spine_ignite.engines.event_files import holds_only_numbers
+    from spine_ignite.engines.run_contents import Sort, files_of_run
     from spine_ignite.engines.run_directory import open_run_directory
-    from spine_ignite.files import write_atomically
+    from spine_ignite.files import explain
 
     if not out.name.endswith((".zip", ".tar.gz", ".tgz")):
         raise UsageError(f"--out {out} must end in .zip or .tar.gz")
-    scans = {"predictions", "pictures", "report.html"}
-    skipped = {".lock"} | (set() if checkpoints else {"checkpoints"}) | (set() if predictions else scans)
+    wanted = {Sort.LOG: True, Sort.WEIGHTS: checkpoints, Sort.SCANS: predictions}
     files: list[tuple[Path, str]] = []
     folders: set[str] = set()
+    left_out: list[Path] = []
     for run in runs:
         root = open_run_directory(run).root.resolve()
         folder = next(name for name in _numbered(root.name) if name not in folders)
         folders.add(folder)
-        files += [(path, f"{folder}/{path.relative_to(root).as_posix()}") for path in _files(root, skipped)]
-    files = [(path, name) for path, name in files if path != out.resolve()]
-    with write_atomically(out) as temporary:
-        _write(temporary, files, out.suffix == ".zip")
+        try:
+            found = list(files_of_run(root, [sort for sort, is_wanted in wanted.items() if is_wanted]))
+        except OSError as error:
+            raise RunError(explain(error, root)) from error
+        for path in found:
+            if not predictions and path.parent == root / "tensorboard" and not holds_only_numbers(path):
+                left_out.append(path)  # a plugin, say, may log pictures
+            else:
+                files.append((path, f"{folder}/{path.relative_to(root).as_posix()}"))
+    _pack(out, files)
     if as_json:
-        echo_json({"file": out, "files": [name for _, name in files]})
-    else:
-        click.echo(f"{len(files)} files of {len(runs)} runs packed into {out}")
-
-
-def _files(root: Path, skipped: set[str]) -> Iterator[Path]:
-    for path in sorted(root.rglob("*")):
-        inside = path.relative_to(root)
-        # A link may point anywhere: only what lies in the run is packed.
-        if path.is_file() and not path.is_symlink() and skipped.isdisjoint(inside.parts):
-            yield path
+        echo_json({"file": out, "files": [name for _, name in files], "left_out": left_out})
+        return
+    click.echo(f"{len(files)} files of {len(runs)} runs packed into {out}")
+    for path in left_out:
+        click.echo(f"Left out: {printable(str(path))} may hold pictures; --predictions includes it", err=True)
 
 
 def _numbered(name: str) -> Iterator[str]:
@@ -65,12 +68,27 @@ def _numbered(name: str) -> Iterator[str]:
         number += 1
 
 
-def _write(target: Path, files: list[tuple[Path, str]], as_zip: bool) -> None:
-    if as_zip:
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+def _pack(out: Path, files: list[tuple[Path, str]]) -> None:
+    """Write the archive, which nobody can read who cannot read all that is in it."""
+    from spine_ignite.files import write_atomically
+
+    with write_atomically(out) as temporary:
+        rights = temporary.stat().st_mode & 0o777
+        for path, _ in files:
+            rights &= path.stat().st_mode | 0o700
+        temporary.chmod(rights)
+        if out.suffix == ".zip":
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+                for path, name in files:
+                    archive.write(path, name)
+            return
+        with tarfile.open(temporary, "w:gz") as tar:
             for path, name in files:
-                archive.write(path, name)
-        return
-    with tarfile.open(target, "w:gz") as archive:
-        for path, name in files:
-            archive.add(path, name)
+                tar.add(path, name, filter=_nameless)
+
+
+def _nameless(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Leave out who owns the file."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member

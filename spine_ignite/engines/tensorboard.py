@@ -29,15 +29,22 @@ class Board:
 
     Args:
         folder: for the event files.
-        text: the configuration, for its page.
+        text: the configuration, for its page; None: no such page.
         echo: takes a line about what went wrong.
     """
 
-    def __init__(self, folder: Path, text: str, echo: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, text: str | None, echo: Callable[[str], None]) -> None:
         self.folder = folder
         self.text = text
         self.echo = echo
         self.logger: TensorboardLogger | None = None
+        self.beside: list[Board] = []
+
+    def with_folder(self, name: str) -> Board:
+        """Return a board for a folder in this one's, without an event file so far; it is closed with this one."""
+        board = Board(self.folder / name, None, self.echo)
+        self.beside.append(board)
+        return board
 
     def write(self, add: Callable[[Any], None]) -> None:
         """Let ``add`` write with a ``SummaryWriter``; if that fails, begin a new event file, once, or give up."""
@@ -58,6 +65,8 @@ class Board:
 
     def close(self) -> None:
         """Close the event file; what cannot be written any more is lost."""
+        for board in self.beside:
+            board.close()
         logger, self.logger = self.logger, None
         if logger is not None:
             with suppress(OSError):
@@ -68,12 +77,17 @@ class Board:
         refuse_links(self.folder / "events")
         with suppress(OSError):
             self.logger = TensorboardLogger(log_dir=str(self.folder), purge_step=purge_step)
-            self.logger.writer.add_text("config", f"```yaml\n{self.text}```", 0)
+            if self.text is not None:
+                self.logger.writer.add_text("config", f"```yaml\n{self.text}```", 0)
 
 
 def attach_tensorboard(run: Run, epoch_end: EpochEnd, echo: Callable[[str], None]) -> Board:
-    """Log scalars of every epoch, pictures of validation, and the configuration; close the board after the run."""
+    """Log scalars of every epoch, pictures of validation, and the configuration; close the board after the run.
+
+    Pictures show scans, so they are in a folder of their own: the rest can be given away.
+    """
     board = Board(run.directory.tensorboard, dump_config(run.config), echo)
+    album = board.with_folder("pictures")
     validations = 0
     best = 0.0
 
@@ -90,10 +104,13 @@ def attach_tensorboard(run: Run, epoch_end: EpochEnd, echo: Callable[[str], None
             for name, value in values.items():
                 if name not in ("epoch", "iteration") and np.isfinite(value):
                     writer.add_scalar(name, value, values["iteration"])
-            if pictures:
-                writer.add_images("validation", np.stack(pictures), values["iteration"], dataformats="NHWC")
 
         board.write(add)
+        if pictures:
+            step, shown = values["iteration"], np.stack(pictures)
+            if album.logger is None:
+                album.open(step)
+            album.write(lambda writer: writer.add_images("validation", shown, step, dataformats="NHWC"))
 
     def begin(engine: Engine) -> None:
         board.open(engine.state.iteration + 1 if engine.state.iteration else None)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,26 +111,6 @@ def test_evaluate_a_run_and_the_predictions_of_any_tool(
     found = json.loads(out)
     assert (found["means"]["dice"], found["means"]["hd95"], found["means"]["accuracy"]) == (1.0, 0.0, 1.0)
     assert found["classes"].keys() == {"L5", "L4", "L3"}
-
-
-def test_pack_leaves_out_what_was_not_asked_for(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (trained / "link").symlink_to("/etc/passwd")
-    picture = trained / "evaluation" / "test" / "pictures" / "Case5.png"
-    for path in (picture, trained / "report.html", trained / "predictions" / "x.nii.gz"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    assert run(capsys, "pack", trained, "-o", tmp_path / "logs.zip")[0] == 0
-    names = zipfile.ZipFile(tmp_path / "logs.zip").namelist()
-    assert not [name for name in names if name.endswith((".png", ".html", ".nii.gz"))], "what shows a scan"
-    assert {"run/config.yaml", "run/metrics.jsonl", "run/environment.json"} <= set(names)
-    assert not [name for name in names if "checkpoints" in name or "link" in name or ".lock" in name]
-    assert run(capsys, "pack", trained, trained, "--checkpoints", "-o", tmp_path / "all.tar.gz")[0] == 0
-    with tarfile.open(tmp_path / "all.tar.gz") as archive:
-        assert {"run/checkpoints/best.pt", "run_2/checkpoints/best.pt"} <= set(archive.getnames())
-    code, _, err = run(capsys, "pack", trained, "-o", tmp_path / "logs.rar")
-    assert (code, "must end in .zip or .tar.gz" in err) == (2, True)
 
 
 def test_train_prints_json(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,9 +70,11 @@ def test_a_run_writes_what_it_promises(tiny_dataset: Path, tmp_path: Path) -> No
     assert json.loads((out / "environment.json").read_text())["data_fingerprint"]
     assert load_config(out / "config.yaml").data.size == (64, 48), "what the data decided is written down"
     assert [p.name for p in (out / "predictions" / "epoch_2").iterdir()] == [f"{_held_out(out)}.nii.gz"]
-    events = EventAccumulator(str(out / "tensorboard"), size_guidance={"images": 0}).Reload()
-    assert {"train/loss", "lr", "validation/dice"} <= set(events.Tags()["scalars"])
-    assert events.Tags()["images"]
+    tags = EventAccumulator(str(out / "tensorboard")).Reload().Tags()
+    assert {"train/loss", "lr", "validation/dice"} <= set(tags["scalars"])
+    assert tags["images"] == [], "what shows scans is apart"
+    pictures = EventAccumulator(str(out / "tensorboard" / "pictures"), size_guidance={"images": 0}).Reload()
+    assert [len(pictures.Images(tag)) for tag in pictures.Tags()["images"]] == [3]
     assert not list(out.rglob(".part-*"))
 
 
