@@ -19,11 +19,12 @@ from spine_ignite.config import RunConfig
 from spine_ignite.data.store_place import store_folder
 from spine_ignite.engines.run_contents import RUN_CONTENTS
 from spine_ignite.errors import RunError
-from spine_ignite.files import explain, guard, write_text
+from spine_ignite.files import explain, guard, write_atomically
 from spine_ignite.locks import lock_folder
 from spine_ignite.ownership import listed, own_folder, remove_listed, require_ours
 from spine_ignite.places import require_apart
 
+_LONGEST_LINE = 2**20  # bytes of a row; more is no row of ours
 _PACKAGES = ("torch", "pytorch-ignite", "monai", "torchio", "nibabel", "numpy")
 
 
@@ -178,26 +179,28 @@ def describe_environment(device: str, precision: str, fingerprint: str, plugin: 
     return json.dumps(record, indent=2) + "\n"
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read a file of one JSON object a line and epoch, without a line that a crash cut off; no file has no rows."""
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Read a file of one JSON object a line and epoch, without a line that a crash cut off; no file has no rows.
+
+    Rows are given one by one, so that a long run needs no more memory than a short one.
+    """
     if not path.is_file():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
-            rows.append(row)
-    return rows
+        return
+    with path.open("rb") as file:
+        while line := file.readline(_LONGEST_LINE):
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(row, dict) and isinstance(row.get("epoch"), int) and 0 <= row["epoch"] < 2**53:
+                yield row
 
 
 def truncate_metrics(path: Path, epoch: int) -> None:
     """Drop the lines of epochs after ``epoch``: a resumed run writes them again."""
     if path.is_file():
-        kept = [row for row in read_rows(path) if row["epoch"] <= epoch]
-        write_text(path, "".join(f"{json.dumps(row)}\n" for row in kept))
+        with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(f"{json.dumps(row)}\n" for row in read_rows(path) if row["epoch"] <= epoch)
 
 
 def _numbered(base: Path) -> Iterator[Path]:

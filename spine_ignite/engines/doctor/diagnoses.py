@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -23,6 +24,7 @@ SETTLED_STEPS = 2000
 LATE_PROGRESS = 0.75
 # Validations that must agree.
 WINDOW = 5
+_AT_ONCE = 100  # rows of a record that are looked at together
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,19 @@ def diagnose(history: Sequence[Row]) -> list[Diagnosis]:
     return [diagnosis for diagnosis in found if diagnosis is not None]
 
 
-def essential(history: Sequence[Row]) -> list[Row]:
+def essential(history: Iterable[Row]) -> list[Row]:
     """Return the rows on which :func:`diagnose` depends, now and after any further ones: some twenty at most.
 
     A record of all epochs would make memory and time grow with the length of a run.
     """
+    kept: list[Row] = []
+    rows = iter(history)
+    while some := list(islice(rows, _AT_ONCE)):
+        kept = _essential([*kept, *some])
+    return kept
+
+
+def _essential(history: Sequence[Row]) -> list[Row]:
     validated = [row for row in history if not math.isnan(_get(row, "validation/dice"))]
     older = validated[: -WINDOW - 1]
     kept = [*history[:1], *history[-WINDOW - 1 :], *validated[-WINDOW - 1 :]]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from spine_ignite.evaluation.report.series import Series
 
 WIDTH, HEIGHT = 420, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 34
@@ -66,30 +68,40 @@ class Chart:
     bottom: int = HEIGHT - _BOTTOM
 
 
-def training_charts(epochs: Sequence[dict[str, Any]]) -> list[Chart]:
+_CHARTS = {
+    "Loss": {"training": "train/loss", "validation": "validation/loss"},
+    "Validation": {"Dice": "validation/dice", "IoU": "validation/iou", "recall": "validation/recall"},
+    "Learning rate": {"learning rate": "lr"},
+}
+
+
+def training_charts(epochs: Iterable[dict[str, Any]]) -> list[Chart]:
     """Return the charts of a training: loss, validation, learning rate; those without any figure are left out.
 
     Args:
-        epochs: lines of ``metrics.jsonl``.
+        epochs: lines of ``metrics.jsonl``; they are looked at one by one, and of long curves some points are kept.
     """
-    best = _best(epochs)
-    span = (min(line["epoch"] for line in epochs), max(line["epoch"] for line in epochs)) if epochs else (0, 0)
-    wanted = (
-        ("Loss", {"training": "train/loss", "validation": "validation/loss"}, None),
-        ("Validation", {"Dice": "validation/dice", "IoU": "validation/iou", "recall": "validation/recall"}, best),
-        ("Learning rate", {"learning rate": "lr"}, None),
-    )
+    series = {key: Series() for keys in _CHARTS.values() for key in keys.values()}
+    span: tuple[float, float] | None = None
+    for line in epochs:
+        epoch = float(line["epoch"])
+        span = (epoch, epoch) if span is None else (min(span[0], epoch), max(span[1], epoch))
+        for key, curve in series.items():
+            value = line.get(key)
+            if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
+                curve.add(epoch, float(value))
+    points = {key: list(curve) for key, curve in series.items()}
+    best = _best(points["validation/dice"])
     charts = []
-    for title, keys, mark in wanted:
-        lines = {name: _points(epochs, key) for name, key in keys.items()}
-        lines = {name: points for name, points in lines.items() if points}
-        if lines:
-            charts.append(chart(title, lines, span, mark))
+    for title, keys in _CHARTS.items():
+        lines = {name: points[key] for name, key in keys.items() if points[key]}
+        if lines and span is not None:
+            charts.append(chart(title, lines, span, best if title == "Validation" else None))
     return charts
 
 
 def chart(
-    title: str, lines: dict[str, Points], span: tuple[float, float], mark: tuple[float, str] | None = None
+    title: str, lines: Mapping[str, Points], span: tuple[float, float], mark: tuple[float, str] | None = None
 ) -> Chart:
     """Lay out a chart.
 
@@ -135,13 +147,7 @@ def ticks(low: float, high: float, whole: bool = False, most: int = 6) -> list[f
     return [float(f"{n * step:.12g}") for n in range(first, max(last, first + 1) + 1)]
 
 
-def _points(epochs: Sequence[dict[str, Any]], key: str) -> Points:
-    found = [(float(line["epoch"]), line.get(key)) for line in epochs]
-    return [(x, float(y)) for x, y in found if isinstance(y, (int, float)) and math.isfinite(y)]
-
-
-def _best(epochs: Sequence[dict[str, Any]]) -> tuple[float, str] | None:
-    dice = _points(epochs, "validation/dice")
+def _best(dice: Points) -> tuple[float, str] | None:
     if not dice:
         return None
     epoch, value = max(dice, key=lambda point: point[1])

@@ -161,7 +161,7 @@ def _render(record: RunRecord, problems: Sequence[str], sections: dict[str, Any]
             record=record,
             name=record.directory.root.resolve().name,
             problems=problems,
-            charts=curves.training_charts(record.epochs),
+            charts=record.charts,
             chart_size=(curves.WIDTH, curves.HEIGHT),
             version=__version__,
             niivue=NIIVUE,

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from spine_ignite.config import RunConfig
-from spine_ignite.engines.run_directory import RunDirectory, open_run_directory
+from spine_ignite.engines.run_directory import RunDirectory, open_run_directory, read_rows
 from spine_ignite.errors import RunError
+from spine_ignite.evaluation.report.curves import Chart, training_charts
 from spine_ignite.evaluation.tables import Summary, read_tables
 from spine_ignite.plain_yaml import YamlError, read_yaml
+
+_MOST_DIAGNOSES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,8 @@ class RunRecord:
         split: ``test`` or ``validation``.
         config: every key of its configuration.
         environment: where it ran.
-        epochs: a line of ``metrics.jsonl`` each.
-        diagnoses: of the training doctor.
+        charts: of its training, from ``metrics.jsonl``.
+        diagnoses: of the training doctor, the first ones if there are many.
         summary: its evaluation on the split; None if there is none.
     """
 
@@ -52,7 +56,7 @@ class RunRecord:
     split: str
     config: tuple[Setting, ...]
     environment: tuple[Setting, ...]
-    epochs: tuple[dict[str, Any], ...]
+    charts: tuple[Chart, ...]
     diagnoses: tuple[Diagnosis, ...]
     summary: Summary | None
 
@@ -86,8 +90,7 @@ def read_run(run: Path, split: str = "test") -> RunRecord:
     directory = open_run_directory(run)
     folder = directory.evaluation / split
     summary = read_tables(folder) if (folder / "summary.json").is_file() else None
-    epochs = tuple(line for line in _json_lines(directory.metrics) if isinstance(line.get("epoch"), int))
-    if summary is None and not epochs:
+    if summary is None and next(read_rows(directory.metrics), None) is None:
         raise RunError(
             f"{run} has nothing to report: no epoch is finished and its {split} split is not judged; train it with "
             f"`spine-ignite train --resume {run}`, then judge it with `spine-ignite evaluate {run}`"
@@ -97,8 +100,8 @@ def read_run(run: Path, split: str = "test") -> RunRecord:
         split=split,
         config=_config(directory.config),
         environment=tuple(_flatten(_json(directory.environment))),
-        epochs=epochs,
-        diagnoses=tuple(map(_diagnosis, _json_lines(directory.doctor))),
+        charts=tuple(training_charts(read_rows(directory.metrics))),
+        diagnoses=tuple(map(_diagnosis, islice(read_rows(directory.doctor), _MOST_DIAGNOSES))),
         summary=summary,
     )
 
@@ -139,15 +142,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            yield value
