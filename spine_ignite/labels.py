@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from spine_ignite.dataset_json import scheme_data
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.names import brief, cut
 from spine_ignite.plain_yaml import YamlError, read_yaml
@@ -157,7 +158,7 @@ def _name(value: Any) -> str:
 
 
 def load_scheme(name_or_path: str | Path) -> LabelScheme:
-    """Load a scheme by its registered name or from a YAML file.
+    """Load a scheme by its registered name, from a YAML file, or from nnU-Net's ``dataset.json``.
 
     Raises:
         UsageError: no such scheme, or the file is not one.
@@ -165,6 +166,8 @@ def load_scheme(name_or_path: str | Path) -> LabelScheme:
     from spine_ignite.registry import load_registry
 
     path = Path(name_or_path)
+    if path.suffix == ".json":
+        return LabelScheme.from_dict(scheme_data(path), source=str(path))
     if path.suffix not in {".yaml", ".yml"}:
         path = load_registry().label_scheme_path(str(name_or_path))
     try:

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 @click.command(epilog="\b\nExample:\n  spine-ignite check dataset --scheme mrspineseg")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--scheme", default="mrspineseg", show_default=True, help="Label scheme: a name or a YAML file.")
+@click.option(
+    "--scheme",
+    default="mrspineseg",
+    show_default=True,
+    help="Label scheme: a name, a YAML file, or nnU-Net's dataset.json.",
+)
 @reading_options
 @json_option
 def command(folder: Path, scheme: str, orientation: str | None, nan: NanRule, as_json: bool) -> int:

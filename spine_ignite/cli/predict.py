@@ -48,7 +48,7 @@ def command(
     An input that cannot be used does not stop the others; the exit code is then 1.
     """
     from spine_ignite.inference.files import Extras, predict_files
-    from spine_ignite.inference.inputs import collect_jobs
+    from spine_ignite.inference.inputs import collect_jobs, left_out
     from spine_ignite.inference.predictor import load_predictor
 
     predictor = load_predictor(run, options)
@@ -61,6 +61,8 @@ def command(
         skip_existing=skip_existing,
         progress=lambda jobs: progress_bar(jobs, "Predicting"),
     )
+    for note in left_out(inputs):
+        click.echo(f"Note: {note}", err=True)
     _tell(results, out, as_json)
     return 1 if any(result.error is not None for result in results) else 0
 

@@ -85,7 +85,9 @@ class DataConfig(Section):
     cache: Path | None = Field(
         None, description="slice store, a folder of its own; default: in .spine-ignite-cache in the dataset"
     )
-    scheme: str = Field("mrspineseg", description="label scheme: a registered name or a YAML file")
+    scheme: str = Field(
+        "mrspineseg", description="label scheme: a registered name, a YAML file, or nnU-Net's dataset.json"
+    )
     num_classes: PositiveInt | None = Field(None, description="must equal the scheme's; here to be checked")
     spacing: tuple[float, float] | None = Field(
         None, description="in-plane spacing (rows, columns) in mm; default: the training cases' median"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spine_ignite.config import DataConfig
 from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case, Dataset, Problem, find_cases
-from spine_ignite.data.checks import check_case, require_valid
+from spine_ignite.data.checks import check_case, check_names, require_valid
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.headers import file_size
 from spine_ignite.data.intensity import prepare_image
@@ -76,8 +76,10 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
             f"data.num_classes is {data.num_classes}, but the scheme '{scheme.name}' has {scheme.num_classes} classes"
         )
     dataset, problems = find_cases(data.root)
+    misnamed, notes = check_names(dataset, scheme)
+    dataset = replace(dataset, notes=(*dataset.notes, *notes))
     untested = [problem for problem in problems if problem.split == "test"]
-    require_valid(data.root, [problem for problem in problems if problem not in untested])
+    require_valid(data.root, [*misnamed, *(problem for problem in problems if problem not in untested)])
     spacing = data.spacing or _median_spacing(dataset, reading_of(data))
     settings = StoreSettings(scheme.to_dict(), spacing, data.clip_percentiles, data.border, data.orientation, data.nan)
     store = SliceStore(store_folder(data), settings)

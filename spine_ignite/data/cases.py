@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from spine_ignite.data.unread import describe, is_image, stem_of, unread_files
 from spine_ignite.data.volumes import SUFFIXES, volume_stem, volume_suffix
 from spine_ignite.errors import DataError
 from spine_ignite.names import printable
@@ -30,6 +31,7 @@ class Case:
 
 # What the names of masks and predictions have before or after the case's own.
 _WORDS = "masks?|labels?|d?seg|segmentation|pred|prediction"
+_CHANNEL = re.compile(r"_(\d{4})$")
 _MASK_FOLDERS = {"source": "label", "images": "masks", "imagesTr": "labelsTr", "imagesTs": "labelsTs"}
 
 
@@ -159,8 +161,9 @@ def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
     for split in splits:
         found, wrong = _pair(split, nnunet=layout == "nnunet")
         cases += found
+        wrong += _unread_cases(split, nnunet=layout == "nnunet")
         problems += [replace(problem, split=split.name) for problem in wrong]
-        notes += _forgotten_masks(split, found)
+        notes += [*_forgotten_masks(split, found), *_unread(split)]
     problems += _shared_ids(cases)
     if not cases and not problems:
         raise DataError(f"dataset folder {root} holds no volumes ({', '.join(SUFFIXES)}); expected {LAYOUTS}")
@@ -218,6 +221,28 @@ def _forgotten_masks(split: _Split, cases: Sequence[Case]) -> list[str]:
     ]
 
 
+def _unread(split: _Split) -> list[str]:
+    found = ((folder, unread_files(folder)) for folder in (split.images, split.labels))
+    return [describe(folder, files) for folder, files in found if files]
+
+
+def _unread_cases(split: _Split, nnunet: bool) -> list[Problem]:
+    """Images and masks in formats that are not read, of cases that lack them otherwise."""
+
+    def key(stem: str) -> str:
+        return _CHANNEL.sub("", stem).lower() if nnunet else _id(stem)
+
+    problems: dict[tuple[Path, str], Problem] = {}
+    for folder in (split.images, split.labels):
+        known = {key(volume_stem(path)) for path in volume_files(folder)} if folder.is_dir() else set()
+        for path in filter(is_image, unread_files(folder)):
+            case = key(stem_of(path))
+            if case not in known:
+                message = "is in a format that is not read; convert it to .nii.gz, or move it out of the folder"
+                problems.setdefault((folder, case), Problem(case, path, message))
+    return list(problems.values())
+
+
 def _names(folder: Path, problems: list[Problem]) -> dict[Path, str]:
     """Stems of the volumes in a folder; names go into tables, logs and pages, so they must be printable."""
     names = {}
@@ -236,7 +261,7 @@ def _without_channel(names: Mapping[Path, str], masks: Mapping[Path, str]) -> di
     Masks tell these apart. Without any, names that differ in the number alone are those of cases.
     """
     stems, labelled = set(names.values()), {_id(stem) for stem in masks.values()}
-    bare = {path: re.sub(r"_\d{4}$", "", stem) for path, stem in names.items()}
+    bare = {path: _CHANNEL.sub("", stem) for path, stem in names.items()}
     if not masks and len(names) > 1 and len(set(bare.values())) == 1:
         return dict(names)
     return {
@@ -251,7 +276,14 @@ def _by_id(names: Mapping[Path, str], nnunet: bool, problems: list[Problem]) -> 
         key = name.lower() if nnunet else _id(name)
         other = seen.setdefault(key, path)
         if other is not path:
-            message = f"has the same case id '{key}' as {other.name}; rename or remove one"
+            channels = [_CHANNEL.search(volume_stem(file)) for file in (path, other)]
+            if nnunet and all(channels):
+                message = (
+                    f"is a second channel of case '{key}' besides {other.name}, and networks here see one; keep the "
+                    f"files of one channel in {path.parent.name} and move the others away"
+                )
+            else:
+                message = f"has the same case id '{key}' as {other.name}; rename or remove one"
             problems.append(Problem(key, path, message))
     return seen
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from spine_ignite import dataset_json
 from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case, Dataset, Problem, find_cases
 from spine_ignite.data.orientation import orientation_of
 from spine_ignite.data.volumes import STRICT, Reading, Volume, read_image, read_label
-from spine_ignite.errors import DataError, reason
+from spine_ignite.dataset_json import structure
+from spine_ignite.errors import DataError, UsageError, reason
 from spine_ignite.labels import LabelScheme
 
 
@@ -94,12 +96,45 @@ def check_dataset(
         DataError: there is no dataset at ``root``.
     """
     dataset, problems = find_cases(root)
+    misnamed, notes = check_names(dataset, scheme)
+    problems += misnamed
     cases = progress(dataset.cases) if progress is not None else dataset.cases
     found = tuple(check_case(case, scheme, reading) for case in cases)
     for item in found:
         problems += item.problems
-    warnings = [*(Problem("", None, note) for note in dataset.notes), *_same_content(found)]
+    warnings = [*(Problem("", None, note) for note in (*dataset.notes, *notes)), *_same_content(found)]
     return Report(dataset, found, tuple(problems), tuple(warnings))
+
+
+def check_names(dataset: Dataset, scheme: LabelScheme) -> tuple[list[Problem], list[str]]:
+    """Compare a label scheme with the names in nnU-Net's ``dataset.json``, if the dataset has one.
+
+    Returns:
+        Problems, and notes on what stops nothing.
+    """
+    path = dataset.root / dataset_json.FILE
+    if dataset.layout != "nnunet" or not path.is_file():
+        return [], []
+    try:
+        described = dataset_json.read_dataset_json(path)
+    except UsageError as error:
+        return [], [f"{error}, so that its names cannot be compared with the label scheme"]
+    differing = []
+    for name, value in described.labels.items():
+        known = next((c.name for c in scheme.classes if value in c.values), None)
+        if value is not None and (known is None or structure(known) != structure(name)):
+            said = f"the scheme '{scheme.name}' calls it {known!r}" if known else f"the scheme '{scheme.name}' lacks it"
+            differing.append(f"calls the value {value} {name!r}, {said}")
+    problems = []
+    if differing:
+        more = f", and differs in {len(differing) - 1} more" if len(differing) > 1 else ""
+        advice = f"choose the scheme that is meant, or the file's own: data.scheme={path}"
+        problems.append(Problem("", path, f"{differing[0]}{more}; {advice}"))
+    channels = described.channels
+    notes = []
+    if len(channels) > 1:
+        notes.append(f"{path} names {len(channels)} channels ({', '.join(channels)}); networks here see one")
+    return problems, notes
 
 
 def require_valid(root: Path, problems: Sequence[Problem]) -> None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from spine_ignite.data.cases import case_names, image_folders, mask_folder, volume_files
+from spine_ignite.data.unread import describe, unread_files
 from spine_ignite.data.volumes import volume_stem, volume_suffix
 from spine_ignite.errors import DataError, UsageError
 
@@ -57,6 +58,13 @@ def _refuse(one: Path, two: Path, output: Path) -> UsageError:
     return UsageError(f"{one} and {two} would both be written to {output}; predict them into two folders")
 
 
+def left_out(inputs: Sequence[Path]) -> list[str]:
+    """Say in a sentence for each folder of :func:`collect_jobs` which of its files are not read."""
+    folders = dict.fromkeys(folder for path in inputs if path.is_dir() for folder in _folders(path))
+    found = ((folder, unread_files(folder)) for folder in folders)
+    return [describe(folder, files) for folder, files in found if files]
+
+
 def _volumes(path: Path) -> list[Path]:
     if path.is_file():
         if volume_suffix(path) is None:
@@ -64,17 +72,23 @@ def _volumes(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"input {path} does not exist")
-    files = volume_files(path)
-    if not files and (path / "source").is_dir():
-        files = volume_files(path / "source")
-    if files:
-        return files
+    found = [file for folder in _folders(path) for file in volume_files(folder)]
+    if not found:
+        others = left_out([path])
+        raise DataError(f"folder {path} holds neither volumes nor a dataset{f': {others[0]}' if others else ''}")
+    return found
+
+
+def _folders(path: Path) -> list[Path]:
+    """The folders whose volumes are meant by a folder: itself, a split's images, or a dataset's."""
+    if volume_files(path):
+        return [path]
+    if (path / "source").is_dir() and volume_files(path / "source"):
+        return [path / "source"]
     try:
         folders = image_folders(path)
     except DataError:
-        folders = {}
-    images = {split: volume_files(folder) for split, folder in folders.items()}
-    found = images.get("test") or [file for files in images.values() for file in files]
-    if not found:
-        raise DataError(f"folder {path} holds neither volumes nor a dataset")
-    return found
+        return [path]
+    if "test" in folders and volume_files(folders["test"]):
+        return [folders["test"]]
+    return list(folders.values())

@@ -88,7 +88,47 @@ def test_a_second_channel_is_a_problem_that_names_both_files(tmp_path: Path) -> 
     root = touch(tmp_path, "imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz")
     (problem,) = find_cases(root)[1]
     assert (problem.case, problem.file) == ("a", root / "imagesTr/a_0001.nii.gz")
-    assert "as a_0000.nii.gz" in problem.message
+    assert problem.message == (
+        "is a second channel of case 'a' besides a_0000.nii.gz, and networks here see one; keep the files of one "
+        "channel in imagesTr and move the others away"
+    )
+
+
+def test_files_that_are_not_read_are_told_and_are_problems_where_a_case_needs_them(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path,
+        *(f"train/source/Case{n}.nii.gz" for n in (1, 2)),
+        *(f"train/label/mask_case{n}.nii.gz" for n in (1,)),
+        "train/source/Case2.nrrd",  # it is there as NIfTI
+        "train/source/Case3.mgz",
+        *(f"train/source/Case4.{suffix}" for suffix in ("hdr", "img")),
+        *(f"train/source/{name}" for name in ("Case1.json", "notes.txt", ".DS_Store", "overview.png")),
+        "train/label/mask_case2.seg.nrrd",
+        "test/source/Case9.nii.gz",
+        "test/source/Case10.nrrd.gz",
+    )
+    (root / "train/source/folder.nrrd").mkdir()
+    dataset, problems = find_cases(root)
+    found = {(p.split, p.file.name) for p in problems if p.file and "is in a format that is not read" in p.message}
+    assert found == {
+        ("train", "Case3.mgz"),
+        ("train", "Case4.hdr"),
+        ("train", "mask_case2.seg.nrrd"),
+        ("test", "Case10.nrrd.gz"),
+    }
+    source, label, test = dataset.notes
+    assert source == (
+        f"5 files in {root}/train/source are not read (.nrrd, .mgz, .hdr, .img, …): Case2.nrrd, Case3.mgz, "
+        "Case4.hdr, …; .nii, .nii.gz, .mha and .mhd are"
+    )
+    assert label.startswith(f"1 file in {root}/train/label is not read (.nrrd): mask_case2.seg.nrrd;")
+    assert test.startswith(f"1 file in {root}/test/source is not read (.nrrd): Case10.nrrd.gz;")
+
+
+def test_a_dataset_of_files_that_are_not_read_is_not_called_empty(tmp_path: Path) -> None:
+    root = touch(tmp_path, "imagesTr/a_0000.nrrd", "labelsTr/a.nrrd")
+    _, problems = find_cases(root)
+    assert [(p.case, p.file.name) for p in problems if p.file] == [("a", "a_0000.nrrd"), ("a", "a.nrrd")]
 
 
 def test_spider(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from spine_ignite.config import DataConfig
+from spine_ignite.data.build import build_store
 from spine_ignite.data.checks import check_dataset, require_valid
 from spine_ignite.errors import DataError
 from spine_ignite.labels import load_scheme
@@ -51,3 +54,34 @@ def test_a_test_case_that_is_also_trained_on_is_warned_of(tiny_dataset: Path) ->
     (warning,) = report.warnings
     assert warning.case == "5"
     assert warning.message.startswith("is the same image as Case1.nii.gz of the train split; a test case")
+
+
+def test_names_of_dataset_json_that_contradict_the_scheme_stop_training(tmp_path: Path, tiny_dataset: Path) -> None:
+    root = tmp_path / "nnunet"
+    for folder, name in (("source", "images"), ("label", "labels")):
+        for split, end in (("train", "Tr"), ("test", "Ts")):
+            shutil.copytree(tiny_dataset / split / folder, root / f"{name}{end}")
+    for path in root.rglob("mask_*"):
+        path.rename(path.with_name(path.name.removeprefix("mask_").capitalize()))
+    described = root / "dataset.json"
+    right = {"background": 0, "vertebra L5": 2, "L4": 3, "L3": 4}
+    described.write_text(json.dumps({"labels": right, "channel_names": {"0": "T1", "1": "T2"}}))
+    report = check_dataset(root, SCHEME)
+    assert report.problems == ()
+    assert [w.message for w in report.warnings] == [f"{described} names 2 channels (T1, T2); networks here see one"]
+    described.write_text(json.dumps({"labels": {"background": 0, "L1": 2, "L4": 3, "S": 4, "disc": 70}}))
+    (problem,) = check_dataset(root, SCHEME).problems
+    assert problem.message == (
+        "calls the value 2 'L1', the scheme 'lumbar-vertebrae' calls it 'L5', and differs in 2 more; choose the scheme "
+        f"that is meant, or the file's own: data.scheme={described}"
+    )
+    data = DataConfig(root=root, scheme="lumbar-vertebrae", spacing=(1.0, 1.0))
+    with pytest.raises(DataError, match=r"dataset.json calls the value 2 'L1', the scheme 'lumbar-vertebrae' calls"):
+        build_store(data)
+    store = build_store(data.model_copy(update={"scheme": str(described)})).store
+    assert store.scheme.names == ("background", "S", "L4", "L1", "disc")
+    assert check_dataset(root, load_scheme(described)).problems == ()
+    described.write_text("{")
+    report = check_dataset(root, SCHEME)
+    assert report.problems == ()
+    assert "so that its names cannot be compared" in report.warnings[0].message

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from spine_ignite.errors import UsageError
-from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.errors import DataError, UsageError
+from spine_ignite.inference.inputs import collect_jobs, left_out
 
 
 def touch(root: Path, *names: str) -> None:
@@ -82,3 +82,23 @@ def test_predictions_go_neither_among_images_nor_over_masks(tmp_path: Path, out:
     for given in ("", "images", "images/2_t2.mhd"):
         with pytest.raises(UsageError, match="would lie among what is there already; choose another folder"):
             collect_jobs([tmp_path / given], tmp_path / out)
+
+
+def test_files_of_a_folder_that_are_not_read_are_told(tmp_path: Path) -> None:
+    for name in (
+        "in/a.nii.gz",
+        "in/b.nrrd",
+        "in/a.json",
+        "only/c.mgz",
+        "data/imagesTs/d_0000.nii",
+        "data/imagesTs/e.img",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    told = left_out([tmp_path / "in", tmp_path / "in/a.nii.gz", tmp_path / "data"])
+    assert [note.split(";")[0] for note in told] == [
+        f"1 file in {tmp_path}/in is not read (.nrrd): b.nrrd",
+        f"1 file in {tmp_path}/data/imagesTs is not read (.img): e.img",
+    ]
+    with pytest.raises(DataError, match=r"holds neither volumes nor a dataset: 1 file in .*only is not read \(.mgz\)"):
+        collect_jobs([tmp_path / "only"], tmp_path / "out")
