@@ -34,7 +34,7 @@ from spine_ignite.config import AugmentConfig, load_config
 from spine_ignite.data.augment import BatchAugmenter
 from spine_ignite.data.batches import create_training_loader, create_validation_loader
 from spine_ignite.data.build import build_store
-from spine_ignite.data.folds import split_cases
+from spine_ignite.data.hold_out import hold_out
 from spine_ignite.data.intensity import prepare_image
 from spine_ignite.data.phantom import make_phantom, write_phantoms
 from spine_ignite.data.sampling import TrainingStream
@@ -75,9 +75,9 @@ def of_cases(folder: Path, cases: int) -> Works:
     names = [case.name for case in store.cases]
 
     def plan() -> None:
-        train, validation = split_cases(names, 0, validation=0.2, folds=5, fold=None)
-        create_training_loader(store, train, config)
-        create_validation_loader(store, validation, config)
+        validation = hold_out(names, 0, validation=0.2, folds=5, fold=None)
+        create_training_loader(store, [name for name in names if name not in validation], config)
+        create_validation_loader(store, list(validation), config)
 
     return {
         "open the manifest": lambda: open_store(folder / "store"),

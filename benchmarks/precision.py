@@ -26,7 +26,7 @@ from processes import write_json
 from spine_ignite import InferenceOptions
 from spine_ignite.config import load_config
 from spine_ignite.data.build import build_store
-from spine_ignite.data.folds import split_cases
+from spine_ignite.data.split import read_split
 from spine_ignite.data.volumes import read_image, read_label
 from spine_ignite.engines.precision import choose_device, choose_precision
 from spine_ignite.engines.run import train
@@ -70,8 +70,7 @@ def run(data: Path, folder: Path, seed: int, precision: str, steps: int, setting
         precision=choose_precision(precision, device),
     )
     store = build_store(config.data).store
-    names = [case.name for case in store.split("train")]
-    held_out = set(split_cases(names, seed, validation=0.0, folds=config.data.folds, fold=config.data.fold)[1])
+    held_out = {case.name for case in read_split(RunDirectory(result.directory).split).validation}
     dices = []
     for case in store.split("train"):
         if case.name in held_out:

@@ -58,7 +58,7 @@ def _copy(store: Path, root: Path, case: StoredCase, number: int) -> StoredCase:
     (store / folder).mkdir()
     for array in ARRAYS:
         os.link(store / case.folder / array, store / folder / array)
-    return replace(case, name=name, id=str(number), folder=folder, image=image, label=label)
+    return replace(case, name=name, id=str(number), folder=folder, image=image, label=label, content=image.sha256)
 
 
 def _link(source: SourceFile, path: Path, number: int) -> SourceFile:

@@ -99,11 +99,14 @@ def tiny_dataset(tmp_path: Path, write_volume: Writer) -> Path:
 def write_run() -> RunWriter:
     """``write_run(folder, "data.context_slices=1", …, seed=0)`` writes a run of a small UNet with random weights.
 
-    It has 8 classes, pixels of 1 mm, and a ``best.pt`` and a ``last.pt`` that differ.
+    It has 8 classes, pixels of 1 mm, and a ``best.pt`` and a ``last.pt`` that differ; of a dataset that is there it
+    has a ``split.json``.
     """
     import torch
 
     from spine_ignite.config import dump_config, load_config
+    from spine_ignite.data.build import build_store
+    from spine_ignite.data.choose_split import choose_split
     from spine_ignite.engines.description import Description
     from spine_ignite.labels import load_scheme
     from spine_ignite.models import create_model
@@ -134,6 +137,9 @@ def write_run() -> RunWriter:
         )
         (folder / "checkpoints").mkdir(parents=True)
         (folder / "config.yaml").write_text(dump_config(config))
+        if (data.root / "train").is_dir():
+            split = choose_split(data, config.seed, build_store(data).store)
+            (folder / "split.json").write_text(split.to_json())
         for name, number in (("best", 2 * seed), ("last", 2 * seed + 1)):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(number)

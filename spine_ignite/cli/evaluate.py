@@ -13,6 +13,7 @@ from spine_ignite.errors import UsageError
 from spine_ignite.names import printable
 
 if TYPE_CHECKING:
+    from spine_ignite.evaluation.judged_cases import Judged
     from spine_ignite.inference.options import InferenceOptions
 
 EPILOG = """\b
@@ -26,7 +27,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
-@click.option("--data", type=click.Path(path_type=Path), help="Another dataset than the run's.")
+@click.option("--data", type=click.Path(path_type=Path), help="Another dataset, or where the run's is now.")
 @click.option("--predictions", type=click.Path(path_type=Path), help="Judge these label volumes, of any tool.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Reference masks for --predictions.")
 @click.option("--scheme", default="mrspineseg", show_default=True, help="Label scheme of --predictions.")
@@ -42,7 +43,7 @@ Examples:
 @json_option
 def command(
     run: Path | None,
-    split: str,
+    split: Judged,
     data: Path | None,
     predictions: Path | None,
     labels: Path | None,
@@ -72,6 +73,7 @@ def command(
             out=out,
             tolerance=tolerance,
             progress=lambda items: progress_bar(items, "Evaluating"),
+            echo=lambda line: click.echo(f"Note: {line}", err=True),
         )
         out = out or run / "evaluation" / split
     else:

@@ -36,16 +36,22 @@ def load_config(
         given: values by dotted key, taken as they are; those that are None count as not given.
         echo: takes a line about options that are left out.
 
+    A relative path of a split or a table of patients is one beside the YAML file, or of an override one in the working
+    directory; both become absolute.
+
     Raises:
         UsageError: the file, a key or a value is wrong; the message names the key and what would fit.
     """
     data = _read(path) if path is not None else {}
+    if path is not None:
+        _find_files(data, path.absolute().parent)
     changes = [(key, value) for key, value in (given or {}).items() if value is not None]
     changes += [_parse_override(text) for text in overrides]
     if isinstance(data.get("model"), dict):
         _leave_out_other_options(data, changes, echo)
     for key, value in changes:
         _set(data, key, value)
+    _find_files(data, Path.cwd())
     return parse_config(data, source=str(path) if path is not None else "configuration")
 
 
@@ -141,6 +147,17 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError(f"configuration file {path} must hold a mapping of sections, got {type(data).__name__}")
     return data
+
+
+def _find_files(data: dict[str, Any], folder: Path) -> None:
+    section = data.get("data")
+    if not isinstance(section, dict):
+        return
+    split, patients = section.get("split"), section.get("patients")
+    if isinstance(split, (str, Path)):
+        section["split"] = str(folder / split)
+    if isinstance(patients, str) and patients.lower().endswith(".csv"):
+        section["patients"] = str(folder / patients)
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -78,6 +79,18 @@ def _check_batch_size(value: Any, validate: ValidatorFunctionWrapHandler) -> Any
         raise ValueError("must be a whole number of at least 1, or auto") from None
 
 
+def _check_patients(value: str) -> str:
+    if value.lower().endswith(".csv"):
+        return value
+    try:
+        groups = re.compile(value).groups
+    except re.error as error:
+        raise ValueError(f"is neither a CSV file nor a regular expression: {error}") from None
+    if groups != 1:
+        raise ValueError(f"must have one group, the patient, as in '(\\d+)_.*', but has {groups}")
+    return value
+
+
 class DataConfig(Section):
     """Where the data is and how slices are made from it."""
 
@@ -114,10 +127,22 @@ class DataConfig(Section):
         description="inside: a constant border (of stitching, turning or padding) does not enter the normalisation; "
         "all: it does",
     )
-    fraction: Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="share of the training cases used")
-    validation: Fraction = Field(0.2, description="share of the training cases held out, when fold is not given")
+    split: Path | None = Field(
+        None,
+        description="a split to take as it is: a run's split.json, nnU-Net's splits_final.json (fold is the entry), "
+        "SPIDER's overview.csv, or lists in YAML or JSON; default: by the seed",
+    )
+    patients: Annotated[str, AfterValidator(_check_patients)] | None = Field(
+        None,
+        description="whose a case is: a regular expression on its name with one group, or a CSV file with the columns "
+        "case and patient; default: what the name tells, else each case its own",
+    )
+    fraction: Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="share of the training patients used")
+    validation: Fraction = Field(0.2, description="share of the training patients held out, when fold is not given")
     folds: Annotated[int, Field(ge=2)] = Field(5, description="number of cross-validation folds")
-    fold: Annotated[int, Field(ge=0)] | None = Field(None, description="the fold held out for validation")
+    fold: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="the fold held out for validation, or the entry of a list of splits"
+    )
     sampling: Literal["slices", "patches"] = Field("slices", description="train on whole slices or on patches")
     patch: PatchConfig = Field(default_factory=PatchConfig)
     batch_size: Annotated[PositiveInt | Literal["auto"], WrapValidator(_check_batch_size)] = Field(
@@ -130,7 +155,7 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
-        if self.fold is not None and self.fold >= self.folds:
+        if self.split is None and self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} does not exist: folds are numbered 0 to {self.folds - 1}")
         if self.spacing is not None and min(self.spacing) <= 0:
             raise ValueError(f"spacing must be positive, got {self.spacing}")

@@ -59,13 +59,14 @@ class TrainingLoader(Protocol):
 
 
 class SliceDataset(Dataset[Batch]):
-    """Whole slices with their neighbours as channels, cropped or padded to one size; items are whole batches.
+    """Whole slices with their neighbours as channels, brought to one size; items are whole batches.
 
     Args:
         store: the slice store.
         cases: the cases to read.
         context_slices: neighbours on each side; beyond the volume's end the last slice is repeated.
         size: rows and columns.
+        crop: whether larger slices are cropped to it; else a batch is as large as its largest slice.
         transform: a TorchIO transform applied to each slice, or None.
         seed: seeds the transform together with the step and the place in the batch.
     """
@@ -78,11 +79,14 @@ class SliceDataset(Dataset[Batch]):
         size: tuple[int, int],
         transform: Any = None,
         seed: int = 0,
+        *,
+        crop: bool = True,
     ) -> None:
         self.store = store
         self.cases = list(cases)
         self.context = context_slices
         self.size = size
+        self.crop = crop
         self.transform = transform
         self.seed = seed
         self.starts = np.cumsum([0, *(case.num_slices for case in self.cases)])
@@ -100,13 +104,19 @@ class SliceDataset(Dataset[Batch]):
 
     def origin(self, index: int) -> str:
         """Name the case and the slice of an index."""
-        number = int(np.searchsorted(self.starts, index, side="right")) - 1
+        number = self._number(index)
         return f"{self.cases[number].name} slice {index - int(self.starts[number])}"
+
+    def whole(self, indices: Sequence[int]) -> tuple[int, int]:
+        """Return the least rows and columns that hold these slices whole, and at least ``size``."""
+        sizes = [self.size, *{self.cases[self._number(index)].size for index in indices}]
+        return max(rows for rows, _ in sizes), max(columns for _, columns in sizes)
 
     def __getitem__(self, request: Request) -> Batch:
         count, channels = len(request.indices), 2 * self.context + 1
-        image = torch.empty((count, channels, *self.size))
-        label = torch.empty((count, *self.size), dtype=torch.uint8)
+        size = self.size if self.crop else self.whole(request.indices)
+        image = torch.empty((count, channels, *size))
+        label = torch.empty((count, *size), dtype=torch.uint8)
         for place, index in enumerate(request.indices):
             self._read(index, image[place].numpy(), label[place].numpy())
             if self.transform is not None:
@@ -114,7 +124,7 @@ class SliceDataset(Dataset[Batch]):
         return {"image": image, "label": label}
 
     def _read(self, index: int, image: NDArray[np.float32], label: NDArray[np.uint8]) -> None:
-        number = int(np.searchsorted(self.starts, index, side="right")) - 1
+        number = self._number(index)
         images, labels = self._open(number)
         middle = index - int(self.starts[number])
         first, last = max(middle - self.context, 0), min(middle + self.context, len(images) - 1)
@@ -125,6 +135,9 @@ class SliceDataset(Dataset[Batch]):
         place_centred(labels[middle], label, fill=0)
         _release(images)
         _release(labels)
+
+    def _number(self, index: int) -> int:
+        return int(np.searchsorted(self.starts, index, side="right")) - 1
 
     def _augment(self, image: Tensor, label: Tensor, seed: int) -> None:
         from spine_ignite.data.torchio_transforms import apply_torchio
@@ -168,14 +181,15 @@ def place_centred(source: NDArray[Any], target: NDArray[Any], fill: float | None
         target[...] = source
         return
     here, there = zip(
-        *(_overlap(have, want) for have, want in zip(source.shape, target.shape, strict=True)), strict=True
+        *(overlap(have, want) for have, want in zip(source.shape, target.shape, strict=True)), strict=True
     )
     if any(have < want for have, want in zip(source.shape, target.shape, strict=True)):
         target[...] = source.min() if fill is None else fill
     target[there] = source[here]
 
 
-def _overlap(have: int, want: int) -> tuple[slice, slice]:
+def overlap(have: int, want: int) -> tuple[slice, slice]:
+    """Return where the centred overlap of two lengths lies in the first and in the second."""
     length = min(have, want)
     start, put = (have - length) // 2, (want - length) // 2
     return slice(start, start + length), slice(put, put + length)
@@ -249,12 +263,24 @@ def create_training_loader(store: SliceStore, names: Sequence[str], config: RunC
 
 
 def create_validation_loader(store: SliceStore, names: Sequence[str], config: RunConfig) -> DataLoader[Batch]:
-    """Return the loader of all slices of the cases ``names``, in order and as they are."""
+    """Return the loader of all slices of the cases ``names``, in order and as they are.
+
+    A slice that is larger than a training slice stays whole, as in prediction. A batch of such slices has fewer of
+    them, so that it has no more pixels than a batch of training slices, or one slice.
+    """
     data = config.data
-    dataset = SliceDataset(store, select(store, names), data.context_slices, training_size(store, config))
-    indices = range(len(dataset))
-    batches = [indices[start : start + data.items_per_batch] for start in range(0, len(dataset), data.items_per_batch)]
-    requests = [Request(step, list(batch)) for step, batch in enumerate(batches)]
+    size = training_size(store, config)
+    dataset = SliceDataset(store, select(store, names), data.context_slices, size, crop=False)
+    pixels = data.items_per_batch * size[0] * size[1]
+    batches: list[list[int]] = []
+    for index in range(len(dataset)):
+        batch = [*batches[-1], index] if batches else []
+        rows, columns = dataset.whole(batch)
+        if batch and len(batch) * rows * columns <= pixels:
+            batches[-1] = batch
+        else:
+            batches.append([index])
+    requests = [Request(step, batch) for step, batch in enumerate(batches)]
     return _loader(dataset, requests, config)
 
 

@@ -17,6 +17,7 @@ from spine_ignite.config import DataConfig
 from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case, Dataset, Problem, find_cases
 from spine_ignite.data.checks import check_case, check_names, require_valid
+from spine_ignite.data.digests import parts_of, volume_sha256, voxels_sha256
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.headers import file_size
 from spine_ignite.data.intensity import prepare_image
@@ -178,30 +179,24 @@ def _unchanged(case: Case, known: StoredCase) -> StoredCase | None:
 
 
 def _same_file(path: Path, known: SourceFile) -> SourceFile | None:
-    file_size(path)
-    status = path.stat()
-    if status.st_size != known.size:
+    size, mtime_ns = _state(path)
+    if size != known.size:
         return None
-    if status.st_mtime_ns == known.mtime_ns and str(path) == known.path:
+    if mtime_ns == known.mtime_ns and str(path) == known.path:
         return known
     current = _describe(path)
     return current if current.sha256 == known.sha256 else None
 
 
 def _describe(path: Path) -> SourceFile:
+    return SourceFile(str(path), *_state(path), volume_sha256(path))
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size of a volume's file, or files, and the latest time of change."""
     file_size(path)  # refuses what is not a file, or is gone since it was found
-    status = path.stat()
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-    return SourceFile(str(path), status.st_size, status.st_mtime_ns, digest)
-
-
-def _digest(file: Any) -> str:
-    """``hashlib.file_digest`` for Python 3.10."""
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
+    found = [part.stat() for part in parts_of(path)]
+    return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
 
 
 def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[StoredCase, bool]:
@@ -244,6 +239,7 @@ def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[Stored
         image=image_file,
         label=label_file,
         grid=grid,
+        content=voxels_sha256(volume),
         foreground=tuple(int(i) for i in foreground),
         voxels=tuple(int(n) for n in voxels),
     )
@@ -253,7 +249,7 @@ def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[Stored
 
 def _states(case: Case) -> list[tuple[int, ...]]:
     """What differs when one of the case's files has been written to or replaced."""
-    found = [path.stat() for path in (case.image, case.label) if path is not None]
+    found = [part.stat() for path in (case.image, case.label) if path is not None for part in parts_of(path)]
     return [(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for status in found]
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
+
 from spine_ignite.data import metaimage
+from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.headers import file_size
+from spine_ignite.data.volumes import Volume
 from spine_ignite.errors import DataError
 
 
@@ -25,7 +29,30 @@ def volume_sha256(path: Path) -> str:
     Raises:
         DataError: it is missing, no file, or may not be read; of an .mhd, its header cannot be read.
     """
-    return _sha256([path, *metaimage.further_files(path)] if path.suffix.lower() == ".mhd" else [path])
+    return _sha256(parts_of(path))
+
+
+def parts_of(path: Path) -> list[Path]:
+    """Return the files that a volume is made of: its own, and the one beside a MetaImage header (.mhd).
+
+    Raises:
+        DataError: of an .mhd, its header cannot be read.
+    """
+    return [path, *metaimage.further_files(path)] if path.suffix.lower() == ".mhd" else [path]
+
+
+def voxels_sha256(volume: Volume) -> str:
+    """Return the SHA-256 of an image's voxels, laid out by anatomy.
+
+    It is the same for a copy under another name, with another compression, format, type of numbers or order of axes.
+
+    Raises:
+        DataError: the volume's geometry cannot be used.
+    """
+    slices = SliceGrid.from_geometry(volume.array.shape, volume.affine).image_to_slices(volume.array)
+    digest = hashlib.sha256(repr(slices.shape).encode())
+    digest.update(np.ascontiguousarray(slices).data)
+    return digest.hexdigest()
 
 
 def _sha256(paths: list[Path]) -> str:

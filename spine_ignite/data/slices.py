@@ -51,6 +51,7 @@ class StoredCase:
         image: the image file.
         label: the mask file, or None.
         grid: the way back to the original volume.
+        content: SHA-256 of the image's voxels; see :func:`spine_ignite.data.digests.voxels_sha256`.
         foreground: slices that contain a structure.
         voxels: number of voxels of each class index.
     """
@@ -62,6 +63,7 @@ class StoredCase:
     image: SourceFile
     label: SourceFile | None
     grid: SliceGrid
+    content: str
     foreground: tuple[int, ...] = ()
     voxels: tuple[int, ...] = ()
 
@@ -92,6 +94,7 @@ class StoredCase:
             image=SourceFile(**data["image"]),
             label=SourceFile(**data["label"]) if data["label"] is not None else None,
             grid=SliceGrid.from_dict(data["grid"]),
+            content=str(data["content"]),
             foreground=tuple(data["foreground"]),
             voxels=tuple(data["voxels"]),
         )
@@ -149,10 +152,10 @@ class SliceStore:
         }
 
     def duplicates(self) -> list[tuple[StoredCase, ...]]:
-        """Groups of cases whose image files are equal byte for byte; across splits they flatter a result."""
+        """Groups of cases whose images are equal voxel for voxel; across splits they flatter a result."""
         groups: dict[str, list[StoredCase]] = {}
         for case in self.cases:
-            groups.setdefault(case.image.sha256, []).append(case)
+            groups.setdefault(case.content, []).append(case)
         return [tuple(group) for group in groups.values() if len(group) > 1]
 
     def image(self, case: StoredCase) -> NDArray[np.float16]:

@@ -12,13 +12,16 @@ from typing import Any
 import torch
 
 from spine_ignite.config import RunConfig, dump_config, load_config
+from spine_ignite.data.batches import select
+from spine_ignite.data.cropping import lost_by_cropping
+from spine_ignite.data.split import PARTS, unused
 from spine_ignite.engines.batch_size import resolve_batch_size
 from spine_ignite.engines.checkpoints import read_newest
 from spine_ignite.engines.faults import faults_explained
 from spine_ignite.engines.overfit import LEARNT, verdict, without_variety
 from spine_ignite.engines.run_directory import describe_environment, open_run_directory, plan_run_directory
 from spine_ignite.engines.session import Session, attach
-from spine_ignite.engines.setup import Run, RunData, plugin_of, resolved, setup_data, setup_run
+from spine_ignite.engines.setup import Run, RunData, plugin_of, resolved, setup_data, setup_run, with_recorded_split
 from spine_ignite.engines.workers import workers_end_with_us
 from spine_ignite.errors import RunError
 from spine_ignite.files import write_text
@@ -88,6 +91,7 @@ def train(
         stays = directory.clear()  # only now: what fails before, a plugin's hook say, must not cost the former run
         if stays:
             echo(f"Note:      {len(stays)} files that are not of a run stay in {directory.root}, {stays[0]} for one")
+        write_text(directory.split, data.split.to_json())  # first: config.yaml, which refers to it, makes it a run
         write_text(directory.config, dump_config(config))
         environment = describe_environment(
             str(run.device), run.precision.name, data.store.fingerprint, plugin_of(config)
@@ -107,9 +111,10 @@ def resume(root: Path, *, epochs: int | None = None, echo: Echo = print, show_st
 
     Raises:
         RunError: there is no such run or checkpoint, or it has come to its end.
+        DataError: an image or mask that it trains or validates on is gone, or another one than when it began.
     """
     directory = open_run_directory(root)
-    config = load_config(directory.config)
+    config = with_recorded_split(load_config(directory.config), directory)
     if epochs is not None:
         if config.train.minutes is not None:
             raise RunError(
@@ -118,7 +123,9 @@ def resume(root: Path, *, epochs: int | None = None, echo: Echo = print, show_st
         config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
     with directory.lock():
         newest = read_newest((directory.last, directory.previous), echo)
-        session = attach(setup_run(config, directory, setup_data(config)), echo, show_steps)
+        data = setup_data(config)
+        config = resolved(config, data)
+        session = attach(setup_run(config, directory, data), echo, show_steps)
         if newest is not None:
             session.restore(*newest)
         if epochs is not None:
@@ -182,6 +189,7 @@ def _introduction(run: Run, resumed: bool) -> list[str]:
         f"Model:     {run.description.model}, {parameters:,} parameters, "
         f"{run.description.in_channels} input channels, {data.scheme.num_classes} classes",
         _describe_data(data),
+        *_describe_split(data),
         f"Training:  {length} of {data.training.steps_per_epoch} steps with {config.data.batch_size} "
         f"{config.data.sampling}, loss {config.loss.name}, {config.optimizer.name}, {config.schedule.name} schedule",
         f"Run:       {run.directory.root} (config.yaml, metrics.jsonl, checkpoints/, tensorboard/)",
@@ -189,24 +197,12 @@ def _introduction(run: Run, resumed: bool) -> list[str]:
     if config.train.overfit_batches:
         lines.append("Overfit:   a check: the first batches train and validate, always the same, without augmentation")
     lines += [f"Note:      {note}" for note in data.notes]
-    lines += _leaks(data)
+    warnings = data.split.leaks()
+    if config.data.sampling == "slices":
+        warnings += lost_by_cropping(data.store, select(data.store, data.train_names), data.size)
+    lines += [f"Warning:   {sentence}" for sentence in warnings]
     if resumed:
         lines.append(f"Resuming:  at step {run.trainer.state.iteration}, epoch {run.trainer.state.epoch}")
-    return lines
-
-
-def _leaks(data: RunData) -> list[str]:
-    """Warn of an image that is both trained on and judged by."""
-    held_out = set(data.validation_names)
-    lines = []
-    for group in data.store.duplicates():
-        roles = {
-            case.name: "test" if case.split == "test" else "validation" if case.name in held_out else "training"
-            for case in group
-        }
-        if len(set(roles.values())) > 1:
-            named = " and ".join(f"{name} ({role})" for name, role in roles.items())
-            lines.append(f"Warning:   {named} are the same image, which flatters the result")
     return lines
 
 
@@ -217,3 +213,10 @@ def _describe_data(data: RunData) -> str:
         f"{len(data.validation_names)} cases, {data.slices(data.validation_names)} slices for validation; "
         f"{data.size[0]} x {data.size[1]} pixels of {rows:g} x {columns:g} mm; {data.store.root}"
     )
+
+
+def _describe_split(data: RunData) -> list[str]:
+    split = data.split
+    counts = [f"{len({case.patient for case in split.part(part)})} for {part}" for part in PARTS]
+    others = unused(split, [case.name for case in data.store.cases], "the dataset")
+    return [f"Split:     patients {', '.join(counts)}; {split.origin}", *(f"Unused:    {line}" for line in others)]

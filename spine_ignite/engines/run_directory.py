@@ -40,6 +40,11 @@ class RunDirectory:
         return self.root / "config.yaml"
 
     @property
+    def split(self) -> Path:
+        """The training, validation and test cases; made when the run begins, and only read from then on."""
+        return self.root / "split.json"
+
+    @property
     def environment(self) -> Path:
         """Versions, device, git revision, data fingerprint."""
         return self.root / "environment.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +18,9 @@ from spine_ignite.config import RunConfig
 from spine_ignite.data.augment import BatchAugmenter
 from spine_ignite.data.batches import TrainingLoader, create_training_loader, create_validation_loader, training_size
 from spine_ignite.data.build import build_store
-from spine_ignite.data.folds import split_cases
+from spine_ignite.data.choose_split import choose_split
 from spine_ignite.data.slices import SliceStore
+from spine_ignite.data.split import Split, read_split
 from spine_ignite.engines.allocator import keep_freed_memory
 from spine_ignite.engines.budget import Budget
 from spine_ignite.engines.contract import Contract
@@ -43,6 +45,7 @@ class RunData:
     """The slice store, which cases are for what, and the loaders."""
 
     store: SliceStore
+    split: Split
     scheme: LabelScheme
     train_names: list[str]
     validation_names: list[str]
@@ -87,19 +90,26 @@ class Run:
         return judged
 
 
+def with_recorded_split(config: RunConfig, directory: RunDirectory) -> RunConfig:
+    """Return the configuration of a run with the split that it recorded, wherever the directory is now.
+
+    Raises:
+        RunError: it has recorded none.
+        DataError: the record cannot be read.
+    """
+    read_split(directory.split)
+    section = config.data.model_copy(update={"split": directory.split})
+    return config.model_copy(update={"data": section})
+
+
 def setup_data(config: RunConfig, progress: Callable[[Any], Any] | None = None) -> RunData:
-    """Bring the slice store up to date, split the training cases, create the loaders."""
+    """Bring the slice store up to date, split its cases, create the loaders."""
     built = build_store(config.data, progress)
     store = built.store
     data = config.data
-    train_names, validation_names = split_cases(
-        [case.name for case in store.split("train")],
-        config.seed,
-        validation=data.validation,
-        folds=data.folds,
-        fold=data.fold,
-        fraction=data.fraction,
-    )
+    split = choose_split(data, config.seed, store)
+    train_names = [case.name for case in split.training]
+    validation_names = [case.name for case in split.validation]
     training = create_training_loader(store, train_names, config)
     validation: Iterable[Batch] | None
     if config.train.overfit_batches:
@@ -109,6 +119,7 @@ def setup_data(config: RunConfig, progress: Callable[[Any], Any] | None = None) 
         validation = create_validation_loader(store, validation_names, config) if validation_names else None
     return RunData(
         store=store,
+        split=split,
         scheme=store.scheme,
         train_names=train_names,
         validation_names=validation_names,
@@ -214,10 +225,14 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
 
 
 def resolved(config: RunConfig, data: RunData) -> RunConfig:
-    """Return the configuration with what the data decided filled in, so that it repeats this run."""
+    """Return the configuration with what the data decided filled in, so that it repeats this run.
+
+    The split is that of the file beside it.
+    """
     spacing = data.store.settings.spacing
     size = config.data.size if config.data.sampling == "patches" else data.size
-    section = config.data.model_copy(update={"spacing": spacing, "size": size, "cache": data.store.root})
+    given = {"spacing": spacing, "size": size, "cache": data.store.root, "split": Path("split.json")}
+    section = config.data.model_copy(update=given)
     return config.model_copy(update={"data": section})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ def attach_tensorboard(run: Run, epoch_end: EpochEnd, echo: Callable[[str], None
 
         board.write(add)
         if pictures:
-            step, shown = values["iteration"], np.stack(pictures)
+            step, shown = values["iteration"], _stack(pictures)
             if album.logger is None:
                 album.open(step)
             album.write(lambda writer: writer.add_images("validation", shown, step, dataformats="NHWC"))
@@ -169,6 +169,15 @@ def _pictures(run: Run) -> list[Any]:
                 prediction = judged(image).argmax(1)[0].to(torch.uint8).cpu().numpy()
             middle = batch["image"][0, run.config.data.context_slices].numpy()
             result.append(side_by_side(middle, batch["label"][0].numpy(), prediction, run.scheme))
+    return result
+
+
+def _stack(pictures: Sequence[Any]) -> Any:
+    """Stack RGB pictures ``(H, W, 3)`` that may differ in size, the smaller ones with a black margin."""
+    rows, columns = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    result = np.zeros((len(pictures), rows, columns, 3), np.uint8)
+    for place, picture in zip(result, pictures, strict=True):
+        place[: picture.shape[0], : picture.shape[1]] = picture
     return result
 
 

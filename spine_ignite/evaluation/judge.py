@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from spine_ignite.config import RunConfig, load_config
+from spine_ignite.config import load_config
 from spine_ignite.data.alignment import aligned
-from spine_ignite.data.cases import Case, Dataset, find_cases, match_by_id, volume_files
-from spine_ignite.data.checks import require_valid
-from spine_ignite.data.folds import split_cases
+from spine_ignite.data.cases import Case, match_by_id, volume_files
 from spine_ignite.data.volumes import Reading, Volume, read_image, read_label
 from spine_ignite.engines.run_directory import RunDirectory
-from spine_ignite.errors import DataError, UsageError, reason
+from spine_ignite.errors import DataError, reason
 from spine_ignite.evaluation.cases import TOLERANCE, CaseResult, evaluate_case
+from spine_ignite.evaluation.judged_cases import Judged, judged_cases
 from spine_ignite.evaluation.pictures import write_picture
 from spine_ignite.evaluation.tables import Summary, write_tables
 from spine_ignite.inference.files import predict_files
@@ -47,12 +46,13 @@ class Pair:
 def evaluate(
     run: Path,
     *,
-    split: str = "test",
+    split: Judged = "test",
     data: Path | None = None,
     options: InferenceOptions | None = None,
     out: Path | None = None,
     tolerance: float = TOLERANCE,
     progress: Progress | None = None,
+    echo: Callable[[str], None] = lambda _line: None,
 ) -> Summary:
     """Predict a split with a run's network and judge it; writes into the run's ``predictions/`` and ``evaluation/``.
 
@@ -62,24 +62,26 @@ def evaluate(
     Args:
         run: the run directory, or a folder of runs, whose probabilities are averaged and whose first decides the cases.
         split: ``test`` or ``validation``.
-        data: the dataset; default the one of the run.
+        data: another dataset, or where the validation cases are now; see :func:`.judged_cases.judged_cases`.
         options: how to predict; by default as the run's configuration says.
         out: a folder for the tables, and in it ``predictions/``, in place of the run's own.
         tolerance: of the normalised surface Dice, in mm.
         progress: wraps what is done one by one.
+        echo: takes the sentences that a reader of the result must know.
 
     Raises:
-        DataError: the split has no labelled cases, or none can be used.
-        RunError: another process is evaluating or predicting into the same folders.
+        DataError: the split has no labelled cases, none can be used, or they are not what the run recorded.
+        RunError: the run has recorded no split, or another process is evaluating or predicting into the same folders.
         UsageError: a member of an ensemble was trained on a validation case.
     """
     options = options or InferenceOptions()
     runs = [found for path in (run, *options.ensemble) for found in find_runs(path)]
     config = load_config(runs[0].config)
     options = options.on(config.data)
-    cases = judged_cases(config, split, data)
-    if split == "validation":
-        _refuse_leaks(runs, config, {case.name for case in cases})
+    judged = judged_cases(runs, split, data, Reading(options.orientation, options.nan))
+    for note in judged.notes:
+        echo(note)
+    cases = judged.cases
     directory = RunDirectory(run)
     tables, folder = directory.evaluation / split, directory.predictions / split
     if out is not None:
@@ -87,7 +89,7 @@ def evaluate(
     predictor = load_predictor(run, options)
     jobs = collect_jobs([case.image for case in cases], folder)
     scheme = load_scheme(config.data.scheme)
-    settings = {"scheme": scheme.name, "split": split, **predictor.settings}
+    settings = {"scheme": scheme.name, "split": split, "notes": list(judged.notes), **predictor.settings}
     with _held(tables, own=out is not None), lock_folder(folder, "is predicting into it"):
         results = {r.source: r for r in predict_files(predictor, jobs, progress=progress, lock=False)}
         predicted = [(case, results[case.image]) for case in cases]
@@ -96,27 +98,6 @@ def evaluate(
         failed = {case.name: result.error for case, result in predicted if result.error is not None}
         nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed)
         return _judge(pairs, scheme, nothing, tables, progress, predictor.reading)
-
-
-def judged_cases(config: RunConfig, split: str, data: Path | None = None) -> list[Case]:
-    """Return the labelled cases of a run's ``test`` or ``validation`` split; ``data`` is another dataset to test on.
-
-    Raises:
-        DataError: the dataset cannot be used, or the split has no such case.
-        UsageError: the validation split of another dataset.
-    """
-    dataset, problems = find_cases(data or config.data.root)
-    require_valid(dataset.root, problems)
-    if split == "test":
-        cases = [case for case in dataset.split("test") if case.label is not None]
-    elif data is not None:
-        raise UsageError("the validation split is part of the run's own data: --data goes with --split test only")
-    else:
-        held_out = set(_split(config, dataset)[1])
-        cases = [case for case in dataset.split("train") if case.name in held_out]
-    if not cases:
-        raise DataError(f"the {split} split of {dataset.root} has no case with a mask to judge by")
-    return cases
 
 
 def evaluate_folders(
@@ -163,30 +144,6 @@ def evaluate_folders(
     with _held(out, own=True) if out is not None else nullcontext():
         # Two masks are compared voxel by voxel: where their axes point to plays no part.
         return _judge(pairs, scheme, nothing, out, progress, Reading("any"))
-
-
-def _split(config: RunConfig, dataset: Dataset) -> tuple[list[str], list[str]]:
-    """The cases of a dataset that a run trains on, and those that it holds out."""
-    names = [case.name for case in dataset.split("train")]
-    data = config.data
-    return split_cases(
-        names, config.seed, validation=data.validation, folds=data.folds, fold=data.fold, fraction=data.fraction
-    )
-
-
-def _refuse_leaks(runs: Iterable[RunDirectory], first: RunConfig, judged: set[str]) -> None:
-    """Refuse to judge an ensemble on cases that a member was trained on, as the folds of a cross-validation are."""
-    dataset, _ = find_cases(first.data.root)
-    for run in runs:
-        config = load_config(run.config)
-        if config.data.root.resolve() != first.data.root.resolve():
-            continue
-        seen = sorted(judged & set(_split(config, dataset)[0]))
-        if seen:
-            raise UsageError(
-                f"{run.root} was trained on {len(seen)} of the validation cases, {seen[0]} for one; "
-                "judge this ensemble with --split test"
-            )
 
 
 def _held(folder: Path, own: bool) -> AbstractContextManager[None]:

@@ -15,7 +15,7 @@ from spine_ignite.data.alignment import aligned
 from spine_ignite.data.volumes import STRICT, Reading, read_label, reading_of
 from spine_ignite.engines.run_directory import open_run_directory
 from spine_ignite.errors import DataError
-from spine_ignite.evaluation.judge import judged_cases
+from spine_ignite.evaluation.judged_cases import judged_cases
 from spine_ignite.inference.files import predict
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.options import InferenceOptions
@@ -47,7 +47,7 @@ def learn_postprocess(
     """
     directory = open_run_directory(run)
     config = load_config(directory.config)
-    cases = judged_cases(config, "validation")
+    cases = judged_cases([directory], "validation").cases
     jobs = collect_jobs([case.image for case in cases], directory.predictions / "validation")
     options = InferenceOptions(checkpoints=(checkpoint,), postprocess=(), device=device).on(config.data)
     for result in predict(run, jobs, options=options, progress=progress):

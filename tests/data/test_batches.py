@@ -17,6 +17,7 @@ from spine_ignite.data.batches import (
     training_size,
 )
 from spine_ignite.data.build import build_store
+from spine_ignite.data.cropping import lost_by_cropping
 from spine_ignite.data.sampling import Request
 from spine_ignite.data.slices import SliceStore
 from spine_ignite.errors import DataError, UsageError
@@ -119,6 +120,43 @@ def test_validation_sees_every_slice_once_as_it_is(store: SliceStore, tiny_datas
     image = torch.cat([batch["image"] for batch in create_validation_loader(store, ["Case4"], settings)])
     case = store.split("train")[3]
     np.testing.assert_array_equal(image[:, 0], store.image(case).astype(np.float32))
+
+
+def test_validation_sees_whole_slices_of_any_size(tiny_dataset: Path, write_volume: Any) -> None:
+    """Training slices are cropped, those that judge are not; a batch of them has no more pixels than in training."""
+    tall = np.zeros((40, 90, 3), np.uint8)
+    tall[2:38, 1:89] = 2
+    write_volume(
+        tiny_dataset / "train/source/Case4.nii.gz", np.random.default_rng(1).integers(0, 9, tall.shape, np.int16)
+    )
+    write_volume(tiny_dataset / "train/label/mask_case4.nii.gz", tall)
+    settings = config(tiny_dataset, "data.size=[32, 48]", "data.context_slices=1")
+    store = build_store(settings.data).store
+    batches = list(create_validation_loader(store, ["Case3", "Case4"], settings))
+    whole = {name: sum(case.voxels[1:]) for case in store.split("train") if (name := case.name) in ("Case3", "Case4")}
+    assert sum(int((batch["label"] > 0).sum()) for batch in batches) == sum(whole.values())
+    assert sum(len(batch["image"]) for batch in batches) == 5 + 3
+    assert {tuple(batch["image"].shape[2:]) for batch in batches} == {(64, 48), (90, 48)}
+    assert all(
+        batch["image"].shape[0] * batch["image"][0, 0].numel() <= 4 * 32 * 48 or len(batch["image"]) == 1
+        for batch in batches
+    )
+    cropped = epoch(create_training_loader(store, ["Case3", "Case4"], settings))
+    assert {tuple(batch["image"].shape[2:]) for batch in cropped} == {(32, 48)}
+
+
+def test_what_a_crop_loses_is_counted(tiny_dataset: Path) -> None:
+    settings = config(tiny_dataset)
+    store = build_store(settings.data).store
+    cases = store.split("train")
+    assert lost_by_cropping(store, cases, (64, 48)) == []
+    lost = total = 0
+    for case in cases:
+        label = store.label(case)
+        total += int((label > 0).sum())
+        lost += int((label > 0).sum()) - int((label[:, 16:48, 4:44] > 0).sum())
+    (sentence,) = lost_by_cropping(store, cases, (32, 40))
+    assert sentence.startswith(f"data.size=32 x 40 cuts off {lost / total:.2g} of the structures' voxels, in 4 of 4")
 
 
 def test_torchio_transforms_are_applied_in_training_and_repeat(store: SliceStore, tiny_dataset: Path) -> None:

@@ -15,7 +15,7 @@ from ignite.engine import Engine
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from spine_ignite.config import RunConfig, load_config
-from spine_ignite.data.folds import split_cases
+from spine_ignite.data.split import read_split
 from spine_ignite.engines import handlers
 from spine_ignite.engines.run import resume, train
 from spine_ignite.errors import RunError, UsageError
@@ -79,9 +79,8 @@ def test_a_run_writes_what_it_promises(tiny_dataset: Path, tmp_path: Path) -> No
 
 
 def _held_out(out: Path) -> str:
-    seed = load_config(out / "config.yaml").seed
-    names = [f"Case{n}" for n in range(1, 5)]
-    return split_cases(names, seed, validation=0.2, folds=5, fold=None)[1][0]
+    (held_out,) = read_split(out / "split.json").validation
+    return held_out.name
 
 
 def test_the_resolved_configuration_repeats_the_run(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -156,7 +155,7 @@ def test_a_finished_run_says_so_and_can_be_made_longer(tiny_dataset: Path, tmp_p
 def test_early_stopping(tiny_dataset: Path, tmp_path: Path) -> None:
     settings = config(tiny_dataset, "train.epochs=40", "train.patience=2", "optimizer.lr=1e-12", "train.ema=null")
     result = train(settings, tmp_path / "run", echo=quiet)
-    assert result.epochs < 10
+    assert result.epochs < 40
 
 
 def test_a_time_budget_ends_the_run_with_a_validation(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -215,8 +214,8 @@ def test_a_run_that_another_process_made_meanwhile_is_not_replaced(tiny_dataset:
 
 
 def test_an_image_that_is_trained_on_and_tested_is_told(tiny_dataset: Path, tmp_path: Path) -> None:
-    held_out = split_cases([f"Case{n}" for n in range(1, 5)], 0, validation=0.2, folds=5, fold=None)[1][0]
-    trained = next(f"Case{n}" for n in range(1, 5) if f"Case{n}" != held_out)
+    train(config(tiny_dataset, "train.epochs=1"), tmp_path / "first", echo=quiet)
+    trained = read_split(tmp_path / "first" / "split.json").training[0].name
     shutil.copy(tiny_dataset / f"train/source/{trained}.nii.gz", tiny_dataset / "test/source/Case5.nii.gz")
     lines: list[str] = []
     train(config(tiny_dataset, "train.epochs=1"), tmp_path / "run", echo=lines.append)

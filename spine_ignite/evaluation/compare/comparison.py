@@ -15,7 +15,7 @@ from spine_ignite.evaluation.compare.bootstrap import intervals
 from spine_ignite.evaluation.compare.cost import REPEATS, Cost, run_cost
 from spine_ignite.evaluation.compare.measures import RANKABLE, SHOWN
 from spine_ignite.evaluation.compare.ranking import ALPHA, Ranking, rank, smallest_p
-from spine_ignite.evaluation.compare.runs import EvaluatedRun, open_runs
+from spine_ignite.evaluation.compare.runs import EvaluatedRun, open_runs, trained_apart
 from spine_ignite.evaluation.compare.scores import Array, Scores, stack
 
 Progress = Callable[[Any], Any]
@@ -135,6 +135,8 @@ def _notes(runs: Sequence[EvaluatedRun], scores: Scores, measure: str, ranking: 
         found = [_plain(run.summary.settings.get(setting)) for run in runs]
         if len(set(found)) > 1:
             notes.append(f"{told} differs: {_grouped(runs, found)}.")
+    notes += [f"{run.name}: {note}." for run in runs for note in run.summary.settings.get("notes", ())]
+    notes += trained_apart(runs)
     undefined = scores.per_case(measure)
     incomplete = int(np.isnan(undefined).any(axis=0).sum())
     if incomplete:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spine_ignite.data.cases import case_id
+from spine_ignite.data.split import read_split
 from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.evaluation.cases import CaseResult
@@ -134,6 +135,28 @@ def _require_same_cases(first: EvaluatedRun, second: EvaluatedRun) -> None:
         raise _refuse(
             first, second, f"their reference masks differ in case {_some(differing)}; evaluate both by the same masks"
         )
+
+
+def trained_apart(runs: Sequence[EvaluatedRun]) -> list[str]:
+    """Say whether the networks have seen different images in training; no sentence if not.
+
+    Raises:
+        DataError: the record of a run's split is damaged.
+    """
+    seen: dict[str, frozenset[str]] = {}
+    notes = []
+    for run in runs:
+        if run.directory is None:
+            continue
+        if not run.directory.split.is_file():
+            notes.append(f"Which cases {run.name} was trained on is not known: it has no split.json.")
+            continue
+        seen[run.name] = frozenset(case.voxels for case in read_split(run.directory.split).training)
+    if len(set(seen.values())) > 1:
+        common = len(frozenset.intersection(*seen.values()))
+        counts = ", ".join(f"{name} on {len(images)}" for name, images in seen.items())
+        notes.append(f"The runs were trained on different images: {counts}; {common} are common to all.")
+    return notes
 
 
 def _evaluation(path: Path, split: str) -> tuple[Path, RunDirectory | None]:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
 from spine_ignite.data.alignment import aligned
-from spine_ignite.data.cases import Case
+from spine_ignite.data.cases import Case, find_cases
+from spine_ignite.data.digests import volume_sha256
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.volumes import Reading, Volume, read_image, read_label, reading_of
 from spine_ignite.errors import DataError, SpineIgniteError
 from spine_ignite.evaluation.cases import CaseResult
-from spine_ignite.evaluation.judge import judged_cases
 from spine_ignite.evaluation.report.record import RunRecord
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.labels import LabelScheme
@@ -107,7 +107,8 @@ def load_cases(
     """
     try:
         config = load_config(record.directory.config)
-        cases = {case.name: case for case in judged_cases(config, record.split, data)}
+        cases = {case.name: case for case in find_cases(data or config.data.root)[0].cases}
+        recorded = {} if data is not None or record.made_of is None else record.made_of.images
     except SpineIgniteError as error:
         yield f"No case can be shown: {error}; name the folder that was judged with --data."
         return
@@ -116,6 +117,8 @@ def load_cases(
         try:
             if name not in cases:
                 raise DataError("it is not among the dataset's cases; name the folder that was judged with --data")
+            if recorded.get(name) not in (None, volume_sha256(cases[name].image)):
+                raise DataError("its image is another one than when the run began")
             yield _load(record, extreme, cases[name], scheme, reading_of(config.data))
         except SpineIgniteError as error:
             yield f"Case {name} cannot be shown: {error}."

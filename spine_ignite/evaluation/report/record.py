@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spine_ignite.config import RunConfig
+from spine_ignite.data.split import PARTS, Split, read_split
 from spine_ignite.engines.run_directory import RunDirectory, open_run_directory, read_rows
 from spine_ignite.errors import RunError
 from spine_ignite.evaluation.report.curves import Chart, training_charts
@@ -47,6 +48,7 @@ class RunRecord:
         split: ``test`` or ``validation``.
         config: every key of its configuration.
         environment: where it ran.
+        made_of: its training, validation and test cases; None if they are not recorded.
         charts: of its training, from ``metrics.jsonl``.
         diagnoses: of the training doctor, the first ones if there are many.
         summary: its evaluation on the split; None if there is none.
@@ -56,6 +58,7 @@ class RunRecord:
     split: str
     config: tuple[Setting, ...]
     environment: tuple[Setting, ...]
+    made_of: Split | None
     charts: tuple[Chart, ...]
     diagnoses: tuple[Diagnosis, ...]
     summary: Summary | None
@@ -69,6 +72,11 @@ class RunRecord:
         """How the predictions that were judged were made, as far as the evaluation says."""
         settings = self.summary.settings if self.summary is not None else {}
         said = [f"judged on the {self.split} split"] if self.summary is not None else []
+        if self.made_of is not None:
+            split = self.made_of
+            sizes = ", ".join(f"{len(split.part(part))} for {part}" for part in PARTS)
+            said.append(f"cases {sizes} (by patient; {split.origin})")
+        said += map(str, settings.get("notes", ()))
         if "checkpoint" in settings:
             said.append(f"checkpoint {settings['checkpoint']}")
         if "postprocess" in settings:
@@ -100,6 +108,7 @@ def read_run(run: Path, split: str = "test") -> RunRecord:
         split=split,
         config=_config(directory.config),
         environment=tuple(_flatten(_json(directory.environment))),
+        made_of=read_split(directory.split) if directory.split.is_file() else None,
         charts=tuple(training_charts(read_rows(directory.metrics))),
         diagnoses=tuple(map(_diagnosis, islice(read_rows(directory.doctor), _MOST_DIAGNOSES))),
         summary=summary,

@@ -1,0 +1,117 @@
+"""Which cases a run is judged on: those that its split records, or a dataset that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from spine_ignite.config import load_config
+from spine_ignite.data.cases import Case, Dataset, find_cases
+from spine_ignite.data.checks import require_valid
+from spine_ignite.data.digests import volume_sha256, voxels_sha256
+from spine_ignite.data.patients import listed
+from spine_ignite.data.split import Split, SplitCase, of_files, read_split, require_same, unused
+from spine_ignite.data.volumes import STRICT, Reading, read_image
+from spine_ignite.engines.run_directory import RunDirectory
+from spine_ignite.errors import DataError, UsageError
+
+Judged = Literal["test", "validation"]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCases:
+    """Cases with masks to judge by.
+
+    Args:
+        cases: in the dataset's order.
+        notes: what a reader of the result must know, a sentence each.
+    """
+
+    cases: tuple[Case, ...]
+    notes: tuple[str, ...] = ()
+
+
+def judged_cases(
+    runs: Sequence[RunDirectory], split: Judged, data: Path | None = None, reading: Reading = STRICT
+) -> JudgedCases:
+    """Return the labelled cases that runs are judged on together.
+
+    These are the cases that the first run recorded when it began, found unchanged. With ``data`` the test cases of that
+    dataset, or all if it has none, are judged but for those whose image a run was trained or validated on; with the
+    validation split it is where the recorded cases are now.
+
+    Args:
+        runs: one, or the members of an ensemble.
+        split: which part.
+        data: another dataset.
+        reading: how its images are read, to compare them with those of the runs.
+
+    Raises:
+        RunError: a run has no record of its split.
+        DataError: a case is gone or has changed, or there is none with a mask.
+        UsageError: a member of an ensemble was trained on a validation case.
+    """
+    splits = {run.root: read_split(run.split) for run in runs}
+    if data is not None and split == "test":
+        return _unseen(data, list(splits.values()), reading)
+    record = splits[runs[0].root]
+    dataset, problems = find_cases(data or load_config(runs[0].config).data.root)
+    wanted = {case.id for case in record.part(split)}
+    require_valid(dataset.root, [problem for problem in problems if problem.case in wanted])
+    cases = _recorded(record.part(split), dataset, runs[0].split)
+    if not cases:
+        advice = f"; judge another dataset, or cases that came later, with --data {dataset.root}" * (split == "test")
+        raise DataError(f"the {split} split that {runs[0].split} records has no case with a mask to judge by{advice}")
+    names = {case.name for case in cases}
+    judged = [case for case in record.part(split) if case.name in names]
+    if split == "validation":
+        _refuse_trained(splits, judged)
+        return JudgedCases(cases)
+    notes = list(dict.fromkeys(leak for other in splits.values() for leak in other.leaks(judged)))
+    return JudgedCases(cases, (*notes, *unused(record, [c.name for c in dataset.split("test")], f"{dataset.root}")))
+
+
+def _recorded(recorded: Sequence[SplitCase], dataset: Dataset, source: Path) -> tuple[Case, ...]:
+    found = {case.name: case for case in dataset.cases}
+    require_same(recorded, found, of_files, dataset.root, source)
+    names = {case.name for case in recorded}
+    return tuple(case for case in dataset.cases if case.name in names and case.label is not None)
+
+
+def _unseen(data: Path, splits: Sequence[Split], reading: Reading) -> JudgedCases:
+    dataset, problems = find_cases(data)
+    require_valid(dataset.root, problems)
+    cases = [case for case in dataset.split("test") or dataset.cases if case.label is not None]
+    if not cases:
+        raise DataError(f"dataset {dataset.root} has no case with a mask to judge by")
+    seen = [case for split in splits for case in (*split.training, *split.validation)]
+    files, voxels = {case.image for case in seen}, {case.voxels for case in seen}
+    left_out = [case.name for case in cases if _is_among(case, files, voxels, reading)]
+    judged = tuple(case for case in cases if case.name not in left_out)
+    if not judged:
+        raise DataError(
+            f"the run was trained or validated on every labelled image of {dataset.root}; judge it on others"
+        )
+    note = f"left out, since the run was trained or validated on their images: {listed(left_out)}"
+    return JudgedCases(judged, (note,) if left_out else ())
+
+
+def _is_among(case: Case, files: set[str], voxels: set[str], reading: Reading) -> bool:
+    try:
+        return volume_sha256(case.image) in files or voxels_sha256(read_image(case.image, reading)) in voxels
+    except DataError:
+        return False  # it is told when it is predicted
+
+
+def _refuse_trained(splits: dict[Path, Split], judged: Sequence[SplitCase]) -> None:
+    """Refuse to judge an ensemble on cases that a member was trained on, as the folds of a cross-validation are."""
+    for root, split in splits.items():
+        trained = {case.voxels for case in split.training}
+        seen = sorted(case.name for case in judged if case.voxels in trained)
+        if seen:
+            raise UsageError(
+                f"{root} was trained on {len(seen)} of the validation cases, {seen[0]} for one; "
+                "judge this ensemble with --split test"
+            )
