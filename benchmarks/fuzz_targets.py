@@ -238,7 +238,8 @@ def build_targets(folder: Path) -> dict[str, Target]:
         ]
     )
     manifest = (
-        b'{"format": 2, "settings": {"scheme": {}, "spacing": [1, 1], "clip_percentiles": [0, 1], "border": "all"}, '
+        b'{"format": 2, "settings": {"scheme": {}, "spacing": [1, 1], "clip_percentiles": [0, 1], "border": "all", '
+        b'"orientation": null, "nan": "refuse"}, '
         b'"cases": []}'
     )
     return {
@@ -262,7 +263,7 @@ def _store(path: Path) -> object:
 
 def _plain_mha(label: Any) -> bytes:
     head = "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n"
-    head += "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\nElementSpacing = 1 1 4\nDimSize = 20 24 4\n"
+    head += "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 5 6 7\nElementSpacing = 1 1 4\nDimSize = 20 24 4\n"
     head += "ElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
     return head.encode() + label.tobytes(order="F")
 
