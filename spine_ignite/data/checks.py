@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ import numpy as np
 from spine_ignite import dataset_json
 from spine_ignite.data.alignment import aligned
 from spine_ignite.data.cases import Case, Dataset, Problem, find_cases
+from spine_ignite.data.digests import voxels_sha256
 from spine_ignite.data.orientation import orientation_of
+from spine_ignite.data.patients import patient_of
 from spine_ignite.data.volumes import STRICT, Reading, Volume, read_image, read_label
 from spine_ignite.dataset_json import structure
 from spine_ignite.errors import DataError, UsageError, reason
@@ -74,7 +75,7 @@ def _check_case(case: Case, scheme: LabelScheme, reading: Reading) -> CheckedCas
         spacing=tuple(round(float(n), 4) for n in np.linalg.norm(image.affine[:3, :3], axis=0)),
         orientation=orientation_of(image.affine),
         values=tuple(int(v) for v in np.unique(label.array)) if label is not None else (),
-        digest=hashlib.sha256(np.ascontiguousarray(image.array).tobytes()).hexdigest(),
+        digest=voxels_sha256(image),
     )
 
 
@@ -102,7 +103,11 @@ def check_dataset(
     found = tuple(check_case(case, scheme, reading) for case in cases)
     for item in found:
         problems += item.problems
-    warnings = [*(Problem("", None, note) for note in (*dataset.notes, *notes)), *_same_content(found)]
+    warnings = [
+        *(Problem("", None, note) for note in (*dataset.notes, *notes)),
+        *_same_content(found),
+        *_same_patient(found),
+    ]
     return Report(dataset, found, tuple(problems), tuple(warnings))
 
 
@@ -182,4 +187,23 @@ def _same_content(checked: Sequence[CheckedCase]) -> list[Problem]:
         leak = "; a test case that is trained on flatters the result" if other.split != item.case.split else ""
         message = f"is the same image as {other.image.name} of the {other.split} split{leak}"
         warnings.append(Problem(item.case.id, item.case.image, message))
+    return warnings
+
+
+def _same_patient(checked: Sequence[CheckedCase]) -> list[Problem]:
+    """Warn of test cases of a patient who is trained on, as far as names tell."""
+    trained: dict[str, Case] = {}
+    for item in checked:
+        if item.case.split == "train":
+            trained.setdefault(patient_of(item.case.name), item.case)
+    warnings = []
+    for item in checked:
+        patient = patient_of(item.case.name)
+        other = trained.get(patient)
+        if item.case.split == "test" and other is not None:
+            message = (
+                f"is of patient {patient}, as {other.image.name} of the train split; a patient who is trained on "
+                "flatters the result"
+            )
+            warnings.append(Problem(item.case.id, item.case.image, message))
     return warnings

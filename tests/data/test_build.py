@@ -12,6 +12,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 
 from spine_ignite.config import DataConfig
 from spine_ignite.data import build, checks
@@ -370,3 +371,18 @@ def test_an_error_of_a_library_is_that_of_its_case(data: DataConfig, monkeypatch
     (data.root / "train/source/Case3.nii.gz").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"cannot be used .ValueError: an odd\\nheader.*; .*Case3.nii.gz is"):
         build_store(data)
+
+
+def test_voxels_beside_a_header_belong_to_it(data: DataConfig) -> None:
+    """The header of an .mhd stays the same while the file with the voxels changes."""
+    source = data.root / "train" / "source"
+    image = sitk.ReadImage(str(source / "Case1.nii.gz"))
+    (source / "Case1.nii.gz").unlink()
+    sitk.WriteImage(image, str(source / "Case1.mhd"))
+    before = build_store(data).store
+    sitk.WriteImage(image + 1, str(source / "x.mhd"))
+    (source / "x.raw").replace(source / "Case1.raw")
+    (source / "x.mhd").unlink()
+    again = build_store(data)
+    assert (again.built, again.reused) == (1, 5)
+    assert before.split("train")[0].image.sha256 != again.store.split("train")[0].image.sha256

@@ -56,6 +56,21 @@ def test_a_test_case_that_is_also_trained_on_is_warned_of(tiny_dataset: Path) ->
     assert warning.message.startswith("is the same image as Case1.nii.gz of the train split; a test case")
 
 
+def test_a_patient_who_is_tested_and_trained_on_is_warned_of(tiny_dataset: Path) -> None:
+    for split, number, name in (("train", 1, "sub-07_T1w"), ("test", 5, "sub-07_T2w"), ("test", 6, "sub-08_T1w")):
+        (tiny_dataset / split / "source" / f"Case{number}.nii.gz").rename(
+            tiny_dataset / split / "source" / f"{name}.nii.gz"
+        )
+        (tiny_dataset / split / "label" / f"mask_case{number}.nii.gz").rename(
+            tiny_dataset / split / "label" / f"{name}_mask.nii.gz"
+        )
+    (warning,) = check_dataset(tiny_dataset, SCHEME).warnings
+    assert (warning.case, warning.message.partition(";")[0]) == (
+        "sub-07_t2w",
+        "is of patient sub-07, as sub-07_T1w.nii.gz of the train split",
+    )
+
+
 def test_names_of_dataset_json_that_contradict_the_scheme_stop_training(tmp_path: Path, tiny_dataset: Path) -> None:
     root = tmp_path / "nnunet"
     for folder, name in (("source", "images"), ("label", "labels")):

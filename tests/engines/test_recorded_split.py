@@ -130,7 +130,8 @@ def test_a_dataset_that_has_moved_is_the_same(tiny_dataset: Path, tmp_path: Path
 
 def test_structures_that_are_cropped_away_are_told_and_still_judged(tiny_dataset: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    train(config(tiny_dataset, "data.size=[24,48]", "model.depth=3"), tmp_path / "run", echo=lines.append)
+    settings = config(tiny_dataset, "data.size=[24,48]", "model.depth=3", "log.tensorboard=true")
+    train(settings, tmp_path / "run", echo=lines.append)
     (warning,) = (line for line in lines if line.startswith("Warning"))
     assert "data.size=24 x 48 cuts off 0." in warning
     assert "in 2 of 2 training cases" in warning

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spine_ignite.data.split import Origin, Split, SplitCase
 from spine_ignite.errors import DataError, UsageError
-from spine_ignite.evaluation.compare.runs import default_names, open_runs
+from spine_ignite.evaluation.compare.runs import default_names, open_runs, trained_apart
 from spine_ignite.evaluation.tables import table_hashes
 
 WriteEvaluation = Callable[..., Path]
@@ -129,3 +130,23 @@ def test_names(first: Path, write_evaluation: WriteEvaluation, tmp_path: Path) -
     with pytest.raises(UsageError, match="--names gives 'A' to two runs"):
         open_runs([first, second], names=["A", "A"])
     assert default_names([Path("/a/x/test"), Path("/b/x/test"), Path("/c/y")]) == ["a/x/test", "b/x/test", "y"]
+
+
+def test_what_the_networks_were_trained_on_is_compared(write_evaluation: WriteEvaluation, tmp_path: Path) -> None:
+    origin = Origin(seed=0, validation=0.2, folds=5, fold=None, fraction=1.0)
+    paths = []
+    for name, numbers in (("a", (1, 2, 3)), ("b", (3, 2, 1)), ("c", (2, 3, 4, 5)), ("old", ())):
+        run = write_evaluation(tmp_path / name / "evaluation" / "test", DICE).parents[1]
+        (run / "config.yaml").write_text("{}")
+        cases = tuple(
+            SplitCase(name=f"Case{n}", id=str(n), patient=str(n), image=f"{n:064x}", mask=None, voxels=f"{n:064x}")
+            for n in numbers
+        )
+        if cases:
+            (run / "split.json").write_text(Split(origin=origin, training=cases, validation=(), test=()).to_json())
+        paths.append(run)
+    assert trained_apart(open_runs(paths[:2])) == []
+    assert trained_apart(open_runs(paths[1:])) == [
+        "Which cases old was trained on is not known: it has no split.json.",
+        "The runs were trained on different images: b on 3, c on 4; 2 are common to all.",
+    ]
