@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from spine_ignite.data.cases import CaseNames
 from spine_ignite.data.patients import listed, read_table
 from spine_ignite.data.split import PARTS, Split, parse_split
 from spine_ignite.errors import DataError
+from spine_ignite.plain_yaml import read_yaml
 
 _KEYS = {"training": "training", "train": "training", "validation": "validation", "val": "validation", "test": "test"}
 _EXPECTED = (
@@ -53,11 +52,10 @@ def read_listed(path: Path, fold: int | None) -> Split | Lists:
         _no_fold(path, fold)
         return _overview(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        data = json.loads(path.read_text(encoding="utf-8")) if path.suffix.lower() == ".json" else read_yaml(path)
     except FileNotFoundError:
         raise DataError(f"the split {path} (data.split) does not exist; {_EXPECTED}") from None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
     if isinstance(data, dict) and "origin" in data:
         return parse_split(data, path)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spine_ignite.data.cases import CaseNames, natural_order
 from spine_ignite.errors import DataError
+from spine_ignite.names import cut
 
 _SPIDER = re.compile(r"(\d+)_t[12](_space)?", re.IGNORECASE)
 _BIDS = re.compile(r"(sub-[^_]+)(_.*)?")
@@ -97,7 +98,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
 def listed(names: Sequence[str]) -> str:
     """Return up to five names, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+    return ", ".join(cut(name, 80) for name in names[:5]) + more
 
 
 def _from_table(names: Sequence[str], path: Path) -> dict[str, str]:

@@ -25,6 +25,7 @@ from spine_ignite.engines.setup import Run, RunData, plugin_of, resolved, setup_
 from spine_ignite.engines.workers import workers_end_with_us
 from spine_ignite.errors import RunError
 from spine_ignite.files import write_text
+from spine_ignite.names import printable
 from spine_ignite.registry import load_registry
 
 Echo = Callable[[str], None]
@@ -219,4 +220,7 @@ def _describe_split(data: RunData) -> list[str]:
     split = data.split
     counts = [f"{len({case.patient for case in split.part(part)})} for {part}" for part in PARTS]
     others = unused(split, [case.name for case in data.store.cases], "the dataset")
-    return [f"Split:     patients {', '.join(counts)}; {split.origin}", *(f"Unused:    {line}" for line in others)]
+    return [
+        f"Split:     patients {', '.join(counts)}; {printable(str(split.origin))}",
+        *(f"Unused:    {line}" for line in others),
+    ]

@@ -12,6 +12,23 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_a_list_is_beside_the_file_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And, on the command line, in the working folder."""
+    folder, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    for place in (folder, elsewhere):
+        place.mkdir()
+    (folder / "config.yaml").write_text("data: {split: lists/a.yaml, patients: who.csv}")
+    monkeypatch.chdir(elsewhere)
+    data = load_config(Path("../study/config.yaml"), []).data
+    assert data.split is not None
+    assert data.patients is not None
+    assert data.split.resolve() == folder / "lists" / "a.yaml"
+    assert Path(data.patients).resolve() == folder / "who.csv"
+    data = load_config(folder / "config.yaml", ["data.split=b.yaml", "data.patients=(.)x"]).data
+    assert (data.split, data.patients) == (elsewhere / "b.yaml", "(.)x")
+    assert load_config(folder / "config.yaml", ["data.split=null"]).data.split is None
+
+
 def test_every_shipped_configuration_is_valid_and_survives_a_round_trip(path: Path, tmp_path: Path) -> None:
     config = load_config(path)
     resolved = tmp_path / "config.yaml"
