@@ -11,7 +11,6 @@ from spine_ignite.errors import UsageError
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_a_list_is_beside_the_file_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And, on the command line, in the working folder."""
     folder, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
@@ -29,6 +28,7 @@ def test_a_list_is_beside_the_file_that_names_it(tmp_path: Path, monkeypatch: py
     assert load_config(folder / "config.yaml", ["data.split=null"]).data.split is None
 
 
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_shipped_configuration_is_valid_and_survives_a_round_trip(path: Path, tmp_path: Path) -> None:
     config = load_config(path)
     resolved = tmp_path / "config.yaml"
