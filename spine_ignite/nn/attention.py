@@ -170,7 +170,7 @@ class ObjectContext(nn.Module):
             ``channels`` channels.
         activation: of the transform and of the projection.
         anchors: rows and columns of the grids; none: every pixel is a key.
-        scale: attention at ``1 / scale`` of the resolution (max pooling), resized back.
+        scale: attention at ``1 / scale`` of the resolution (max pooling, rounded down), resized back.
         dropout: channel dropout after the projection.
     """
 
@@ -194,19 +194,25 @@ class ObjectContext(nn.Module):
             conv = ConvNormAct(2 * channels, out_channels, 1, activation=activation, bias=True)
             self.project = nn.Sequential(conv, nn.Dropout2d(dropout))
         self.anchors = tuple(anchors)
-        self.pool = nn.MaxPool2d(scale, ceil_mode=True) if scale > 1 else nn.Identity()
+        self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, channels, h, w)`` to ``(B, out_channels, h, w)``."""
-        small = self.pool(x)
-        query = self.transform(small)
-        key, value = as_anchors(query, self.anchors), as_anchors(self.value(small), self.anchors)
-        context = attend(query.flatten(2), key, value).unflatten(2, small.shape[-2:])
+        small = x
+        if self.scale > 1:  # no window is larger than the map
+            small = F.max_pool2d(x, (min(self.scale, x.shape[-2]), min(self.scale, x.shape[-1])))
+        context = self.gather(self.transform(small), self.value(small))
         context = resize(self.out(context), (x.shape[-2], x.shape[-1]), align_corners=True)
         if self.project is None:
             return context
         out: Tensor = self.project(torch.cat([context, x], 1))
         return out
+
+    def gather(self, query: Tensor, value: Tensor) -> Tensor:
+        """Return what each pixel finds, in the shape of ``value``; the queries ``(B, K, h, w)`` are the keys too."""
+        key, values = as_anchors(query, self.anchors), as_anchors(value, self.anchors)
+        found: Tensor = attend(query.flatten(2), key, values).unflatten(2, query.shape[-2:])
+        return found
 
 
 def as_anchors(x: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -30,14 +30,21 @@ def uniform_dilations(output_stride: int) -> Mapping[int, Sequence[int]]:
     return {3: (2,), 4: (4,)} if output_stride == 8 else {}
 
 
-def multi_grid_dilations(factors: Sequence[int]) -> Dilations:
+def multi_grid_dilations(factors: Sequence[int], uniform: bool = False) -> Dilations:
     """Return dilations with a multi-grid in stage 4 (Chen et al. 2017, section 3.1): the stage's own times each factor.
 
     With factors (1, 2, 4) that is 2, 4, 8 at output stride 16 and 4, 8, 16 at 8. Stride 32 has none.
+
+    Args:
+        factors: block by block; the last one holds for all further blocks.
+        uniform: at output stride 8 dilate every block of stage 3 alike, as the DeepLabs do; DANet does not.
     """
 
     def dilations(output_stride: int) -> Mapping[int, Sequence[int]]:
-        return {4: tuple(factor * 32 // output_stride for factor in factors)} if output_stride < 32 else {}
+        if output_stride == 32:
+            return {}
+        third = uniform_dilations(output_stride) if uniform else {}
+        return {**third, 4: tuple(factor * 32 // output_stride for factor in factors)}
 
     return dilations
 

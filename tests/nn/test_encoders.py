@@ -32,6 +32,7 @@ def dilations(encoder: nn.Module, stage: int) -> list[int]:
         (None, [1, 2, 2, 2, 2, 2], [2, 4, 4]),  # timm, torchvision, ANN
         (uniform_dilations, [2] * 6, [4, 4, 4]),  # PSPNet, PSANet, CCNet, OCNet
         (multi_grid_dilations((1, 2, 4)), [1, 2, 2, 2, 2, 2], [4, 8, 16]),  # DANet
+        (multi_grid_dilations((1, 2, 4), uniform=True), [2] * 6, [4, 8, 16]),  # DeepLabv3 and v3+
         (lambda stride: {4: (2, 8, 16)}, [1, 2, 2, 2, 2, 2], [2, 8, 16]),  # EMANet
     ],
 )
@@ -45,7 +46,7 @@ def test_dilations_follow_the_papers(backbone: str, pattern: Any, third: list[in
 
 def test_deeplab_s_multi_grid_at_stride_16() -> None:
     with torch.device("meta"):
-        encoder = build_encoder("resnet50", 1, output_stride=16, dilations=multi_grid_dilations((1, 2, 4)))
+        encoder = build_encoder("resnet50", 1, output_stride=16, dilations=multi_grid_dilations((1, 2, 4), True))
     assert dilations(encoder, 3) == [1] * 6
     assert dilations(encoder, 4) == [2, 4, 8]
 

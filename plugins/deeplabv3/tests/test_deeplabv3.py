@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
-from spine_ignite.testing import ModelConformance
+from spine_ignite.testing import ModelConformance, assert_agrees
 
 
 class TestDeepLabV3(ModelConformance):
@@ -43,6 +46,29 @@ def test_rates_double_at_output_stride_8(stride: int, rates: list[int], grid: li
     network = create_model("deeplabv3", 1, 2, backbone="resnet18", output_stride=stride)
     assert [branch[0].dilation[0] for branch in network.head.aspp.branches] == rates
     assert [block.conv1.dilation[0] for block in network.encoder.net.layer4] == grid
+
+
+def plain_stage(stage: Any, strides: Sequence[int], dilations: Sequence[int], x: Tensor) -> Tensor:
+    """Blocks of two 3x3 convolutions, each with the block's dilation, and a shortcut; norms in eval mode."""
+
+    def normalise(layer: Any, y: Tensor) -> Tensor:
+        scale = layer.weight / (layer.running_var + layer.eps) ** 0.5
+        return (y - layer.running_mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
+
+    for block, stride, rate in zip(stage, strides, dilations, strict=True):
+        hidden = F.conv2d(x, block.conv1.weight, stride=stride, padding=rate, dilation=rate)
+        hidden = F.conv2d(normalise(block.bn1, hidden).clamp_min(0), block.conv2.weight, padding=rate, dilation=rate)
+        if block.downsample is not None:
+            conv, norm = block.downsample[-2:]
+            x = normalise(norm, F.conv2d(x, conv.weight, stride=stride))
+        x = (normalise(block.bn2, hidden) + x).clamp_min(0)
+    return x
+
+
+def test_at_stride_8_all_of_stage_3_is_dilated() -> None:
+    """As in the authors' TensorFlow release, where the stride that a dilation replaces is a stage's last."""
+    stage = create_model("deeplabv3", 1, 2, backbone="resnet18", output_stride=8).encoder.net.layer3
+    assert_agrees(stage, lambda x: plain_stage(stage, (1, 1), (2, 2), x), torch.randn(1, 128, 9, 8))
 
 
 def test_logits_are_resized_with_aligned_corners() -> None:

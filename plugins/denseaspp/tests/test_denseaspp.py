@@ -60,11 +60,19 @@ def test_the_official_networks_have_their_sizes(
     assert count(3, 19, backbone=backbone) / 1e6 == pytest.approx(millions, abs=6e-4)
 
 
-def test_every_stage_sees_the_rectified_features_and_all_outputs_before_it() -> None:
-    """Figure 3 of the paper, with the in-place ReLU of the release's first stage."""
-    head = DenseASPPHead(4, 6, 2, 3, (1, 2, 4), dropout=0.1)
+def linear(length: int, factor: int) -> Tensor:
+    """Weights of linear interpolation from the first pixel's centre to the last one's."""
+    place = torch.linspace(0, length - 1, factor * length, dtype=torch.float64)
+    return (1 - (place[:, None] - torch.arange(length)).abs()).clamp_min(0)
+
+
+@pytest.mark.parametrize("enlarge", [1, 2, 4])
+def test_every_stage_sees_the_rectified_features_and_all_outputs_before_it(enlarge: int) -> None:
+    """Figure 3 of the paper, with the in-place ReLU of the release's first stage, behind the upsampling to stride 8."""
+    head = DenseASPPHead(4, 6, 2, 3, (1, 2, 4), 0.1, enlarge)
 
     def plain(features: Tensor) -> Tensor:
+        features = torch.einsum("bchw,ih,jw->bcij", features, linear(6, enlarge), linear(5, enlarge))
         seen = features.clamp_min(0)
         for stage, rate in zip(head.stages, (1, 2, 4), strict=True):
             norm1, _, conv1, norm2, _, conv2, _ = stage
@@ -82,6 +90,15 @@ def test_every_stage_sees_the_rectified_features_and_all_outputs_before_it() -> 
             return self.head([x])
 
     assert_agrees(OnTensor(), plain, torch.randn(2, 4, 6, 5))
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_the_cascade_works_at_stride_8(stride: int) -> None:
+    network = create_model("denseaspp", 1, 2, backbone="densenet121", rates=[3], output_stride=stride).eval()
+    with torch.inference_mode():
+        features = network.encoder(torch.randn(1, 1, 64, 96))
+        assert features[-1].shape[2:] == (64 // stride, 96 // stride)
+        assert network.head(features).shape == (1, 2, 8, 12)
 
 
 @pytest.mark.parametrize(

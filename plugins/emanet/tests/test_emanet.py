@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from spine_ignite.errors import UsageError
@@ -42,6 +44,41 @@ def test_the_official_networks_have_their_sizes(backbone: str, encoder: int, mil
     head = conv(2048, 512, 3) + norm(512) + unit + conv(512, 256, 3) + norm(256) + conv(256, 21, bias=True)
     assert count(3, 21, backbone=backbone) == encoder + head
     assert count(3, 21, backbone=backbone) / 1e6 == pytest.approx(millions, abs=5e-4)
+
+
+def plain_stage(stage: Any, strides: Sequence[int], dilations: Sequence[int], x: Tensor) -> Tensor:
+    """Blocks of two 3x3 convolutions, each with the block's dilation, and a shortcut; norms in eval mode."""
+
+    def normalise(layer: Any, y: Tensor) -> Tensor:
+        scale = layer.weight / (layer.running_var + layer.eps) ** 0.5
+        return (y - layer.running_mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
+
+    for block, stride, rate in zip(stage, strides, dilations, strict=True):
+        hidden = F.conv2d(x, block.conv1.weight, stride=stride, padding=rate, dilation=rate)
+        hidden = F.conv2d(normalise(block.bn1, hidden).clamp_min(0), block.conv2.weight, padding=rate, dilation=rate)
+        if block.downsample is not None:
+            conv, norm = block.downsample[-2:]
+            x = normalise(norm, F.conv2d(x, conv.weight, stride=stride))
+        x = (normalise(block.bn2, hidden) + x).clamp_min(0)
+    return x
+
+
+@pytest.mark.parametrize(("stride", "dilations"), [(16, (1, 4)), (8, (2, 8))])
+def test_the_last_stage_is_dilated_as_in_the_release(stride: int, dilations: tuple[int, int]) -> None:
+    """(1, 4, 8) at output stride 16 and (2, 8, 16) at 8: a multi-grid, but the first block has the stage before's."""
+    stage = create_model("emanet", 1, 2, backbone="resnet18", channels=16, output_stride=stride).encoder.net.layer4
+    assert_agrees(stage, lambda x: plain_stage(stage, (1, 1), dilations, x), torch.randn(1, 256, 9, 8))
+    with torch.device("meta"):
+        deep = create_model("emanet", 1, 2, backbone="resnet50s", output_stride=stride).encoder.net.layer4
+    assert [block.conv2.dilation[0] for block in deep] == [dilations[0], dilations[1], 2 * dilations[1]]
+
+
+def test_the_unit_s_convolutions_start_from_he_s_distribution() -> None:
+    """Normal, fan out, both of them, as in the release."""
+    block = EMAttention(512)
+    for weight in (block.before.weight.detach(), block.after[0].weight.detach()):
+        assert float(weight.mean()) == pytest.approx(0, abs=1e-3)
+        assert float(weight.std()) == pytest.approx((2 / 512) ** 0.5, rel=0.02)
 
 
 def test_the_attention_unit_is_its_formula() -> None:

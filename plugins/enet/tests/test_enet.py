@@ -55,7 +55,7 @@ def test_stages_two_and_three_have_the_paper_s_kernels() -> None:
     network = create_model("enet", 1, 2)
     for stage in (network.stage2, network.stage3):
         kernels = [(block.branch[3].kernel_size, block.branch[3].dilation[0]) for block in stage]
-        square, thin = (3, 3), (5, 1)
+        square, thin = (3, 3), (1, 5)
         expected = [(square, 1), (square, 2), (thin, 1), (square, 4), (square, 1), (square, 8), (thin, 1), (square, 16)]
         assert kernels == expected
 
@@ -76,6 +76,24 @@ def test_the_bottleneck_is_its_formula() -> None:
         reduce, norm1, act1, middle, norm2, act2, expand, norm3, _ = block.branch
         hidden = prelu(act1, plain_norm(norm1, torch.einsum("bchw,oc->bohw", x, reduce.weight[..., 0, 0])))
         hidden = F.conv2d(hidden, middle.weight, middle.bias, padding=2, dilation=2)
+        hidden = prelu(act2, plain_norm(norm2, hidden))
+        found = plain_norm(norm3, torch.einsum("bchw,oc->bohw", hidden, expand.weight[..., 0, 0]))
+        return prelu(block.activate, found + x)
+
+    assert_agrees(block, reference, torch.randn(2, 8, 6, 5))
+
+
+def test_the_asymmetric_bottleneck_goes_along_the_rows_first() -> None:
+    """The Torch7 release's order: a kernel 5 wide and 1 high without bias, then one 1 wide and 5 high with bias."""
+    block = Bottleneck(8, 0.1, "asymmetric", 5)
+
+    def reference(x: Tensor) -> Tensor:
+        reduce, norm1, act1, wide, high, norm2, act2, expand, norm3, _ = block.branch
+        hidden = prelu(act1, plain_norm(norm1, torch.einsum("bchw,oc->bohw", x, reduce.weight[..., 0, 0])))
+        rows = F.pad(hidden, (2, 2)).unfold(3, 5, 1)
+        hidden = torch.einsum("bchwk,ock->bohw", rows, wide.weight[:, :, 0])
+        columns = F.pad(hidden, (0, 0, 2, 2)).unfold(2, 5, 1)
+        hidden = torch.einsum("bchwk,ock->bohw", columns, high.weight[..., 0]) + high.bias[:, None, None]
         hidden = prelu(act2, plain_norm(norm2, hidden))
         found = plain_norm(norm3, torch.einsum("bchw,oc->bohw", hidden, expand.weight[..., 0, 0]))
         return prelu(block.activate, found + x)

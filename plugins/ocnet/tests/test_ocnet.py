@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar
 
 import pytest
@@ -8,8 +9,8 @@ from torch import Tensor
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
-from spine_ignite.testing import ModelConformance, assert_agrees
-from spine_ignite_ocnet.context import PyramidObjectContext
+from spine_ignite.testing import ModelConformance, assert_agrees, randomise
+from spine_ignite_ocnet.context import PyramidObjectContext, _HalfResolutionContext
 
 
 class TestOCNet(ModelConformance):
@@ -63,19 +64,96 @@ def test_the_official_networks_have_their_sizes(context: str, millions: float) -
     assert count(3, 19, context=context) / 1e6 == pytest.approx(millions, abs=5e-4)
 
 
-@pytest.mark.parametrize("size", [(6, 6), (7, 11), (5, 13)])
-def test_pyramid_context_stays_within_its_cells(size: tuple[int, int]) -> None:
-    block = PyramidObjectContext(4, grids=(1, 2))
+def pointwise(layer: Any, x: Tensor) -> Tensor:
+    """1x1 convolution with bias."""
+    return torch.einsum("bchw,oc->bohw", x, layer.weight[:, :, 0, 0]) + layer.bias[:, None, None]
+
+
+def norm_and_leaky_relu(layer: Any, x: Tensor) -> Tensor:
+    scale = layer.weight / (layer.running_var + layer.eps) ** 0.5
+    x = (x - layer.running_mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
+    return x.clamp_min(0) + 0.01 * x.clamp_max(0)
+
+
+def dense_attention(block: Any, x: Tensor, may_look: Tensor) -> Tensor:
+    """The context before it is resized: all pairs of pixels, those that may not look at each other masked."""
+    query = norm_and_leaky_relu(block.transform[1], pointwise(block.transform[0], x)).flatten(2)
+    logits = torch.einsum("bcn,bcm->bnm", query, query) / query.shape[1] ** 0.5
+    weights = logits.masked_fill(~may_look, -torch.inf).softmax(2)
+    found = torch.einsum("bnm,bcm->bcn", weights, pointwise(block.value, x).flatten(2))
+    return pointwise(block.out, found.unflatten(2, x.shape[2:]))
+
+
+def cell_of(length: int, grid: int) -> Tensor:
+    """Number of each row's cell: equal ones, the last one with what is left; one cell if there are too few rows."""
+    size = length // grid or length
+    return (torch.arange(length) // size).clamp_max(grid - 1)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (7, 11), (5, 13), (2, 4)])
+def test_pyramid_context_is_attention_within_cells_on_a_map_that_is_transformed_once(size: tuple[int, int]) -> None:
+    """Section 3.3 of the paper: per grid an attention whose pairs share a cell; the norm sees the map, not the cells.
+
+    In the release a direction with fewer pixels than cells is a single cell.
+    """
+    block = PyramidObjectContext(4, grids=(1, 2, 3))
 
     def reference(x: Tensor) -> Tensor:
-        height, width = x.shape[2] // 2, x.shape[3] // 2
-        halves = torch.zeros_like(x)
-        for rows in (slice(None, height), slice(height, None)):
-            for columns in (slice(None, width), slice(width, None)):
-                halves[:, :, rows, columns] = block.contexts[1](x[:, :, rows, columns])
-        return block.project(torch.cat([block.widen(x), block.contexts[0](x), halves], 1))
+        found = [norm_and_leaky_relu(block.widen[1], pointwise(block.widen[0], x))]
+        for context, grid in zip(block.contexts, (1, 2, 3), strict=True):
+            cells = (10 * cell_of(size[0], grid)[:, None] + cell_of(size[1], grid)).flatten()
+            found.append(dense_attention(context, x, cells[:, None] == cells))
+        conv, normalise, _ = block.project[0]
+        return norm_and_leaky_relu(normalise, pointwise(conv, torch.cat(found, 1)))
 
-    assert_agrees(block, reference, torch.randn(1, 4, *size))
+    assert_agrees(block, reference, torch.randn(2, 4, *size))
+
+
+def test_a_training_step_moves_each_norm_of_the_pyramid_once() -> None:
+    """Towards the mean and variance of the whole batch of maps, whatever the grid."""
+    block = randomise(PyramidObjectContext(4, grids=(1, 2, 6))).double().train()
+    before = copy.deepcopy(block)
+    x = torch.randn(2, 4, 13, 14, dtype=torch.float64)
+    block(x)
+    for now, then in zip(block.contexts, before.contexts, strict=True):
+        values = pointwise(then.transform[0], x).transpose(0, 1).flatten(1)
+        mean, variance = values.mean(1), values.var(1)
+        torch.testing.assert_close(now.transform[1].running_mean, 0.9 * then.transform[1].running_mean + 0.1 * mean)
+        torch.testing.assert_close(now.transform[1].running_var, 0.9 * then.transform[1].running_var + 0.1 * variance)
+        assert now.transform[1].num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("size", [(5, 7), (4, 6), (1, 5)])
+def test_asp_context_pools_by_two_and_rounds_down(size: tuple[int, int]) -> None:
+    """Maxima of whole 2x2 windows, attention, back with aligned corners, 1x1. A single row is kept."""
+    block = _HalfResolutionContext(8)
+
+    def linear(length: int, small: int) -> Tensor:
+        """Weights of linear interpolation from the first pixel's centre to the last one's."""
+        place = torch.linspace(0, small - 1, length, dtype=torch.float64)
+        return (1 - (place[:, None] - torch.arange(small)).abs()).clamp_min(0)
+
+    def reference(x: Tensor) -> Tensor:
+        height, width = (max(length // 2, 1) for length in size)
+        rows, columns = (torch.arange(length)[: 2 * (length // 2) or 1] for length in size)
+        whole = x[:, :, rows][..., columns].unflatten(3, (width, -1)).unflatten(2, (height, -1))
+        small = whole.amax((3, 5))
+        context = dense_attention(block[0], small, torch.ones(height * width, height * width, dtype=torch.bool))
+        context = torch.einsum("bchw,ih,jw->bcij", context, linear(size[0], height), linear(size[1], width))
+        return norm_and_leaky_relu(block[1][1], pointwise(block[1][0], context))
+
+    assert_agrees(block, reference, torch.randn(2, 8, *size))
+
+
+@pytest.mark.parametrize(("context", "affine"), [("pyramid", True), ("base", False), ("asp", False)])
+def test_the_reduction_has_no_activation_before_the_pyramid(context: str, affine: bool) -> None:
+    """In the release the 3x3 convolutions before the pyramid and in its auxiliary head have a norm alone."""
+    network = create_model("ocnet", 1, 3, backbone="resnet18", channels=16, context=context).double().eval()
+    for part, channels in ((network.head.reduce, 512), (network.aux_head, 256)):
+        randomise(part)
+        x = torch.randn(1, channels, 5, 4, dtype=torch.float64)
+        symmetric = torch.allclose(part(x) + part(-x), 2 * part(torch.zeros_like(x)))
+        assert symmetric is affine
 
 
 @pytest.mark.parametrize(

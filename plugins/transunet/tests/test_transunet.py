@@ -62,6 +62,16 @@ def test_the_encoder_is_timm_s_without_class_token() -> None:
     assert [tuple(skip.shape[1:]) for skip in skips] == [(512, 28, 28), (256, 56, 56), (64, 112, 112)]
 
 
+def test_the_resnet_s_constants_are_timm_s() -> None:
+    """32 groups in every norm, also of the shortcuts; epsilons of 1e-5, and 1e-8 in the weight standardisation."""
+    network = HybridEncoder(1, False, None, 1, 48, 3, 0.1)
+    parts = [*network.stem.modules(), *network.stages.modules()]
+    norms = [part for part in parts if isinstance(part, nn.GroupNorm)]
+    assert len(norms) == 1 + 3 * (3 + 4 + 9) + 3
+    assert {(norm.num_groups, norm.eps) for norm in norms} == {(32, 1e-5)}
+    assert {part.eps for part in parts if isinstance(part, nn.Conv2d)} == {1e-8}
+
+
 def test_dropout_acts_where_the_authors_have_it() -> None:
     """On the embedded tokens and twice in each MLP; their rate for attention is 0."""
     encoder = HybridEncoder(1, False, None, 2, 48, 3, 0.25)

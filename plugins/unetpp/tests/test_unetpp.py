@@ -10,7 +10,7 @@ from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
 from spine_ignite.spec import ModelOutput
 from spine_ignite.testing import ModelConformance, assert_agrees
-from spine_ignite_unetpp.grid import NestedDecoder
+from spine_ignite_unetpp.grid import NestedDecoder, double_convolution
 
 RELEASE: dict[str, Any] = {"norm": "none"}
 
@@ -84,6 +84,17 @@ def test_each_node_sees_its_row_and_the_node_below() -> None:
         return torch.cat([x01, node(0, 2, x00, x01, x11)], 1)
 
     assert_agrees(Last(), reference, torch.randn(1, 2, 8, 12), torch.randn(1, 3, 4, 6), torch.randn(1, 4, 2, 3))
+
+
+def test_dropout_takes_single_values() -> None:
+    """As Keras' Dropout in the authors' file, not whole channels; what stays is doubled at a rate of a half."""
+    conv, dropout, *_ = double_convolution(1, 4, "none", 0.5).train()
+    with torch.no_grad():
+        for parameter in conv.parameters():
+            parameter.fill_(float(parameter.ndim == 1))
+        found = dropout(conv(torch.ones(2, 1, 16, 16)))
+    for channel in found.flatten(0, 1):
+        assert set(channel.unique().tolist()) == {0.0, 2.0}
 
 
 def test_eval_mode_averages_the_probabilities() -> None:

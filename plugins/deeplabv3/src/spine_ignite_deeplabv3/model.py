@@ -39,7 +39,8 @@ class DeepLabV3(EncoderHeadNetwork):
         **encoder_options: Unpack[DilatedBackboneArguments],
     ) -> None:
         options = DilatedBackboneArguments(backbone="resnet101", output_stride=16) | encoder_options
-        encoder = build_encoder(in_channels=in_channels, dilations=multi_grid_dilations(multi_grid), **options)
+        dilations = multi_grid_dilations(multi_grid, uniform=True)
+        encoder = build_encoder(in_channels=in_channels, dilations=dilations, **options)
         scaled = scaled_rates(rates, encoder.strides[-1])
         head = ASPPHead(encoder.channels[-1], channels, num_classes, scaled, dropout)
         aux = FCNHead(encoder.channels[-2], channels, num_classes) if aux_weight > 0 else None

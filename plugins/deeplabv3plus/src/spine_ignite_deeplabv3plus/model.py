@@ -43,7 +43,8 @@ class DeepLabV3Plus(EncoderHeadNetwork):
         **encoder_options: Unpack[DilatedBackboneArguments],
     ) -> None:
         options = DilatedBackboneArguments(backbone="resnet101", output_stride=16) | encoder_options
-        encoder = build_encoder(in_channels=in_channels, dilations=multi_grid_dilations(multi_grid), **options)
+        dilations = multi_grid_dilations(multi_grid, uniform=True)
+        encoder = build_encoder(in_channels=in_channels, dilations=dilations, **options)
         fine = encoder.strides.index(4)
         if separable is None:
             separable = "xception" in options["backbone"]

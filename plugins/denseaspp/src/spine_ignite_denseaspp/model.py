@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from spine_ignite.errors import UsageError
-from spine_ignite.nn.blocks import BatchNorm2d
+from spine_ignite.nn.blocks import BatchNorm2d, resize
 from spine_ignite.nn.encoders import Encoder, build_encoder
 from spine_ignite.nn.heads import EncoderHeadNetwork
 from spine_ignite.nn.options import DilatedBackboneArguments
@@ -47,7 +47,8 @@ class DenseASPP(EncoderHeadNetwork):
             raise UsageError(f"backbone: DenseASPP has a DenseNet ({', '.join(_WIDTHS)}), got '{name}'")
         encoder = build_encoder(in_channels=in_channels, **options)
         channels = _add_fourth_transition(encoder)
-        head = DenseASPPHead(channels, *_WIDTHS[name], num_classes, rates, dropout)
+        enlarge = encoder.strides[-1] // 8  # the rates are meant for stride 8
+        head = DenseASPPHead(channels, *_WIDTHS[name], num_classes, rates, dropout, enlarge)
         super().__init__(encoder, head)
 
 
@@ -76,12 +77,21 @@ class DenseASPPHead(nn.Module):
         num_classes: classes.
         rates: dilations.
         dropout: channel dropout after each atrous convolution and before the classifier.
+        enlarge: factor by which the features are upsampled before the cascade (bilinear, corners aligned).
     """
 
     def __init__(
-        self, in_channels: int, hidden: int, growth: int, num_classes: int, rates: Sequence[int], dropout: float
+        self,
+        in_channels: int,
+        hidden: int,
+        growth: int,
+        num_classes: int,
+        rates: Sequence[int],
+        dropout: float,
+        enlarge: int = 1,
     ) -> None:
         super().__init__()
+        self.enlarge = enlarge
         self.stages = nn.ModuleList(
             _AtrousStage(in_channels + number * growth, hidden, growth, rate, dropout, first=number == 0)
             for number, rate in enumerate(rates)
@@ -91,9 +101,11 @@ class DenseASPPHead(nn.Module):
         )
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Map the feature maps to logits ``(B, num_classes, h, w)`` at the size of the last."""
+        """Map the feature maps to logits ``(B, num_classes, enlarge * h, enlarge * w)``, of the last one's size."""
+        height, width = features[-1].shape[-2:]
+        found = resize(features[-1], (self.enlarge * height, self.enlarge * width), align_corners=True)
         # The release rectifies the features in place in its first stage, so that all later ones see them rectified.
-        found = features[-1].relu()
+        found = found.relu()
         for stage in self.stages:
             found = torch.cat([stage(found), found], 1)
         logits: Tensor = self.classify(found)

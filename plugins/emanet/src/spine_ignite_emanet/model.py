@@ -54,8 +54,8 @@ class EMANet(EncoderHeadNetwork):
 
 
 def _dilations(output_stride: int) -> Mapping[int, Sequence[int]]:
-    """In spite of its multi-grid (1, 2, 4) the release keeps dilation 2 in the first block of stage 4, at stride 8."""
-    return {4: (2, 8, 16)} if output_stride == 8 else {}
+    """The release's: a multi-grid (1, 2, 4), but the first block of stage 4 has the dilation of the stage before."""
+    return {8: {4: (2, 8, 16)}, 16: {4: (1, 4, 8)}}.get(output_stride, {})
 
 
 class EMAHead(nn.Module):
@@ -119,9 +119,10 @@ class EMAttention(nn.Module):
         self.momentum = momentum
         self.register_buffer("bases", F.normalize(torch.randn(1, channels, bases) * (2.0 / bases) ** 0.5, dim=1))
         self.before = nn.Conv2d(channels, channels, 1)
-        nn.init.kaiming_normal_(self.before.weight, mode="fan_out")
-        self.before.requires_grad_(False)
         self.after = ConvNormAct(channels, channels, 1, activation="none")
+        for conv in (self.before, self.after[0]):  # the unit's alone: the release leaves the head's as torch has them
+            nn.init.kaiming_normal_(conv.get_parameter("weight"), mode="fan_out")
+        self.before.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, h, w)`` to the same shape."""

@@ -17,7 +17,8 @@ class Bottleneck(nn.Module):
     Args:
         channels: of input and output.
         dropout: channel dropout of the branch.
-        kind: ``plain``, ``dilated`` or ``asymmetric`` (two thin convolutions in place of a square one).
+        kind: ``plain``, ``dilated`` or ``asymmetric`` (two thin convolutions in place of a square one: along the
+            rows, then, in the Torch7 release's order, along the columns).
         size: rate of a dilated kernel, length of a thin one.
         activation: after each convolution and after the sum.
     """
@@ -29,8 +30,8 @@ class Bottleneck(nn.Module):
         inner = channels // 4
         if kind == "asymmetric":
             convolution: list[nn.Module] = [
-                nn.Conv2d(inner, inner, (size, 1), padding=(size // 2, 0), bias=False),
-                nn.Conv2d(inner, inner, (1, size), padding=(0, size // 2)),
+                nn.Conv2d(inner, inner, (1, size), padding=(0, size // 2), bias=False),
+                nn.Conv2d(inner, inner, (size, 1), padding=(size // 2, 0)),
             ]
         else:
             convolution = [nn.Conv2d(inner, inner, 3, padding=size, dilation=size)]

@@ -15,7 +15,7 @@ from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class GFF(EncoderHeadNetwork):
-    """Gated fully fusion network (Li et al. 2020, section 3). No official code is known.
+    """Gated fully fusion network (Li et al. 2020, section 3). The paper came without code.
 
     Four levels of a dilated residual network exchange features through gates; a dense feature pyramid adds the global
     context; in training an auxiliary head on stage 3 with weight 0.4.

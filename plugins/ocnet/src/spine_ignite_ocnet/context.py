@@ -11,22 +11,50 @@ from spine_ignite.nn.attention import ObjectContext
 from spine_ignite.nn.blocks import ConvNormAct
 
 
+class CellContext(ObjectContext):
+    """Object context whose pixels attend to the pixels of their own cell of a grid.
+
+    The map is transformed as a whole, as in the authors' release, so that the norm sees all of it once; what is cut
+    into cells is queries, keys and values.
+
+    Args:
+        channels: of input, values and context; queries and keys have half of them.
+        grid: rows and columns of cells; the last one takes what the division leaves over, and a map with fewer pixels
+            than cells is one cell in that direction.
+    """
+
+    def __init__(self, channels: int, grid: int) -> None:
+        super().__init__(channels, channels // 2, channels, None, "leaky_relu")
+        self.grid = grid
+
+    def gather(self, query: Tensor, value: Tensor) -> Tensor:
+        """Return what each pixel finds in its cell, in the shape of ``value``."""
+        rows, columns = _cells(query.shape[-2], self.grid), _cells(query.shape[-1], self.grid)
+        strips = []
+        for queries, values in zip(query.split(rows, -2), value.split(rows, -2), strict=True):
+            cells = zip(queries.split(columns, -1), values.split(columns, -1), strict=True)
+            strips.append(torch.cat([super(CellContext, self).gather(*cell) for cell in cells], -1))
+        return torch.cat(strips, -2)
+
+
+def _cells(length: int, grid: int) -> list[int]:
+    size = length // grid
+    return [size] * (grid - 1) + [length - size * (grid - 1)] if size else [length]
+
+
 class PyramidObjectContext(nn.Module):
     """Pyramid-OC (Yuan & Wang 2018, section 3.3): object context within the cells of several grids.
 
     Args:
         channels: of input and output.
-        grids: rows and columns of each grid; the last cell of a row or column takes what the division leaves over.
+        grids: rows and columns of each grid.
         dropout: channel dropout after the projection.
     """
 
     def __init__(self, channels: int, grids: Sequence[int] = (1, 2, 3, 6), dropout: float = 0.05) -> None:
         super().__init__()
-        self.grids = tuple(grids)
-        self.contexts = nn.ModuleList(
-            ObjectContext(channels, channels // 2, channels, None, "leaky_relu") for _ in grids
-        )
-        wide = channels * len(self.grids)
+        self.contexts = nn.ModuleList(CellContext(channels, grid) for grid in grids)
+        wide = channels * len(self.contexts)
         self.widen = ConvNormAct(channels, wide, 1, activation="leaky_relu", bias=True)
         self.project = nn.Sequential(
             ConvNormAct(2 * wide, channels, 1, activation="leaky_relu", bias=True), nn.Dropout2d(dropout)
@@ -34,26 +62,8 @@ class PyramidObjectContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, h, w)`` to the same shape."""
-        contexts = [
-            self._within_cells(context, x, grid) for context, grid in zip(self.contexts, self.grids, strict=True)
-        ]
-        out: Tensor = self.project(torch.cat([self.widen(x), *contexts], 1))
+        out: Tensor = self.project(torch.cat([self.widen(x), *(context(x) for context in self.contexts)], 1))
         return out
-
-    @staticmethod
-    def _within_cells(context: nn.Module, x: Tensor, grid: int) -> Tensor:
-        rows, columns = _cells(x.shape[-2], grid), _cells(x.shape[-1], grid)
-        strips = []
-        for strip in x.split(rows, -2):
-            strips.append(torch.cat([context(cell) for cell in strip.split(columns, -1)], -1))
-        return torch.cat(strips, -2)
-
-
-def _cells(length: int, grid: int) -> list[int]:
-    """Lengths of the cells: equal, but the last one takes the rest; fewer cells where there are fewer pixels."""
-    count = min(grid, length)
-    size = length // count
-    return [size] * (count - 1) + [length - size * (count - 1)]
 
 
 class ASPObjectContext(nn.Module):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import ObjectContext
-from spine_ignite.nn.blocks import ConvNormAct
+from spine_ignite.nn.blocks import Activation, ConvNormAct
 from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead
 from spine_ignite.nn.options import DilatedBackboneArguments
@@ -40,8 +40,13 @@ class OCNet(EncoderHeadNetwork):
         options = DilatedBackboneArguments(backbone="resnet101s", output_stride=8) | encoder_options
         encoder = build_encoder(in_channels=in_channels, dilations=uniform_dilations, **options)
         head = OCHead(encoder.channels[-1], channels, num_classes, context, dropout)
-        aux = FCNHead(encoder.channels[-2], channels, num_classes, dropout, "leaky_relu", bias=True)
+        aux = FCNHead(encoder.channels[-2], channels, num_classes, dropout, reduction_activation(context), bias=True)
         super().__init__(encoder, head, aux)
+
+
+def reduction_activation(context: str) -> Activation:
+    """Of the 3x3 convolutions before context and auxiliary classifier; ``pyramid`` has none, as in the release."""
+    return "none" if context == "pyramid" else "leaky_relu"
 
 
 class OCHead(nn.Module):
@@ -58,7 +63,7 @@ class OCHead(nn.Module):
     def __init__(self, in_channels: int, channels: int, num_classes: int, context: str, dropout: float) -> None:
         super().__init__()
         half = channels // 2
-        self.reduce = ConvNormAct(in_channels, channels, activation="leaky_relu", bias=True)
+        self.reduce = ConvNormAct(in_channels, channels, activation=reduction_activation(context), bias=True)
         self.context: nn.Module
         if context == "pyramid":
             self.context = PyramidObjectContext(channels, dropout=dropout)

@@ -23,7 +23,7 @@ class UNetPlusPlusOptions(BackboneOptions):
         "batch", description="normalisation after each convolution; the release has none"
     )
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.0, description="channel dropout after each convolution; the release has 0.5"
+        0.0, description="dropout of single values after each convolution; the release has 0.5"
     )
     deep_supervision: bool = Field(
         False, description="a classifier on every node of the finest level; averaged in eval mode"

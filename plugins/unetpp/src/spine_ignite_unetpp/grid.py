@@ -20,7 +20,7 @@ class NestedDecoder(nn.Module):
         features: channels of the encoder's levels, from fine to coarse, each half the size of the one before.
         nodes: channels of the nodes of each level but the last.
         norm: which normalisation.
-        dropout: channel dropout after each convolution.
+        dropout: of single values after each convolution.
     """
 
     def __init__(self, features: Sequence[int], nodes: Sequence[int], norm: Norm, dropout: float) -> None:
@@ -46,10 +46,10 @@ class NestedDecoder(nn.Module):
 
 
 def double_convolution(in_channels: int, channels: int, norm: Norm, dropout: float) -> nn.Sequential:
-    """Return two 3x3 convolutions, each with normalisation, ReLU and channel dropout."""
+    """Return two 3x3 convolutions, each with normalisation, ReLU and dropout of single values."""
     return nn.Sequential(
         ConvNormAct(in_channels, channels, norm=norm),
-        nn.Dropout2d(dropout),
+        nn.Dropout(dropout),
         ConvNormAct(channels, channels, norm=norm),
-        nn.Dropout2d(dropout),
+        nn.Dropout(dropout),
     )

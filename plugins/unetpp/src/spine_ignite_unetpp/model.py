@@ -32,7 +32,7 @@ class UNetPlusPlus(nn.Module):
         width: channels of the own encoder's first level; they double at each level.
         depth: levels of the own encoder.
         norm: normalisation of the own encoder's and all nodes' convolutions.
-        dropout: channel dropout after each convolution.
+        dropout: of single values after each convolution.
         deep_supervision: a classifier on every node of the finest level. In training each is supervised with weight 1;
             in eval mode their probabilities are averaged (the paper's accurate mode), and the logits are the logarithm
             of the mean.
@@ -99,7 +99,7 @@ class PlainEncoder(nn.Module):
         in_channels: input channels.
         widths: channels of each level.
         norm: which normalisation.
-        dropout: channel dropout after each convolution.
+        dropout: of single values after each convolution.
     """
 
     def __init__(self, in_channels: int, widths: Sequence[int], norm: Norm, dropout: float) -> None:
@@ -126,7 +126,7 @@ class LastBlock(nn.Module):
         channels: output channels.
         stride: input pixels per pixel of the node.
         norm: which normalisation.
-        dropout: channel dropout after each convolution.
+        dropout: of single values after each convolution.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int, norm: Norm, dropout: float) -> None:
