@@ -152,8 +152,9 @@ def _ranges(values: Iterable[int]) -> str:
 
 def _name(value: Any) -> str:
     """A name as text; YAML takes one of digits for a number."""
-    if not isinstance(value, (str, int, float)) or not 1 <= len(text := str(value)) <= _LONGEST:
-        raise ValueError(f"a name must be a text of 1 to {_LONGEST} characters, got {brief(value)}")
+    fits = isinstance(value, (str, int, float)) and 1 <= len(str(value)) <= _LONGEST
+    if not fits or not (text := str(value)).isprintable() or not text.strip():
+        raise ValueError(f"a name must be a printable text of 1 to {_LONGEST} characters, got {brief(value)}")
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from spine_ignite.errors import SpineIgniteError, suggest
+from spine_ignite.names import lines_printable, printable
 
 # name -> the line shown by --help; the module is spine_ignite.cli.<name with underscores>
 COMMANDS = {
@@ -99,7 +101,9 @@ def run(args: list[str]) -> int:
         click.echo("Interrupted.", err=True)
         return 130
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(lines_printable(shown.getvalue()), err=True, nl=False)
         return error.exit_code
     except BrokenPipeError:
         # The reader has gone (`| head`): nothing more to say, and nothing to say it to.
@@ -113,6 +117,6 @@ def run(args: list[str]) -> int:
     except (Exception, MemoryError) as error:
         if debug:
             raise
-        text = " ".join(str(error).split()) or "no further detail"
+        text = printable(" ".join(str(error).split())) or "no further detail"
         click.echo(f"Error: {type(error).__name__}: {text} (run with --debug for the traceback)", err=True)
         return 1

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar, reading_options
-from spine_ignite.names import printable
+from spine_ignite.cli.options import (
+    echo_json,
+    json_option,
+    print_table,
+    progress_bar,
+    reading_options,
+    say,
+)
 
 if TYPE_CHECKING:
     from spine_ignite.config.sections import NanRule
@@ -72,16 +78,16 @@ def _rows(problems: tuple[Problem, ...]) -> list[dict[str, str]]:
 
 def _print(report: Report) -> None:
     summary = _summary(report)
-    click.echo(f"{summary['root']}: {summary['layout']} layout, " + _counted(summary["cases"], "{1} {0} cases"))
-    click.echo("Shapes:   " + _counted(summary["shapes"], "{0} ({1})"))
-    click.echo("Spacings: " + _counted(summary["spacings"], "{0} mm ({1})"))
-    click.echo("Axes:     " + _counted(summary["orientations"], "{0} ({1})"))
-    click.echo("Labels:   " + (_counted(summary["cases_with_value"], "{0} in {1}") or "none"))
+    say(f"{summary['root']}: {summary['layout']} layout, " + _counted(summary["cases"], "{1} {0} cases"))
+    say("Shapes:   " + _counted(summary["shapes"], "{0} ({1})"))
+    say("Spacings: " + _counted(summary["spacings"], "{0} mm ({1})"))
+    say("Axes:     " + _counted(summary["orientations"], "{0} ({1})"))
+    say("Labels:   " + (_counted(summary["cases_with_value"], "{0} in {1}") or "none"))
     for what, problems in (("warning", report.warnings), ("problem", report.problems)):
         if problems:
-            rows = [[p.case, printable(_within(report.dataset.root, p.file)), p.message] for p in problems]
+            rows = [[p.case, _within(report.dataset.root, p.file), p.message] for p in problems]
             print_table(_number(problems, what), ["case", "file", what], rows)
-    click.echo(f"{_number(report.problems, 'problem')}." if report.problems else "No problems.")
+    say(f"{_number(report.problems, 'problem')}." if report.problems else "No problems.")
 
 
 def _within(root: Path, file: Path | None) -> str:

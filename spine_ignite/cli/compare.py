@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar
+from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar, say
 
 EPILOG = """\b
 Examples:
@@ -76,5 +76,5 @@ def command(
         *comparison.notes,
     ):
         if line:
-            click.echo(line)
-    click.echo(f"Tables and figures: {out}")
+            say(line)
+    say(f"Tables and figures: {out}")

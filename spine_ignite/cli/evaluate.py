@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from spine_ignite.cli.inference_options import inference_options
-from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar
+from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar, say
 from spine_ignite.errors import UsageError
-from spine_ignite.names import printable
 
 if TYPE_CHECKING:
     from spine_ignite.evaluation.judged_cases import Judged
@@ -86,20 +85,20 @@ def command(
             out,
             tolerance,
             lambda items: progress_bar(items, "Evaluating"),
-            echo=lambda line: click.echo(f"Note: {line}", err=True),
+            echo=lambda line: say(f"Note: {line}", err=True),
         )
     for case, reason in summary.failed.items():
-        click.echo(f"Error: case {printable(case)} is not judged: {reason}", err=True)
+        say(f"Error: case {case} is not judged: {reason}", err=True)
     if as_json:
         echo_json(summary.to_dict())
         return 1 if summary.failed else 0
     columns, rows = readable_rows(summary)
     left_out = f"; {len(summary.failed)} more could not be judged" if summary.failed else ""
     print_table(f"{len(summary.cases)} cases{left_out}", columns, rows)
-    click.echo(f"Mean 3D Dice {summary.means['dice']:.4f} over {len(summary.classes)} classes")
+    say(f"Mean 3D Dice {summary.means['dice']:.4f} over {len(summary.classes)} classes")
     levels = level_sentence(summary)
     if levels is not None:
-        click.echo(levels)
+        say(levels)
     if out is not None:
-        click.echo(f"Tables and pictures: {out}")
+        say(f"Tables and pictures: {out}")
     return 1 if summary.failed else 0

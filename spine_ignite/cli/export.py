@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option
+from spine_ignite.cli.options import echo_json, json_option, say
 
 if TYPE_CHECKING:
     from spine_ignite.inference.export import Format
@@ -49,5 +49,5 @@ def command(run: Path, out: Path | None, file_format: Format, checkpoint: str, a
         return
     shape = " x ".join(map(str, exported.batch))
     same = "equal" if exported.difference == 0 else f"equal to {exported.difference:.1e}"
-    click.echo(f"Exported: {exported.path} ({exported.size / 1e6:.1f} MB), the {exported.model} of {exported.source}")
-    click.echo(f"Verified: read back, its logits on a random batch of {shape} are {same}")
+    say(f"Exported: {exported.path} ({exported.size / 1e6:.1f} MB), the {exported.model} of {exported.source}")
+    say(f"Verified: read back, its logits on a random batch of {shape} are {same}")

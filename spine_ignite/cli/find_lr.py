@@ -14,6 +14,7 @@ from spine_ignite.cli.options import (
     print_table,
     progress_bar,
     progress_steps,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def command(
     from spine_ignite.engines.lr_finder import find_learning_rate, plot_curve
 
     given = {"model.name": model, "data.root": data, "device": device}
-    config = load_config(config_file, overrides, given=given, echo=lambda line: click.echo(line, err=True))
+    config = load_config(config_file, overrides, given=given, echo=lambda line: say(line, err=True))
     with progress_steps("Range test", steps * config.train.accumulate) as advance:
         curve = find_learning_rate(
             config,
@@ -72,7 +73,7 @@ def command(
             diverge=diverge,
             progress=lambda cases: progress_bar(cases, "Preprocessing"),
             on_step=advance,
-            echo=lambda line: click.echo(line, err=as_json),
+            echo=lambda line: say(line, err=as_json),
         )
     if out is not None:
         plot_curve(curve, out)
@@ -91,12 +92,12 @@ def command(
         return
     _print_curve(curve)
     if not curve.diverged:
-        click.echo(f"The loss has not diverged up to {end:g}; a larger --end would show more.")
-    click.echo(f"Steepest descent at {curve.suggestion:.1e}, lowest loss at {curve.lowest:.1e}")
+        say(f"The loss has not diverged up to {end:g}; a larger --end would show more.")
+    say(f"Steepest descent at {curve.suggestion:.1e}, lowest loss at {curve.lowest:.1e}")
     if out is not None:
-        click.echo(f"Curve: {out}")
-    click.echo(f"Use it with --set optimizer.lr={curve.suggestion:.1e} (now {config.optimizer.lr:.1e})")
-    click.echo(f"In a long run a third of it is often better: {curve.suggestion / 3:.1e}")
+        say(f"Curve: {out}")
+    say(f"Use it with --set optimizer.lr={curve.suggestion:.1e} (now {config.optimizer.lr:.1e})")
+    say(f"In a long run a third of it is often better: {curve.suggestion / 3:.1e}")
 
 
 def _print_curve(curve: RateCurve) -> None:

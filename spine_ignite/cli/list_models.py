@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option, print_table
+from spine_ignite.cli.options import echo_json, json_option, print_table, say
 
 if TYPE_CHECKING:
     from spine_ignite.spec import ModelSpec
@@ -64,11 +64,11 @@ def command(as_json: bool) -> None:
     ]
     print_table("", ["model", "paper", "encoder", "M parameters", "plugin", "what it is"], rows)
     if not models:
-        click.echo("No architecture is installed; from a checkout: pip install -r plugins/requirements.txt")
+        say("No architecture is installed; from a checkout: pip install -r plugins/requirements.txt")
     for broken in registry.broken:
-        click.echo(f"Broken plugin '{broken.entry_point}' ({broken.distribution}): {broken.error}", err=True)
+        say(f"Broken plugin '{broken.entry_point}' ({broken.distribution}): {broken.error}", err=True)
     for clash in registry.clashes:
-        click.echo(f"Clash: {clash}; name one as DISTRIBUTION:NAME", err=True)
+        say(f"Clash: {clash}; name one as DISTRIBUTION:NAME", err=True)
 
 
 def _encoder(spec: ModelSpec) -> str:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from spine_ignite.names import in_json, printable
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 T = TypeVar("T")
 
@@ -91,9 +93,19 @@ def postprocessing(choices: Sequence[str]) -> tuple[str, ...] | None:
     return () if list(choices) == ["none"] else tuple(check_step(choice) for choice in choices)
 
 
+def say(line: object, *, err: bool = False) -> None:
+    """Print a line; what names in it could do to a terminal they do not do. All that commands print goes through here.
+
+    Args:
+        line: its text.
+        err: print it on stderr.
+    """
+    click.echo(printable(str(line)), err=err)
+
+
 def echo_json(value: Any) -> None:
     """Print a value as indented JSON; paths become strings, NaN becomes null."""
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    click.echo(in_json(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def _plain(value: Any) -> Any:
@@ -112,14 +124,15 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     """Print a table on stdout; full width where stdout is not a terminal, so that nothing is cut."""
     from rich import box
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=escape(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left")
+    # Text and not strings, in which rich would look for markup and for names of emoji.
+    table = Table(title=Text(printable(title)) if title else None, box=box.SIMPLE_HEAD, title_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(Text(printable(column)), overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(table)
 

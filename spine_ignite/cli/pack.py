@@ -9,9 +9,8 @@ from pathlib import Path
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option
+from spine_ignite.cli.options import echo_json, json_option, say
 from spine_ignite.errors import RunError, UsageError
-from spine_ignite.names import printable
 
 
 @click.command(epilog="\b\nExample:\n  spine-ignite pack runs/2026-01-31_unet runs/2026-01-31_ccnet -o logs.zip")
@@ -55,9 +54,9 @@ def command(runs: tuple[Path, ...], out: Path, checkpoints: bool, predictions: b
     if as_json:
         echo_json({"file": out, "files": [name for _, name in files], "left_out": left_out})
         return
-    click.echo(f"{len(files)} files of {len(runs)} runs packed into {out}")
+    say(f"{len(files)} files of {len(runs)} runs packed into {out}")
     for path in left_out:
-        click.echo(f"Left out: {printable(str(path))} may hold pictures; --predictions includes it", err=True)
+        say(f"Left out: {path} may hold pictures; --predictions includes it", err=True)
 
 
 def _numbered(name: str) -> Iterator[str]:

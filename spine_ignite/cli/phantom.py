@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option, progress_bar
+from spine_ignite.cli.options import echo_json, json_option, progress_bar, say
 from spine_ignite.errors import UsageError
 
 
@@ -39,4 +39,4 @@ def command(
     if as_json:
         echo_json({"folder": folder, "train": train, "test": test, "seed": seed, "picture": picture})
     else:
-        click.echo(f"{train} training and {test} test cases written to {folder}")
+        say(f"{train} training and {test} test cases written to {folder}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar
+from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar, say
 
 EPILOG = """\b
 Examples:
@@ -45,4 +45,4 @@ def command(run: Path, checkpoint: str, device: str, as_json: bool) -> None:
         rows.append([trial.step, meaning, f"{trial.before:.4f}", f"{trial.after:.4f}", kept])
     print_table("Clean-up on the validation cases", ["step", "what it does", "Dice before", "after", ""], rows)
     steps = [trial.step for trial in trials if trial.kept]
-    click.echo(f"{run / 'postprocess.json'}: {', '.join(steps) if steps else 'no step helps, so none is taken'}")
+    say(f"{run / 'postprocess.json'}: {', '.join(steps) if steps else 'no step helps, so none is taken'}")

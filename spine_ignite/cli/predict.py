@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from spine_ignite.cli.inference_options import inference_options
-from spine_ignite.cli.options import echo_json, json_option, progress_bar
+from spine_ignite.cli.options import echo_json, json_option, progress_bar, say
 
 if TYPE_CHECKING:
     from spine_ignite.inference.files import Prediction
@@ -53,7 +53,8 @@ def command(
 
     predictor = load_predictor(run, options)
     if not as_json:
-        click.echo(str(predictor))
+        for line in str(predictor).split("\n"):
+            say(line)
     results = predict_files(
         predictor,
         collect_jobs(inputs, out),
@@ -79,12 +80,12 @@ def _tell(results: list[Prediction], out: Path, as_json: bool) -> None:
         )
     else:
         skipped = sum(result.skipped for result in results)
-        click.echo(
+        say(
             f"{len(results) - len(failed) - skipped} label volumes written to {out}"
             + (f", {skipped} were there already" if skipped else "")
         )
         for result in results:
             if result.note is not None:
-                click.echo(f"{result.output.name}: {result.note}")
+                say(f"{result.output.name}: {result.note}")
     for result in failed:
-        click.echo(f"Error: {result.error}", err=True)
+        say(f"Error: {result.error}", err=True)

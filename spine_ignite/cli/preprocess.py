@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from spine_ignite.cli.options import config_options, echo_json, json_option, print_table, progress_bar
+from spine_ignite.cli.options import (
+    config_options,
+    echo_json,
+    json_option,
+    print_table,
+    progress_bar,
+    say,
+)
 
 
 @click.command(epilog="\b\nExample:\n  spine-ignite preprocess dataset --config configs/mrspineseg.yaml")
@@ -31,14 +38,14 @@ def command(
 
         files = export(result.store, export_nifti, lambda cases: progress_bar(cases, "Exporting"))
     for note in result.notes:
-        click.echo(f"Note: {note}", err=True)
+        say(f"Note: {note}", err=True)
     counts = result.store.counts()
     equal = []
     for group in result.store.duplicates():
         equal.append([f"{case.split}/{case.name}" for case in group])
         across = len({case.split for case in group}) > 1
         leak = "; a test case that is trained on flatters the result" if across else ""
-        click.echo(f"Warning: {', '.join(equal[-1])} are the same image{leak}", err=True)
+        say(f"Warning: {', '.join(equal[-1])} are the same image{leak}", err=True)
     if as_json:
         cases = {"built": result.built, "reused": result.reused, "removed": result.removed}
         echo_json(
@@ -51,8 +58,8 @@ def command(
     ]
     print_table("Slices", ["split", "cases", "source", "label"], rows)
     rows_mm, columns_mm = result.store.settings.spacing
-    click.echo(f"In-plane spacing {rows_mm:g} x {columns_mm:g} mm (rows x columns)")
-    click.echo(f"Cases: {result.built} built, {result.reused} reused, {result.removed} removed")
-    click.echo(f"Slice store: {result.store.root}")
+    say(f"In-plane spacing {rows_mm:g} x {columns_mm:g} mm (rows x columns)")
+    say(f"Cases: {result.built} built, {result.reused} reused, {result.removed} removed")
+    say(f"Slice store: {result.store.root}")
     if export_nifti is not None:
-        click.echo(f"{files} files written to {export_nifti}")
+        say(f"{files} files written to {export_nifti}")

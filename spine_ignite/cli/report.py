@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spine_ignite.cli.options import progress_bar
+from spine_ignite.cli.options import progress_bar, say
 
 EPILOG = """\b
 Examples:
@@ -39,6 +39,6 @@ def command(run: Path, split: str, out: Path | None, cases: int, data: Path | No
         run, out, split=split, cases=cases, data=data, progress=lambda items: progress_bar(items, "Cases")
     )
     for problem in report.problems:
-        click.echo(problem, err=True)
+        say(problem, err=True)
     viewed = f", with the volumes of {', '.join(report.viewed)}" if report.viewed else ""
-    click.echo(f"Report: {report.path} ({report.megabytes:.1f} MB{viewed})")
+    say(f"Report: {report.path} ({report.megabytes:.1f} MB{viewed})")

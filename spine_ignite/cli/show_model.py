@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spine_ignite.cli.options import echo_json, json_option, print_table
+from spine_ignite.cli.options import echo_json, json_option, print_table, say
 
 if TYPE_CHECKING:
     from spine_ignite.spec import ModelSpec
@@ -45,10 +45,10 @@ def command(name: str, in_channels: int, classes: int, overrides: tuple[str, ...
             }
         )
         return
-    click.echo(f"{spec.name}: {spec.summary}")
-    click.echo(f"Paper:   {paper.authors}. {paper.title}. {paper.venue} {paper.year}. {paper.url}")
-    click.echo(f"Plugin:  {item.distribution}" + (f"; also called {', '.join(spec.aliases)}" if spec.aliases else ""))
-    click.echo(f"Size:    {parameters:,} parameters with {in_channels} input channels, {classes} classes and {options}")
+    say(f"{spec.name}: {spec.summary}")
+    say(f"Paper:   {paper.authors}. {paper.title}. {paper.venue} {paper.year}. {paper.url}")
+    say(f"Plugin:  {item.distribution}" + (f"; also called {', '.join(spec.aliases)}" if spec.aliases else ""))
+    say(f"Size:    {parameters:,} parameters with {in_channels} input channels, {classes} classes and {options}")
     rows = [
         [option, _type(entry), repr(options[option]), str(entry.get("description", ""))]
         for option, entry in _schema(spec).items()

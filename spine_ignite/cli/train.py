@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spine_ignite.cli.options import config_options, echo_json, json_option, print_table, progress_bar
+from spine_ignite.cli.options import (
+    config_options,
+    echo_json,
+    json_option,
+    print_table,
+    progress_bar,
+    say,
+)
 from spine_ignite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +66,7 @@ def command(
     given = {"model.name": model, "data.root": data, "device": device, "train.overfit_batches": overfit_batches}
 
     def echo(line: str) -> None:
-        click.echo(line, err=as_json)
+        say(line, err=as_json)
 
     show_steps = sys.stderr.isatty()
     if resume_from is not None:

@@ -20,6 +20,7 @@ from spine_ignite.engines.handlers import EpochEnd
 from spine_ignite.engines.pictures import side_by_side
 from spine_ignite.engines.setup import Run
 from spine_ignite.files import refuse_links
+from spine_ignite.names import code_block
 
 _PICTURES = 4
 
@@ -78,7 +79,7 @@ class Board:
         with suppress(OSError):
             self.logger = TensorboardLogger(log_dir=str(self.folder), purge_step=purge_step)
             if self.text is not None:
-                self.logger.writer.add_text("config", f"```yaml\n{self.text}```", 0)
+                self.logger.writer.add_text("config", code_block(self.text, "yaml"), 0)
 
 
 def attach_tensorboard(run: Run, epoch_end: EpochEnd, echo: Callable[[str], None]) -> Board:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from spine_ignite.data.volumes import Volume
 from spine_ignite.engines.pictures import gray, overlay
 from spine_ignite.files import write_atomically
 from spine_ignite.labels import LabelScheme
+from spine_ignite.names import FIGURE_SETTINGS, in_figure
 
 _WIDEST = 4.0  # columns for each row: the picture of a volume with a single row would take gigabytes
 
@@ -47,22 +49,25 @@ def write_picture(
     ]
     rows, columns = (n * mm for n, mm in zip(grid.size, grid.spacing, strict=True))
     wide = min(columns / rows, _WIDEST)
-    figure = Figure(figsize=(3 * 4.2 * wide + 1.4, 4.7), layout="constrained")
-    axes = figure.subplots(1, 3)
-    for axis, (title, picture) in zip(axes, panels, strict=True):
-        axis.imshow(picture, aspect=grid.spacing[0] / grid.spacing[1])
-        axis.set_title(title, fontsize=10)
-        axis.set_axis_off()
-    present = sorted(set(np.unique(truth[middle])) | set(np.unique(found[middle])) - {0})
-    handles = [_swatch(scheme, int(index)) for index in present if index]
-    figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
-    figure.suptitle(f"{path.stem}, slice {middle + 1} of {grid.num_slices}, mean 3D Dice {dice:.3f}", fontsize=10)
-    with write_atomically(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    with matplotlib.rc_context(FIGURE_SETTINGS):
+        figure = Figure(figsize=(3 * 4.2 * wide + 1.4, 4.7), layout="constrained")
+        axes = figure.subplots(1, 3)
+        for axis, (title, picture) in zip(axes, panels, strict=True):
+            axis.imshow(picture, aspect=grid.spacing[0] / grid.spacing[1])
+            axis.set_title(title, fontsize=10)
+            axis.set_axis_off()
+        present = sorted(set(np.unique(truth[middle])) | set(np.unique(found[middle])) - {0})
+        handles = [_swatch(scheme, int(index)) for index in present if index]
+        figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
+        figure.suptitle(
+            f"{in_figure(path.stem, 60)}, slice {middle + 1} of {grid.num_slices}, mean 3D Dice {dice:.3f}", fontsize=10
+        )
+        with write_atomically(path) as temporary:
+            figure.savefig(temporary, dpi=110)
 
 
 def _swatch(scheme: LabelScheme, index: int) -> Any:
     from matplotlib.patches import Patch
 
     entry = scheme.classes[index]
-    return Patch(color=tuple(channel / 255 for channel in entry.color), label=entry.name)
+    return Patch(color=tuple(channel / 255 for channel in entry.color), label=in_figure(entry.name, 40))

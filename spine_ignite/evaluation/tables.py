@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spine_ignite.csv_files import csv_text, read_csv
 from spine_ignite.data.digests import file_sha256
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.cases import TOLERANCE, CaseResult, ClassResult, defined_mean
@@ -142,17 +141,21 @@ def write_tables(summary: Summary, folder: Path) -> None:
     that each case and pair of classes (in the reference, in the prediction) has in common, if any. The summary comes
     last and holds the SHA-256 of the others, so that an evaluation that is interrupted here is seen not to be whole.
     """
-    rows = [result.to_dict() for case in summary.cases for result in case.classes]
-    tables = {"cases.csv": _csv([column.name for column in fields(ClassResult)], rows)}
-    table = [{"label": c.label, **c.to_dict()} for c in summary.classes]
-    tables["classes.csv"] = _csv(["label", "cases", "missed", "invented", *MEASURES], table)
+    columns = [column.name for column in fields(ClassResult)]
+    results = [result.to_dict() for case in summary.cases for result in case.classes]
+    classes = [{"label": c.label, **c.to_dict()} for c in summary.classes]
+    headings = ["label", "cases", "missed", "invented", *MEASURES]
     cells = [
-        {"case": case.case, "reference": summary.names[row], "prediction": summary.names[column], "voxels": count}
+        (case.case, summary.names[row], summary.names[column], int(count))
         for case in summary.cases
         for (row, column), count in np.ndenumerate(case.confusion)
         if count
     ]
-    tables["confusion.csv"] = _csv(["case", "reference", "prediction", "voxels"], cells)
+    tables = {
+        "cases.csv": csv_text(columns, ([result[name] for name in columns] for result in results)),
+        "classes.csv": csv_text(headings, ([entry[name] for name in headings] for entry in classes)),
+        "confusion.csv": csv_text(["case", "reference", "prediction", "voxels"], cells),
+    }
     for name, text in tables.items():
         write_text(folder / name, text)
     plain = _without_nan(summary.to_dict()) | {"tables": table_hashes(folder)}
@@ -188,13 +191,13 @@ def read_tables(folder: Path) -> Summary:
         if len(names) > 256:
             raise ValueError(f"{len(names)} classes")
         classes: dict[str, list[ClassResult]] = {}
-        for row in _rows(folder / "cases.csv"):
+        for row in read_csv(folder / "cases.csv"):
             values = {
                 key: float(text) if text else math.nan for key, text in row.items() if key not in ("case", "label")
             }
             classes.setdefault(row["case"], []).append(ClassResult(case=row["case"], label=row["label"], **values))
         confusions = {case: np.zeros((len(names), len(names)), np.int64) for case in plain["per_case"]}
-        for row in _rows(folder / "confusion.csv"):
+        for row in read_csv(folder / "confusion.csv"):
             cell = names.index(row["reference"]), names.index(row["prediction"])
             confusions[row["case"]][cell] = int(row["voxels"])
         cases = tuple(
@@ -264,19 +267,6 @@ def _figure(name: str, value: float) -> str:
     if name == "volume_error":
         return f"{100 * value:+.1f}"
     return f"{value:.2f}" if name in _MILLIMETRES else f"{value:.4f}"
-
-
-def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: "" if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows)
-    return text.getvalue()
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _without_nan(value: Any) -> Any:

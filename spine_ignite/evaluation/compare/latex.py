@@ -3,34 +3,9 @@
 from __future__ import annotations
 
 from spine_ignite.evaluation.compare.tables import Cell, Grid
+from spine_ignite.names import in_latex
 
-_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "[": "{[}",  # after a line's end it would begin an optional argument, as * would be one
-    "]": "{]}",
-    "*": "{*}",
-    "⁻": r"\textsuperscript{$-$}",
-    "³": r"\textsuperscript{3}",
-}
 _ARROWS = {1: r" $\uparrow$", -1: r" $\downarrow$", 0: ""}
-
-
-def escape(text: str) -> str:
-    """Return text that LaTeX prints as it is."""
-    return "".join(_ESCAPES.get(character, character) for character in text)
 
 
 def latex_table(grid: Grid) -> str:
@@ -39,7 +14,7 @@ def latex_table(grid: Grid) -> str:
     Intervals stand below their figures. Many or long headings are turned upright, which needs ``graphicx``.
     """
     upright = sum(map(len, grid.headings)) > 110
-    headings = [escape(text) + _ARROWS[better] for text, better in zip(grid.headings, grid.better, strict=True)]
+    headings = [in_latex(text) + _ARROWS[better] for text, better in zip(grid.headings, grid.better, strict=True)]
     if upright:
         headings = [rf"\rotatebox{{90}}{{{heading}}}" for heading in headings]
     packages = r"\usepackage{booktabs}" + (r" and \usepackage{graphicx}" if upright else "")
@@ -47,13 +22,13 @@ def latex_table(grid: Grid) -> str:
         f"% needs {packages}; best bold, second underlined, 95 % intervals in brackets",
         rf"\begin{{tabular}}{{l{'r' * len(headings)}}}",
         r"\toprule",
-        " & ".join([escape(grid.corner.capitalize()), *headings]) + r" \\",
+        " & ".join([in_latex(grid.corner.capitalize()), *headings]) + r" \\",
         r"\midrule",
     ]
     for number, (name, row) in enumerate(zip(grid.names, grid.rows, strict=True)):
         if name == "mean" and number == len(grid.rows) - 1:
             lines.append(r"\midrule")
-        lines.append(" & ".join([escape(name), *map(_cell, row)]) + r" \\")
+        lines.append(" & ".join([in_latex(name), *map(_cell, row)]) + r" \\")
         if any(cell.interval for cell in row):
             limits = [rf"{{\scriptsize {cell.interval}}}" if cell.interval else "" for cell in row]
             lines.append(" & ".join(["", *limits]) + r" \\[2pt]")

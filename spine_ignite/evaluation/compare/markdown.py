@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from spine_ignite.evaluation.compare.comparison import Comparison
 from spine_ignite.evaluation.compare.measures import SHOWN
 from spine_ignite.evaluation.compare.ranking import Ranking
 from spine_ignite.evaluation.compare.tables import Cell, Grid, classes_grid, main_grid, ranking_rows
+from spine_ignite.names import in_markdown
 
 _ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 _CAPTIONS = {
@@ -18,11 +18,6 @@ _CAPTIONS = {
     "for each member.",
     "cost": "Accuracy against cost, with 95 % intervals; costs on logarithmic axes.",
 }
-
-
-def escape(text: str) -> str:
-    """Return text that Markdown shows as it is, also in a table."""
-    return re.sub(r"([\\`*_<>|\[\]#~$])", r"\\\1", text)
 
 
 def markdown_page(comparison: Comparison, figures: Sequence[str]) -> str:
@@ -37,11 +32,11 @@ def markdown_page(comparison: Comparison, figures: Sequence[str]) -> str:
         f"{cases} cases{judged}, {len(comparison.scores.labels)} structures. In brackets 95 % intervals; best bold, "
         "second in italics; PA is pixel accuracy, ↑ higher is better, ↓ lower is.",
         grid_table(main_grid(comparison)),
-        *(f"{escape(note)}\n" for note in comparison.notes),
+        *(f"{in_markdown(note)}\n" for note in comparison.notes),
         f"## {how.title} per structure",
         grid_table(classes_grid(comparison)),
         f"## Ranking by {how.title} per case",
-        _table([escape(column) for column in columns], [[escape(cell) for cell in row] for row in rows]),
+        _table([in_markdown(column) for column in columns], [[in_markdown(cell) for cell in row] for row in rows]),
         "Runs that share a letter do not differ significantly. " + friedman_sentence(comparison.ranking),
         "p of each pair, Wilcoxon's signed-rank test with Holm's correction; below 0.05 bold:",
         _pairs(comparison),
@@ -54,8 +49,8 @@ def markdown_page(comparison: Comparison, figures: Sequence[str]) -> str:
 
 def grid_table(grid: Grid) -> str:
     """Return a grid as a Markdown table."""
-    headings = [escape(text) + _ARROWS[better] for text, better in zip(grid.headings, grid.better, strict=True)]
-    rows = [[escape(name), *map(_cell, row)] for name, row in zip(grid.names, grid.rows, strict=True)]
+    headings = [in_markdown(text) + _ARROWS[better] for text, better in zip(grid.headings, grid.better, strict=True)]
+    rows = [[in_markdown(name), *map(_cell, row)] for name, row in zip(grid.names, grid.rows, strict=True)]
     return _table([grid.corner, *headings], rows)
 
 
@@ -97,14 +92,14 @@ def _pairs(comparison: Comparison) -> str:
         for j in order:
             pair = found.get(frozenset((i, j)))
             text = "" if pair is None else p_text(pair.p_holm)
-            cells.append(f"**{escape(text)}**" if pair is not None and pair.significant else escape(text))
-        rows.append([f"{place} {escape(names[i])}", *cells])
+            cells.append(f"**{in_markdown(text)}**" if pair is not None and pair.significant else in_markdown(text))
+        rows.append([f"{place} {in_markdown(names[i])}", *cells])
     return _table(["", *(str(place) for place in range(1, len(order) + 1))], rows)
 
 
 def _cell(cell: Cell) -> str:
     text = {1: f"**{cell.text}**", 2: f"*{cell.text}*"}.get(cell.place, cell.text)
-    return f"{text} {escape(cell.interval)}" if cell.interval else text
+    return f"{text} {in_markdown(cell.interval)}" if cell.interval else text
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -25,6 +25,7 @@ from spine_ignite.evaluation.compare.tables import (
     table_csv,
 )
 from spine_ignite.files import write_text
+from spine_ignite.names import in_json
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
@@ -40,9 +41,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     write_text(folder / "pairs.csv", pairs_csv(comparison))
     write_text(folder / "table.tex", latex_table(main_grid(comparison)))
     write_text(folder / "classes.tex", latex_table(classes_grid(comparison)))
-    write_text(
-        folder / "comparison.json", json.dumps(comparison_record(comparison), indent=2, ensure_ascii=False) + "\n"
-    )
+    record = json.dumps(comparison_record(comparison), indent=2, ensure_ascii=False)
+    write_text(folder / "comparison.json", in_json(record) + "\n")
 
 
 def write_figures(comparison: Comparison, folder: Path) -> tuple[str, ...]:

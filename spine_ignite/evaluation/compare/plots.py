@@ -18,6 +18,7 @@ from matplotlib.font_manager import FontProperties
 from spine_ignite.evaluation.compare.measures import Shown
 from spine_ignite.evaluation.compare.scores import Array
 from spine_ignite.files import write_atomically
+from spine_ignite.names import FIGURE_SETTINGS, in_figure
 
 WIDTH = 7.1  # inches: two columns of most journals
 _STYLE = {
@@ -26,7 +27,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "pdf.fonttype": 42,  # text stays text; type 3 fonts are refused by some publishers
-    "text.parse_math": False,  # a name may hold a dollar sign
+    **FIGURE_SETTINGS,
 }
 _MARKERS = "osD^vP*X<>hp8dH"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
@@ -156,8 +157,9 @@ def cost_plot(
         figsize=(WIDTH, max(2.6, 0.5 + 0.2 * sum(wrapped(n).count("\n") + 1 for n in names))), layout="constrained"
     )
     panels = np.atleast_1d(figure.subplots(1, len(costs), sharey=True))
+    handles: dict[int, Any] = {}
     for axes, (label, values) in zip(panels, costs, strict=True):
-        for i, name in enumerate(names):
+        for i in range(len(names)):
             if math.isnan(values[i] + mean[i]):
                 continue
             colour = _COLOURS[i % len(_COLOURS)]
@@ -165,9 +167,9 @@ def cost_plot(
                 axes.plot(
                     [values[i]] * 2, [low[i] * how.scale, high[i] * how.scale], color="0.6", linewidth=0.8, zorder=1
                 )
-            axes.plot(
+            (handles[i],) = axes.plot(
                 values[i], mean[i] * how.scale, _MARKERS[i % len(_MARKERS)], markersize=6, markerfacecolor=colour,
-                markeredgecolor="black", markeredgewidth=0.6, linestyle="none", label=wrapped(name), zorder=2,
+                markeredgecolor="black", markeredgewidth=0.6, linestyle="none", zorder=2,
             )  # fmt: skip
         axes.set_xscale("log")
         _plain_ticks(axes, values)
@@ -175,13 +177,20 @@ def cost_plot(
         axes.grid(linewidth=0.3, color="0.85")
         axes.set_axisbelow(True)
     panels[0].set_ylabel(f"{how.axis}, mean with 95 % interval")
-    handles = {text: handle for axes in panels for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside right center", frameon=False, fontsize=7)
+    order = sorted(handles)
+    figure.legend(
+        [handles[i] for i in order],
+        [wrapped(names[i]) for i in order],
+        loc="outside right center",
+        frameon=False,
+        fontsize=7,
+    )
     return figure
 
 
 def wrapped(name: str, width: int = 28, lines: int = 3) -> str:
     """Break a long name into lines, after a separator if there is one; of one that is too long the middle is cut."""
+    name = in_figure(name)
     if len(name) > width * lines:
         name = f"{name[: width * lines // 2 - 1]}…{name[-(width * lines // 2 - lines) :]}"
     found: list[str] = []

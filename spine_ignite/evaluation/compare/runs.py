@@ -13,6 +13,7 @@ from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.evaluation.cases import CaseResult
 from spine_ignite.evaluation.tables import Summary, read_tables
+from spine_ignite.names import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def open_runs(paths: Sequence[Path], split: str = "test", names: Sequence[str] |
         raise UsageError("compare needs at least two runs; the table of one is what `spine-ignite evaluate` prints")
     places = [_evaluation(path, split) for path in paths]
     _require_different(paths, [folder for folder, _ in places])
-    chosen = _require_names(names, len(paths)) if names is not None else default_names(paths)
+    chosen = _require_names(names if names is not None else default_names(paths), len(paths))
     runs = []
     for name, path, (folder, directory) in zip(chosen, paths, places, strict=True):
         summary = read_tables(folder)
@@ -181,7 +182,7 @@ def _require_different(paths: Sequence[Path], folders: Sequence[Path]) -> None:
 
 
 def _require_names(names: Sequence[str], count: int) -> list[str]:
-    chosen = [name.strip() for name in names]
+    chosen = [printable(name.strip()) for name in names]
     twice = sorted({name for name in chosen if chosen.count(name) > 1})
     if len(chosen) != count or not all(chosen):
         raise UsageError(

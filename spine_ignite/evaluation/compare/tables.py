@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from spine_ignite.csv_files import csv_text
 from spine_ignite.evaluation.compare.comparison import Comparison, missed_structures
 from spine_ignite.evaluation.compare.measures import COSTS, MAIN, MISSED, SHOWN, Shown
 
@@ -136,23 +133,21 @@ def table_csv(comparison: Comparison) -> str:
             estimate = comparison.estimates[name]
             row |= {name: estimate.mean[i], f"{name}_low": estimate.low[i], f"{name}_high": estimate.high[i]}
         rows.append(row)
-    return _csv(rows)
+    return csv_text(list(rows[0]), (list(row.values()) for row in rows))
 
 
 def classes_csv(comparison: Comparison) -> str:
     """A row per class, a column per run; figures in full."""
     values = comparison.scores.per_class(comparison.measure)
-    rows = [
-        {"class": label, **dict(zip(comparison.names, values[:, i], strict=True))}
-        for i, label in enumerate(comparison.scores.labels)
-    ]
     means = comparison.estimates[comparison.measure].mean
-    return _csv([*rows, {"class": "mean", **dict(zip(comparison.names, means, strict=True))}])
+    rows = [[label, *values[:, i].tolist()] for i, label in enumerate(comparison.scores.labels)]
+    return csv_text(["class", *comparison.names], [*rows, ["mean", *means.tolist()]])
 
 
 def pairs_csv(comparison: Comparison) -> str:
     """A row per pair of runs: difference with its interval, test, corrected p."""
-    return _csv(pair_records(comparison))
+    records = pair_records(comparison)
+    return csv_text(list(records[0]), (list(record.values()) for record in records))
 
 
 def pair_records(comparison: Comparison) -> list[dict[str, Any]]:
@@ -185,17 +180,3 @@ def _place(cells: Sequence[Cell], better: int) -> list[Cell]:
         return list(cells)
     places = {text: place for place, text in enumerate(ranked[:2], 1)}
     return [Cell(cell.text, cell.interval, places.get(cell.text, 0)) for cell in cells]
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _plain(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (float, np.floating)):
-        return "" if math.isnan(value) else repr(float(value))
-    return value

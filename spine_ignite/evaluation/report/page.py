@@ -27,6 +27,7 @@ from spine_ignite.evaluation.report.viewer import NIIVUE, Viewer, viewer
 from spine_ignite.evaluation.tables import Summary, level_sentence
 from spine_ignite.files import write_text
 from spine_ignite.labels import LabelScheme, load_scheme
+from spine_ignite.names import in_page
 
 Progress = Callable[[Any], Any]
 _PICTURES = 6  # cases that are drawn, whether or not their volumes are in the page
@@ -198,6 +199,7 @@ def _environment() -> Environment:
         loader=PackageLoader("spine_ignite.evaluation.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=in_page,
         trim_blocks=True,
         lstrip_blocks=True,
     )

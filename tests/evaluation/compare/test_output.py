@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from spine_ignite.errors import UsageError
 from spine_ignite.evaluation.compare import Comparison, compare, comparison_record, write_comparison
-from spine_ignite.evaluation.compare.latex import escape, latex_table
+from spine_ignite.evaluation.compare.latex import latex_table
 from spine_ignite.evaluation.compare.tables import Cell, Grid, classes_grid, group_letters, main_grid
 from spine_ignite.evaluation.tables import read_tables
+from spine_ignite.names import in_latex
 
 WriteEvaluation = Callable[..., Path]
 NAMES = ["a_b & c", "50 % | *x*", "[$3]"]
@@ -110,7 +111,7 @@ def test_latex_escapes_names_and_every_row_has_all_columns(folder: Path) -> None
         assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
         assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
     assert r"a\_b \& c & \textbf{" in (folder / "table.tex").read_text()
-    assert escape(r"\{}~^#<") == (r"\textbackslash{}\{\}\textasciitilde{}\textasciicircum{}\#\textless{}")
+    assert in_latex(r"\{}~^#<") == (r"\textbackslash{}\{\}\textasciitilde{}\textasciicircum{}\#\textless{}")
 
 
 def test_the_best_is_bold_and_the_second_underlined_as_shown() -> None:
