@@ -193,3 +193,22 @@ def test_pages_go_through_the_names(tmp_path: Path) -> None:
 
     assert _environment().finalize is names.in_page
     assert _environment().autoescape is True
+
+
+@pytest.mark.parametrize(
+    ("call", "where"),
+    [
+        (r"\bclick\.s?echo\(|\bconsole\.print\(|Console\(\)", {"cli/__init__.py", "cli/options.py"}),
+        (r"\bcsv\.(writer|DictWriter)\(", {"csv_files.py"}),
+        (r"\byaml\.(safe_)?load\(", {"plain_yaml.py", "engines/batch_size.py"}),  # there it reads its own dump
+        (r"\bfrom rich\.markup\b", set()),
+    ],
+)
+def test_there_is_one_way_out_for_each_medium(call: str, where: set[str]) -> None:
+    package = Path(names.__file__).parent
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(call, path.read_text(encoding="utf-8"))
+    }
+    assert found <= where

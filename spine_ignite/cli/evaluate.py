@@ -72,7 +72,7 @@ def command(
             out=out,
             tolerance=tolerance,
             progress=lambda items: progress_bar(items, "Evaluating"),
-            echo=lambda line: click.echo(f"Note: {line}", err=True),
+            echo=lambda line: say(f"Note: {line}", err=True),
         )
         out = out or run / "evaluation" / split
     else:

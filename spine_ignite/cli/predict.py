@@ -63,7 +63,7 @@ def command(
         progress=lambda jobs: progress_bar(jobs, "Predicting"),
     )
     for note in left_out(inputs):
-        click.echo(f"Note: {note}", err=True)
+        say(f"Note: {note}", err=True)
     _tell(results, out, as_json)
     return 1 if any(result.error is not None for result in results) else 0
 
