@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from spine_ignite.errors import DataError
+
+if TYPE_CHECKING:  # torch takes seconds, and most of what needs a geometry resamples nothing
+    from torch import Tensor
 
 _LEFT_RIGHT, _FRONT_BACK, _HEAD_FOOT = 0, 1, 2  # world axes of RAS+
 
@@ -174,6 +174,8 @@ class SliceGrid:
         """Resample the window's native slices to ``(S, *size)``."""
         if self.size == self.window_size:
             return native
+        import torch
+
         return _resize(torch.from_numpy(native)[:, None], self.size)[:, 0].numpy()
 
     def resample_inside(
@@ -198,6 +200,8 @@ class SliceGrid:
         slices = self.native_slices(np.asarray(indices, np.uint8))
         if self.size == self.window_size:
             return slices
+        import torch
+
         native = torch.from_numpy(slices)
         best = torch.full((len(native), *self.size), -1.0)
         result = torch.zeros((len(native), *self.size), dtype=torch.uint8)
@@ -210,7 +214,7 @@ class SliceGrid:
 
     def resize_logits(self, logits: Tensor) -> Tensor:
         """Resample logits ``(N, C, H, W)`` to the window's native pixels, bilinear."""
-        if logits.shape[-2:] == torch.Size(self.window_size):
+        if tuple(logits.shape[-2:]) == tuple(self.window_size):
             return logits
         return _resize(logits, self.window_size)
 
@@ -226,5 +230,7 @@ class SliceGrid:
 
 
 def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    import torch.nn.functional as F
+
     shrinks = size[0] < images.shape[-2] or size[1] < images.shape[-1]
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=shrinks)

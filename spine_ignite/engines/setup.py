@@ -171,6 +171,7 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
     precision = choose_precision(config.precision, device)
     criterion = create_loss(config.loss, data.scheme.num_classes)
     network, description = setup_model(config, data, device)
+    Description.from_state(description.state_dict(), directory.root)  # what is saved must be what can be read
     contract = Contract(description.model, plugin_of(config), data.scheme.num_classes)
     optimizer = create_optimizer(network, config.optimizer)
     augment = BatchAugmenter(config.augment, derive_seed(config.seed, 2)) if config.augment.enabled else None

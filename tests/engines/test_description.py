@@ -13,8 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spine_ignite.config import load_config
 from spine_ignite.engines.checkpoints import load_network
 from spine_ignite.engines.description import Description
+from spine_ignite.engines.run import train
 from spine_ignite.engines.weights import build_network
 from spine_ignite.errors import RunError
 from spine_ignite.labels import load_scheme
@@ -166,3 +168,11 @@ def test_a_compressed_archive_is_refused_before_it_is_unpacked(tmp_path: Path) -
     torch.save({"model": WEIGHTS, "description": STATE}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     with pytest.raises(RunError, match=r"old.pt cannot be read, .*: it is not an archive of torch.save"):
         load_network(tmp_path / "old.pt")
+
+
+def test_a_run_whose_checkpoints_could_not_be_read_does_not_start(tiny_dataset: Path, tmp_path: Path) -> None:
+    settings = [f"data.root={tiny_dataset}", f"data.cache={tmp_path / 'cache'}", "data.scheme=lumbar-vertebrae"]
+    config = load_config(None, [*settings, "data.size=[20000, 64]", "model.width=4", "model.depth=2", "device=cpu"])
+    with pytest.raises(RunError, match=r"run cannot be used: size.0: input should be less than or equal to 16384"):
+        train(config, tmp_path / "run", echo=lambda _line: None)
+    assert not (tmp_path / "run").exists()

@@ -153,5 +153,6 @@ def _read(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    expected = {"network", "parameters", "setting", "gflops", "latency_ms"}
-    return record if isinstance(record, dict) and expected <= record.keys() else {}
+    expected = {"network": dict, "parameters": int, "setting": dict, "gflops": float, "latency_ms": float}
+    fits = isinstance(record, dict) and all(type(record.get(name)) is kind for name, kind in expected.items())
+    return record if fits else {}

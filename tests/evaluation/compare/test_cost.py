@@ -64,9 +64,13 @@ def test_parameters_alone_are_counted_without_weights_from_anywhere(tmp_path: Pa
 def test_a_damaged_file_is_measured_again_and_an_absent_architecture_told(tmp_path: Path) -> None:
     directory = run_directory(tmp_path / "run")
     directory.evaluation.mkdir()
-    (directory.evaluation / "cost.json").write_text("{")
-    parameters = run_cost(directory, 4, device=None).parameters
-    assert parameters == sum(p.numel() for p in create_model("unet", 1, 4, width=4, depth=2).parameters())
+    counted = sum(p.numel() for p in create_model("unet", 1, 4, width=4, depth=2).parameters())
+    assert run_cost(directory, 4).parameters == counted
+    file = directory.evaluation / "cost.json"
+    record = json.loads(file.read_text())
+    for damaged in ("{", "[]", json.dumps(record | {"parameters": "x"}), json.dumps(record | {"gflops": [1]})):
+        file.write_text(damaged)
+        assert run_cost(directory, 4, device=None).parameters == counted
     (directory.root / "config.yaml").write_text("model: {name: unett}\n")
     with pytest.raises(UsageError, match="Did you mean 'unet'"):
         run_cost(directory, 4, device=None)
