@@ -137,7 +137,7 @@ def write_run() -> RunWriter:
         )
         (folder / "checkpoints").mkdir(parents=True)
         (folder / "config.yaml").write_text(dump_config(config))
-        if (data.root / "train").is_dir():
+        if data.root.is_absolute() and data.root.is_dir():
             split = choose_split(data, config.seed, build_store(data).store)
             (folder / "split.json").write_text(split.to_json())
         for name, number in (("best", 2 * seed), ("last", 2 * seed + 1)):

@@ -87,26 +87,6 @@ def natural_order(text: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", text) if part]
 
 
-class CaseNames:
-    """Finds cases by what tables and lists call them: the name, the file's name, the case id, in any case of letters.
-
-    Args:
-        names: the cases.
-    """
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names: dict[str, str] = {}
-        for name in names:
-            for key in (name, name.lower(), case_id(Path(name))):
-                self._names.setdefault(key, name)
-
-    def find(self, text: str) -> str | None:
-        """Return the name of the case that is meant, or None if there is none."""
-        path = Path(text)
-        keys = (text, volume_stem(path).lower(), case_id(path))
-        return next((self._names[key] for key in keys if key in self._names), None)
-
-
 def volume_files(folder: Path) -> list[Path]:
     """Return the volumes directly in a folder, in natural order.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spine_ignite.data.cases import CaseNames
+from spine_ignite.data.name_lookup import CaseNames
 from spine_ignite.data.patients import listed, read_table
 from spine_ignite.data.split import PARTS, Split, parse_split
 from spine_ignite.errors import DataError

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from spine_ignite.data.cases import CaseNames, natural_order
+from spine_ignite.data.cases import natural_order
+from spine_ignite.data.name_lookup import CaseNames
 from spine_ignite.errors import DataError
 from spine_ignite.names import cut
 

@@ -176,3 +176,14 @@ def test_a_report_shows_no_image_that_has_changed(tiny_dataset: Path, tmp_path: 
         "Case Case6 cannot be shown: its image is another one than when the run began."
     ]
     assert isinstance(read_run(run).made_of, Split)
+
+
+def test_a_list_can_hold_test_cases_where_the_layout_has_none(
+    tiny_dataset: Path, tmp_path: Path, write_run: RunWriter
+) -> None:
+    spider = tmp_path / "spider"
+    shutil.copytree(tiny_dataset / "train" / "source", spider / "images")
+    shutil.copytree(tiny_dataset / "train" / "label", spider / "masks")
+    (tmp_path / "list.yaml").write_text("training: [Case1, Case2]\nvalidation: [3]\ntest: [mask_case4]\n")
+    run = write_run(tmp_path / "run", f"data.root={spider}", f"data.split={tmp_path / 'list.yaml'}")
+    assert (names(run, "validation"), names(run, "test")) == (["Case3"], ["Case4"])
