@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from spine_ignite.data import metaimage
-from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.headers import file_size
 from spine_ignite.data.volumes import Volume
 from spine_ignite.errors import DataError
@@ -45,13 +44,12 @@ def voxels_sha256(volume: Volume) -> str:
     """Return the SHA-256 of an image's voxels, laid out by anatomy.
 
     It is the same for a copy under another name, with another compression, format, type of numbers or order of axes.
-
-    Raises:
-        DataError: the volume's geometry cannot be used.
     """
-    slices = SliceGrid.from_geometry(volume.array.shape, volume.affine).image_to_slices(volume.array)
-    digest = hashlib.sha256(repr(slices.shape).encode())
-    digest.update(np.ascontiguousarray(slices).data)
+    from nibabel.orientations import apply_orientation, io_orientation
+
+    array = apply_orientation(np.asarray(volume.array, np.float32), io_orientation(volume.affine))
+    digest = hashlib.sha256(repr(array.shape).encode())
+    digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -74,7 +74,7 @@ def change_training_masks(root: Path, change: Callable[[Label], Label]) -> None:
     """Rewrite the masks of the cases that are trained on; those of validation stay right."""
     names = {f"Case{n}" for n in range(1, 5)}
     names -= hold_out(names, 0, validation=0.2, folds=5, fold=None)
-    change_masks([root / "train" / "label" / f"mask_{name.lower()}.nii.gz" for name in names], change)
+    change_masks([root / "train" / "label" / f"mask_{name.lower()}.nii.gz" for name in sorted(names)], change)
 
 
 def change_masks(paths: Sequence[Path], change: Callable[[Label], Label]) -> None:
@@ -127,7 +127,7 @@ def test_masks_with_other_labels_let_the_loss_fall_and_the_dice_stand(tiny_datas
 
 
 def test_masks_of_other_cases_are_learnt_by_heart(tiny_dataset: Path, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     change_training_masks(tiny_dataset, lambda mask: np.roll(mask, rng.integers(10, 40, 2), axis=(0, 1)))
     found = examined(config(tiny_dataset, "model.width=16", "loss.name=ce"), tmp_path / "run")
     assert "while the validation loss rose from" in found["overfitting"]["sentence"]
