@@ -215,5 +215,5 @@ def unused(split: Split, names: Iterable[str], where: str) -> list[str]:
     """Say in a line which cases of a dataset are in no part of a split; no line if there are none."""
     known = {case.name for case in split.cases}
     others = [name for name in names if name not in known]
-    what = "1 case" if len(others) == 1 else f"{len(others)} cases"
-    return [f"{what} of {where} in no part of the split: {listed(others)}"] if others else []
+    what = "1 case is" if len(others) == 1 else f"{len(others)} cases are"
+    return [f"{what} in {where} but in no part of the split: {listed(others)}"] if others else []

@@ -156,7 +156,9 @@ def test_what_a_crop_loses_is_counted(tiny_dataset: Path) -> None:
         total += int((label > 0).sum())
         lost += int((label > 0).sum()) - int((label[:, 16:48, 4:44] > 0).sum())
     (sentence,) = lost_by_cropping(store, cases, (32, 40))
-    assert sentence.startswith(f"data.size=32 x 40 cuts off {lost / total:.2g} of the structures' voxels, in 4 of 4")
+    assert sentence.startswith(
+        f"data.size=32 x 40 cuts off {100 * lost / total:.2g} % of the structures' voxels, in 4 of 4"
+    )
 
 
 def test_torchio_transforms_are_applied_in_training_and_repeat(store: SliceStore, tiny_dataset: Path) -> None:

@@ -56,7 +56,7 @@ def test_cases_that_come_are_not_judged(tiny_dataset: Path, tmp_path: Path, writ
         assert names(run, "validation") == validation
         assert names(run, "test") == test == ["Case5", "Case6"]
     noted = judged_cases([RunDirectory(runs[0])], "test").notes
-    assert noted == (f"1 case of {tiny_dataset} in no part of the split: Case11",)
+    assert noted == (f"1 case is in {tiny_dataset} but in no part of the split: Case11",)
 
 
 def test_evaluate_and_postprocess_read_the_record(tiny_dataset: Path, tmp_path: Path, write_run: RunWriter) -> None:
