@@ -33,9 +33,8 @@ from processes import write_json
 
 from spine_ignite.config import load_config
 from spine_ignite.data.phantom import write_phantoms
-from spine_ignite.engines import handlers
-from spine_ignite.engines.doctor import attach_doctor
 from spine_ignite.engines.run_directory import RunDirectory
+from spine_ignite.engines.session import attach
 from spine_ignite.engines.setup import Run, setup_data, setup_run
 
 GOAL_OF_BARE, GOAL_AUGMENTATION = 0.95, 0.03
@@ -94,18 +93,13 @@ def prepare(folder: Path, model: str, options: argparse.Namespace) -> Run:
         "train.epochs": 10 * options.rounds,
         "train.validate_every": 1000,
         "train.checkpoint_every": 1000,
+        "log.tensorboard": "false",
     }
     config = load_config(None, [f"{key}={value}" for key, value in settings.items()])
     directory = RunDirectory(folder / model)
     directory.root.mkdir()
     run = setup_run(config, directory, setup_data(config))
-    handlers.attach_schedule(run)
-    record = handlers.EpochRecord(run)
-    record.attach()
-    handlers.attach_nan_guard(run)
-    last, best, _ = handlers.create_checkpoints(run)
-    epoch_end = handlers.EpochEnd(run, record, last, best, lambda line: None)
-    attach_doctor(run, epoch_end, print)
+    attach(run, lambda line: None, show_steps=False)
     return run
 
 

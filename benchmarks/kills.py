@@ -139,7 +139,8 @@ def child(mark: Path, arguments: list[str]) -> int:
     """Run the command line, with a mark for each phase."""
     from spine_ignite import cli
     from spine_ignite.data import build
-    from spine_ignite.engines import checkpoints, handlers, trainer
+    from spine_ignite.engines import trainer
+    from spine_ignite.engines.handlers import epoch_end, keep_best, keep_last
 
     with mark.open("r+b") as file, mmap.mmap(file.fileno(), 1) as shared:
 
@@ -157,8 +158,9 @@ def child(mark: Path, arguments: list[str]) -> int:
         for owner, name, phase in (
             (build, "_convert", "preprocessing"),
             (trainer.UpdateStep, "__call__", "step"),
-            (handlers.EpochEnd, "_validate", "validation"),
-            (checkpoints.OneFileSaver, "__call__", "checkpoint"),
+            (epoch_end.EpochEnd, "_validate", "validation"),
+            (keep_best, "save_checkpoint", "checkpoint"),
+            (keep_last, "save_checkpoint", "checkpoint"),
         ):
             setattr(owner, name, marked(getattr(owner, name), phase))
         return cli.run(arguments)

@@ -24,11 +24,9 @@ from ignite.engine import Engine, Events
 
 from spine_ignite.config import load_config
 from spine_ignite.data.phantom import write_phantoms
-from spine_ignite.engines import handlers
-from spine_ignite.engines.doctor import attach_doctor
 from spine_ignite.engines.run_directory import RunDirectory
+from spine_ignite.engines.session import attach
 from spine_ignite.engines.setup import Run, setup_data, setup_run
-from spine_ignite.engines.tensorboard import attach_tensorboard
 
 
 def prepare(folder: Path, steps: int, width: int) -> Run:
@@ -51,16 +49,7 @@ def prepare(folder: Path, steps: int, width: int) -> Run:
     directory = RunDirectory(folder / "run")
     directory.root.mkdir()
     run = setup_run(config, directory, setup_data(config))
-    record = handlers.EpochRecord(run)
-    last, best, _ = handlers.create_checkpoints(run)
-    handlers.attach_schedule(run)
-    record.attach()
-    handlers.attach_nan_guard(run)
-    epoch_end = handlers.EpochEnd(run, record, last, best, lambda line: None)
-    attach_doctor(run, epoch_end, print)
-    attach_tensorboard(run, epoch_end, print)
-    run.trainer.add_event_handler(Events.EPOCH_COMPLETED, epoch_end)
-    handlers.attach_interruption(run, handlers.Interruption(), last)
+    attach(run, lambda line: None, show_steps=False)
     return run
 
 

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pluggy
 from pydantic import ValidationError
 
 from spine_ignite import core_plugin, hookspecs
-from spine_ignite.errors import RunError, UsageError, suggest
+from spine_ignite.errors import RunError, SpineIgniteError, UsageError, suggest
 from spine_ignite.spec import ModelOptions, ModelSpec
+
+if TYPE_CHECKING:
+    from ignite.engine import Engine
 
 T = TypeVar("T")
 
@@ -102,6 +105,7 @@ class Registry:
         self.plugin_manager = pluggy.PluginManager("spine_ignite")
         self.plugin_manager.add_hookspecs(hookspecs)
         self.broken: list[BrokenPlugin] = []
+        self._owners: dict[str, Distribution] = {}
         self._models: _Shelf[ModelSpec] = _Shelf("model")
         self._losses: _Shelf[LossEntry] = _Shelf("loss")
         self._schemes: _Shelf[Path] = _Shelf("label scheme")
@@ -175,6 +179,29 @@ class Registry:
         """
         return self._schemes.find(name).value
 
+    def attach_handlers(self, trainer: Engine, evaluator: Engine, run: Any) -> None:
+        """Let every plugin attach handlers of its own to a run.
+
+        Raises:
+            RunError: a plugin fails; the message names its distribution.
+        """
+        manager = self.plugin_manager
+        for implementation in reversed(manager.hook.attach_handlers.get_hookimpls()):
+            others = [plugin for plugin in manager.get_plugins() if plugin is not implementation.plugin]
+            hook = manager.subset_hook_caller("attach_handlers", others)
+            name = implementation.plugin_name
+            owner = self._owners.get(name, name.partition(":")[0])
+            try:
+                hook(trainer=trainer, evaluator=evaluator, run=run)
+            except SpineIgniteError as error:
+                raise RunError(f"the plugin {owner} refuses the run: {error}") from error
+            except (Exception, SystemExit) as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                raise RunError(
+                    f"the plugin {owner} failed in attach_handlers: {reason}; nothing was started or deleted: update "
+                    "or uninstall it"
+                ) from error
+
     def load(self, entry_point: EntryPoint, distribution: Distribution) -> None:
         """Import one plugin and take what it registers; any failure is recorded, none is raised."""
         try:
@@ -202,6 +229,7 @@ class Registry:
         except (Exception, SystemExit):
             manager.unregister(plugin)
             raise
+        self._owners[name] = distribution
         # Only a plugin whose every hook succeeded adds anything.
         for spec in models:
             for alias in (spec.name, *spec.aliases):

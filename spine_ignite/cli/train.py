@@ -28,6 +28,7 @@ Examples:
   spine-ignite train --model unet --data dataset --set train.epochs=50
   spine-ignite train --config configs/mrspineseg.yaml --data dataset --out runs/unet
   spine-ignite train --resume runs/unet
+  spine-ignite train --resume runs/unet --set train.epochs=200 --device cuda:1
   spine-ignite train --data dataset --dry-run               # does it fit, and how long will it take?
   spine-ignite train --data dataset --overfit-batches 2     # can the network learn at all?
 """
@@ -59,6 +60,10 @@ def command(
 ) -> int:
     """Train a network, validate it, keep its best checkpoint; or resume a run.
 
+    A run that is resumed goes on as it was trained. What may change then (with --set, --device, --data, or in its
+    config.yaml) is where it runs and where the data lies, its length (train.epochs, train.minutes, train.patience) and
+    its log.
+
     Exits 130 after Ctrl-C and 143 after SIGTERM, with a checkpoint to resume from.
     """
     from spine_ignite.config import load_config
@@ -70,12 +75,20 @@ def command(
 
     show_steps = sys.stderr.isatty()
     if resume_from is not None:
-        if config_file is not None or any(v is not None for v in given.values()) or out is not None or force or dry:
-            raise UsageError("--resume takes the run as it is; only --set train.epochs=N can be given with it")
-        epochs = _only_epochs(overrides)
+        new = {"--model": model, "--config": config_file, "--out": out, "--overfit-batches": overfit_batches}
+        flags = {"--force": force, "--dry-run": dry}
+        refused = [name for name, value in new.items() if value is not None] + [name for name in flags if flags[name]]
+        if refused:
+            raise UsageError(
+                f"--resume goes on with the run as it is: {', '.join(refused)} cannot be given with it, only --set, "
+                "--device and --data"
+            )
         from spine_ignite.engines.run import resume
 
-        result = resume(resume_from, epochs=epochs, echo=echo, show_steps=show_steps)
+        changes = {"data.root": data, "device": device}
+        result = resume(
+            resume_from, overrides, given=changes, echo=echo, progress=_preprocessing, show_steps=show_steps
+        )
     else:
         config = load_config(config_file, overrides, given=given, echo=echo)
         if dry:
@@ -122,13 +135,3 @@ def _print_dry_run(result: DryRun, as_json: bool) -> None:
          f"{result.total_seconds / 3600:.2g} h"],
     ]  # fmt: skip
     print_table("Dry run: nothing was written", ["what", "value"], rows)
-
-
-def _only_epochs(overrides: tuple[str, ...]) -> int | None:
-    """With --resume nothing may change but the length: anything else would be another run."""
-    from spine_ignite.config import load_config
-
-    others = [text for text in overrides if not text.startswith("train.epochs=")]
-    if others:
-        raise UsageError(f"--resume does not take --set {others[0]}; only train.epochs=N can be changed")
-    return load_config(None, overrides).train.epochs if overrides else None

@@ -1,75 +1,20 @@
-"""Checkpoints: what they hold, how they reach the disk, how they are read."""
+"""Checkpoints: how they are read, and networks from them."""
 
 from __future__ import annotations
 
 import pickle  # nosec B403 # for its error alone: nothing is unpickled
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
-from ignite.handlers.checkpoint import BaseSaveHandler
 from torch import nn
 
 from spine_ignite.engines.description import Description
 from spine_ignite.engines.weights import build_network
 from spine_ignite.errors import RunError
-from spine_ignite.files import keep_as, write_atomically
-
-
-class OneFileSaver(BaseSaveHandler):
-    """An Ignite save handler that keeps one file: the new checkpoint is safely on the disk before the old one goes.
-
-    Ignite names checkpoints by iteration and removes the old one first; here both names are the same file.
-
-    Args:
-        path: the file.
-        previous: where the checkpoint before is kept, for the case that the file is damaged later; None: nowhere.
-    """
-
-    def __init__(self, path: Path, previous: Path | None = None) -> None:
-        self.path = path
-        self.previous = previous
-
-    def __call__(self, checkpoint: Mapping[str, Any], filename: str, metadata: Mapping[str, Any] | None = None) -> None:
-        """Replace the file by this checkpoint."""
-        with write_atomically(self.path) as temporary:
-            with temporary.open("wb") as file:
-                _save(dict(checkpoint), file)
-            if self.previous is not None and self.path.is_file():
-                keep_as(self.path, self.previous)
-
-    def remove(self, filename: str) -> None:
-        """Nothing to remove: a new checkpoint replaces the old one."""
-
-
-class _Watched:
-    """A file that remembers the error of a failed write, which torch's writer replaces by one of its own."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        try:
-            return self.file.write(data)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        self.file.flush()
-
-
-def _save(checkpoint: dict[str, Any], file: IO[bytes]) -> None:
-    watched = _Watched(file)
-    try:
-        torch.save(checkpoint, watched)  # type: ignore[arg-type]
-        file.flush()
-    except RuntimeError as error:
-        raise (watched.error or error) from error
 
 
 @dataclass(frozen=True)

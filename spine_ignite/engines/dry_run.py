@@ -124,9 +124,9 @@ def _measure(run: Run) -> DryRun:
         raise RunError(f"the loss of the first batch is {loss} ({shown}); check these images, or use precision=fp32")
     _, step = _timed(run, lambda: run.trainer.run([batch], max_epochs=2, epoch_length=1))
     validation, batches = None, 0
-    if run.evaluator is not None and data.validation is not None:
-        evaluator, judged = run.evaluator, _first(data.validation)
-        _, validation = _timed(run, lambda: evaluator.run([judged], epoch_length=1))
+    if data.validation is not None:
+        judged = _first(data.validation)
+        _, validation = _timed(run, lambda: run.evaluator.run([judged], epoch_length=1))
         batches = _length(data.validation)
     memory = torch.cuda.max_memory_allocated(run.device) / 2**20 if on_gpu else peak_memory_mib()
     steps = data.training.steps_per_epoch

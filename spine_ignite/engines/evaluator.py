@@ -39,6 +39,8 @@ def create_evaluator(
     def evaluate(_engine: Engine, batch: Batch) -> dict[str, Tensor]:
         nonlocal contract
         network.eval()
+        if criterion is not None:
+            criterion.eval()
         with torch.inference_mode():
             image = batch["image"].to(device, non_blocking=True)
             label = batch["label"].to(device, non_blocking=True)

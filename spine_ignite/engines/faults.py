@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from spine_ignite.engines.resumption import resume_command
 from spine_ignite.engines.setup import Run
 from spine_ignite.errors import RunError, SpineIgniteError
 
@@ -27,7 +28,9 @@ def faults_explained(run: Run) -> Iterator[None]:
     except FileNotFoundError as error:
         if not Path(str(error.filename)).is_relative_to(run.data.store.root):
             raise
-        raise RunError(f"{error.filename} has vanished {_when(run)}; preprocess again, then {_resume(run)}") from error
+        raise RunError(
+            f"{error.filename} has vanished {_when(run)}; what is missing is made again when you {_resume(run)}"
+        ) from error
     except SpineIgniteError as error:
         text = "".join(map(str, error.args)).rstrip()
         if not text.startswith("Caught "):
@@ -40,7 +43,7 @@ def faults_explained(run: Run) -> Iterator[None]:
         if "DataLoader worker" in str(error):
             raise RunError(
                 f"a loader worker was killed {_when(run)}, most likely for lack of memory; lower data.workers, then "
-                f"{_resume(run)}"
+                f"{_resume(run, f'data.workers={run.config.data.workers // 2}')}"
             ) from error
         raise
 
@@ -64,8 +67,8 @@ def out_of_memory(run: Run) -> RunError:
         find = "; data.batch_size=auto finds what fits"
     return RunError(
         f"{run.device} is out of memory {_when(run)} with batches of {batch} {data.sampling} of {rows} x "
-        f"{columns} pixels; lower data.batch_size to {max(1, batch // 2)}{share}, or data.size, or the width of the "
-        f"network{find}"
+        f"{columns} pixels; lower data.batch_size to {max(1, batch // 2)}{share}, or data.size, or the "
+        f"width of the network, in a new run{find}"
     )
 
 
@@ -74,8 +77,7 @@ def _when(run: Run) -> str:
     return f"at step {state.iteration} (epoch {state.epoch})" if state.iteration else "before the first step"
 
 
-def _resume(run: Run) -> str:
-    root = run.directory.root
+def _resume(run: Run, *changes: str) -> str:
     if run.directory.last.is_file() or run.directory.previous.is_file():
-        return f"go on with: spine-ignite train --resume {root}"
+        return f"go on with: {resume_command(run.directory.root, *changes)}"
     return "start again: there is no checkpoint yet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -29,17 +30,25 @@ class LossValue:
     parts: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Criterion:
+class Criterion(nn.Module):
     """A loss applied to plain logits or to a :class:`ModelOutput`.
+
+    It is a module, so that buffers and parameters of the loss go to the device, into the optimizer and the checkpoint.
 
     The total is ``loss(logits) + sum(weight * loss(aux)) + sum(penalties)``; auxiliary logits are resized to the
     label's size (bilinear, ``align_corners=False``).
     """
 
-    def __init__(self, loss: nn.Module) -> None:
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
         self.loss = loss
 
     def __call__(self, output: Tensor | ModelOutput, label: Tensor) -> LossValue:
+        """Return the loss of an output for labels ``(B, H, W)`` of class indices."""
+        value: LossValue = super().__call__(output, label)
+        return value
+
+    def forward(self, output: Tensor | ModelOutput, label: Tensor) -> LossValue:
         """Return the loss of an output for labels ``(B, H, W)`` of class indices."""
         if isinstance(output, Tensor):
             return LossValue(self.loss(output.float(), label))
@@ -72,13 +81,23 @@ def create_loss(config: LossConfig, num_classes: int) -> Criterion:
         if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
             _require_known(config.options, (p.name for p in parameters if p.name != "num_classes"))
         loss = factory(num_classes=num_classes, **config.options)
-        value = loss(torch.zeros(1, num_classes, _TRIAL, _TRIAL), torch.zeros(1, _TRIAL, _TRIAL, dtype=torch.uint8))
+        value = _try(loss, num_classes)
         if value.ndim:
             raise ValueError(f"the loss must be one number, got a tensor of shape {tuple(value.shape)}")
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"loss.options of '{config.name}' are refused: {reason}") from error
     return Criterion(loss)
+
+
+def _try(loss: Callable[[Tensor, Tensor], Tensor], num_classes: int) -> Tensor:
+    """Return the loss of a blank slice; what a loss remembers of it, it forgets."""
+    state = copy.deepcopy(loss.state_dict()) if isinstance(loss, nn.Module) else None
+    with torch.no_grad():
+        value = loss(torch.zeros(1, num_classes, _TRIAL, _TRIAL), torch.zeros(1, _TRIAL, _TRIAL, dtype=torch.uint8))
+    if isinstance(loss, nn.Module) and state is not None:
+        loss.load_state_dict(state)
+    return value
 
 
 def _require_known(options: dict[str, Any], known: Iterable[str]) -> None:
@@ -187,7 +206,7 @@ class _CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        weight = self.weight.to(logits.device) if isinstance(self.weight, Tensor) else None
+        weight = self.weight if isinstance(self.weight, Tensor) else None
         return F.cross_entropy(logits, label.long(), weight, label_smoothing=self.label_smoothing)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from spine_ignite.config import RunConfig, dump_config, load_config
+from spine_ignite.config import RunConfig, dump_config
 from spine_ignite.data.batches import select
 from spine_ignite.data.cropping import lost_by_cropping
 from spine_ignite.data.split import PARTS, unused
@@ -19,11 +20,18 @@ from spine_ignite.engines.batch_size import resolve_batch_size
 from spine_ignite.engines.checkpoints import read_newest
 from spine_ignite.engines.faults import faults_explained
 from spine_ignite.engines.overfit import LEARNT, verdict, without_variety
+from spine_ignite.engines.resumption import (
+    configuration_of,
+    forget_later_epochs,
+    needs_rewriting,
+    require_no_results,
+    resume_command,
+    wanted_configuration,
+)
 from spine_ignite.engines.run_directory import describe_environment, open_run_directory, plan_run_directory
 from spine_ignite.engines.session import Session, attach
 from spine_ignite.engines.setup import Run, RunData, plugin_of, resolved, setup_data, setup_run, with_recorded_split
 from spine_ignite.engines.workers import workers_end_with_us
-from spine_ignite.errors import RunError
 from spine_ignite.files import write_text
 from spine_ignite.names import printable
 from spine_ignite.registry import load_registry
@@ -101,43 +109,52 @@ def train(
         return _run(session, echo)
 
 
-def resume(root: Path, *, epochs: int | None = None, echo: Echo = print, show_steps: bool = False) -> RunResult:
+def resume(
+    root: Path,
+    overrides: Sequence[str] = (),
+    *,
+    given: Mapping[str, Any] | None = None,
+    echo: Echo = print,
+    progress: Callable[[Any], Any] | None = None,
+    show_steps: bool = False,
+) -> RunResult:
     """Go on with the run in ``root`` from its last checkpoint, as if it had never stopped.
 
     Args:
-        root: the run directory.
-        epochs: train to this number of epochs in place of the configured one.
+        root: the run directory; its ``config.yaml`` may have been edited where :data:`.resumption.MAY_CHANGE` allows.
+        overrides: further such changes, ``a.b=c``; ``config.yaml`` holds them once the checkpoint has been restored.
+        given: values by dotted key, likewise; those that are None count as not given.
         echo: takes the lines that tell how it goes.
+        progress: wraps the cases that are preprocessed, to show how far that is.
         show_steps: show a progress bar over the steps of each epoch.
 
     Raises:
-        RunError: there is no such run or checkpoint, or it has come to its end.
+        UsageError: something else would change, or a value is wrong.
+        RunError: there is no such run, it cannot be gone on with, or it has come to its end.
         DataError: an image or mask that it trains or validates on is gone, or another one than when it began.
     """
     directory = open_run_directory(root)
-    config = with_recorded_split(load_config(directory.config), directory)
-    if epochs is not None:
-        if config.train.minutes is not None:
-            raise RunError(
-                f"{root} trains for {config.train.minutes:g} minutes; its number of epochs cannot be changed"
-            )
-        config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
     with directory.lock():
         newest = read_newest((directory.last, directory.previous), echo)
-        data = setup_data(config)
+        if newest is None:
+            require_no_results(directory)
+        trained = configuration_of(newest, directory)
+        config = wanted_configuration(trained, directory, overrides, given)
+        data = setup_data(with_recorded_split(config, directory), progress)
         config = resolved(config, data)
         session = attach(setup_run(config, directory, data), echo, show_steps)
         if newest is not None:
-            session.restore(*newest)
-        if epochs is not None:
+            session.restore(*newest, echo)
+        if needs_rewriting(directory, config):  # only now: what is refused changes nothing
             write_text(directory.config, dump_config(config))
-        return _run(session, echo)
+        forget_later_epochs(directory, session.run.trainer.state.iteration // data.training.steps_per_epoch)
+        return _run(session, echo, session.jump(trained))
 
 
-def _run(session: Session, echo: Echo) -> RunResult:
+def _run(session: Session, echo: Echo, jump: str | None = None) -> RunResult:
     run = session.run
     run.data.training.start_at(run.trainer.state.iteration)
-    for line in _introduction(run, session.resumed):
+    for line in (*_introduction(run, session.resumed), *([jump] if jump else [])):
         echo(line)
     with ExitStack() as stack:
         stack.callback(session.close)
@@ -150,27 +167,20 @@ def _run(session: Session, echo: Echo) -> RunResult:
 
 
 def _conclude(session: Session, echo: Echo) -> RunResult:
-    """Stop with an error if the loss was not finite; finish what a budget or a signal cut short."""
-    run, interruption, epoch_end, best = session.run, session.interruption, session.epoch_end, session.best
+    """Stop with an error if the loss was not finite; tell how the run ended."""
+    run, interruption, early_stop = session.run, session.interruption, session.early_stop
     state = run.trainer.state
-    if state.output is not None and not torch.isfinite(state.output["loss"]):
-        kept = (
-            f"the last good checkpoint is {run.directory.last}" if run.directory.last.is_file() else "nothing is saved"
-        )
-        shown = ", ".join(run.data.training.origins(state.iteration - 1))
-        batch = f", with the batch of {shown}" if shown else ""
-        raise RunError(
-            f"the loss is not finite at step {state.iteration} (epoch {state.epoch}){batch}; {kept}; "
-            "lower optimizer.lr or use precision=fp32"
-        )
+    if session.guard.failed or (state.output is not None and not torch.isfinite(state.output["loss"])):
+        raise session.guard.error()
     if interruption.signal is not None:
         name = signal.Signals(interruption.signal).name
         echo(f"Stopped by {name} after step {state.iteration}")
-        echo(f"Go on with: spine-ignite train --resume {run.directory.root}")
-    elif epoch_end.validated_at != state.iteration:
-        epoch_end.finish(validate=True, save=True)
-    scores = [item.priority for item in best._saved]
-    dice = float(max(scores)) if scores and run.evaluator is not None else None
+        if interruption.stopped_at is not None or state.iteration < run.budget.total_steps:
+            echo(f"Go on with: {resume_command(run.directory.root)}")
+    elif early_stop.is_over:
+        echo(f"Stopped early: in {early_stop.counter} validations the Dice did not become better")
+    dice = session.keep_best.score if run.validates else None
+    dice = None if dice is None or math.isnan(dice) else dice
     passed = None
     if dice is not None:
         echo(f"Best validation Dice {dice:.4f}: {run.directory.best}")
@@ -195,6 +205,8 @@ def _introduction(run: Run, resumed: bool) -> list[str]:
         f"{config.data.sampling}, loss {config.loss.name}, {config.optimizer.name}, {config.schedule.name} schedule",
         f"Run:       {run.directory.root} (config.yaml, metrics.jsonl, checkpoints/, tensorboard/)",
     ]
+    if not run.validates:
+        lines.append("Validation: none (data.validation is 0): best.pt is the last network")
     if config.train.overfit_batches:
         lines.append("Overfit:   a check: the first batches train and validate, always the same, without augmentation")
     lines += [f"Note:      {note}" for note in data.notes]

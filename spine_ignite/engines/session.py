@@ -8,12 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ignite.engine import Events
-from ignite.handlers import Checkpoint
+from ignite.handlers import ProgressBar
 
-from spine_ignite.engines import handlers
+from spine_ignite.config import RunConfig
+from spine_ignite.engines.budget import Budget
 from spine_ignite.engines.description import Description
-from spine_ignite.engines.run_directory import truncate_metrics
-from spine_ignite.engines.setup import Run
+from spine_ignite.engines.handlers.average import attach_average
+from spine_ignite.engines.handlers.clock import Clock
+from spine_ignite.engines.handlers.early_stop import EarlyStop
+from spine_ignite.engines.handlers.epoch_end import EpochEnd
+from spine_ignite.engines.handlers.finite_guard import FiniteGuard
+from spine_ignite.engines.handlers.interruption import Interruption
+from spine_ignite.engines.handlers.keep_best import KeepBest
+from spine_ignite.engines.handlers.keep_last import KeepLast
+from spine_ignite.engines.handlers.record import EpochRecord
+from spine_ignite.engines.resumption import resume_command
+from spine_ignite.engines.schedule import LearningRateSchedule, rate
+from spine_ignite.engines.setup import Part, Run
 from spine_ignite.engines.weights import load_weights
 from spine_ignite.errors import RunError
 from spine_ignite.registry import load_registry
@@ -30,25 +41,27 @@ class Session:
 
     Args:
         run: the run.
+        schedule: sets the learning rate.
+        guard: refuses what is not finite.
         interruption: knows whether a signal came.
-        epoch_end: what happens after an epoch.
-        last: writes ``last.pt``.
-        best: writes ``best.pt``.
-        restored: what ``last.pt`` restores, by name.
+        early_stop: knows whether patience has run out.
+        keep_best: writes ``best.pt``.
+        keep_last: writes ``last.pt``, and knows what of it is restored.
         board: TensorBoard's, which opens its file when training starts; None without one.
         resumed: whether a checkpoint was restored.
     """
 
     run: Run
-    interruption: handlers.Interruption
-    epoch_end: handlers.EpochEnd
-    last: Checkpoint
-    best: Checkpoint
-    restored: dict[str, Any]
+    schedule: LearningRateSchedule
+    guard: FiniteGuard
+    interruption: Interruption
+    early_stop: EarlyStop
+    keep_best: KeepBest
+    keep_last: KeepLast
     board: Board | None = None
     resumed: bool = False
 
-    def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
+    def restore(self, checkpoint: dict[str, Any], path: Path, echo: Echo) -> None:
         """Go back to where a checkpoint was saved.
 
         Raises:
@@ -57,27 +70,85 @@ class Session:
         run = self.run
         run.description.require_same(Description.from_state(checkpoint["description"], path), path)
         load_weights(run.network, checkpoint["model"], path)
-        others = {name: part for name, part in self.restored.items() if name not in ("model", "trainer")}
-        rest = {name: part for name, part in others.items() if name in checkpoint}
         try:
-            Checkpoint.load_objects(rest, checkpoint)
-            state = {**checkpoint["trainer"], "max_epochs": run.budget.max_epochs}
-            run.trainer.load_state_dict(state)
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} cannot be resumed from: {' '.join(str(error).split())[:300]}") from error
-        done = run.trainer.state.iteration
-        if done >= run.budget.total_steps or run.budget.is_spent():
+            for name, part in self.keep_last.parts.items():
+                # Of the doctor there is nothing if the run was not watched until now.
+                if name not in ("model", "trainer") and (name in checkpoint or name != "vitals"):
+                    part.load_state_dict(checkpoint[name])
+            self._require_unfinished(int(checkpoint["trainer"]["iteration"]))
+            run.trainer.load_state_dict({**checkpoint["trainer"], "max_epochs": run.budget.max_epochs})
+            kept = dict(checkpoint["kept"])
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
+            raise RunError(f"{path} cannot be resumed from: {reason}") from error
+        steps = run.data.training.steps_per_epoch
+        if run.trainer.state.epoch_length != steps:
             raise RunError(
-                f"{run.directory.root} has come to its end ({run.trainer.state.epoch} epochs, "
-                f"{run.budget.seconds / 60:.1f} minutes); train on with --set train.epochs=N"
+                f"{path} cannot be resumed from: an epoch had {run.trainer.state.epoch_length} steps and has {steps} "
+                "now; the training cases are not the same"
             )
-        truncate_metrics(run.directory.metrics, run.trainer.state.epoch)
+        _restore_kept(run, kept, path, echo)
         self.resumed = True
+
+    def jump(self, trained: RunConfig) -> str | None:
+        """Say how the learning rate changes if the run is longer or shorter than it was to be; None if it is not.
+
+        Args:
+            trained: the configuration of the run so far.
+        """
+        run, step = self.run, self.run.trainer.state.iteration
+        if (trained.train.epochs, trained.train.minutes) == (run.config.train.epochs, run.config.train.minutes):
+            return None
+        before = Budget(trained.train, run.data.training.steps_per_epoch)
+        before.load_state_dict(run.budget.state_dict())
+        old, new = (
+            peak * rate(run.config.schedule, budget.progress(step))
+            for peak, budget in ((self.schedule.peaks[0], before), (self.schedule.peaks[0], run.budget))
+        )
+        if abs(new - old) <= 0.01 * max(new, old):
+            return None
+        end = f"after {run.budget.limit / 60:g} minutes" if run.budget.limit else f"at epoch {run.budget.max_epochs}"
+        return f"Schedule:  the learning rate goes from {old:.2e} to {new:.2e}, since the schedule now ends {end}"
 
     def close(self) -> None:
         """Close what is open."""
         if self.board is not None:
             self.board.close()
+
+    def _require_unfinished(self, step: int) -> None:
+        """Refuse a run that has come to its end, with the command that makes it longer."""
+        budget, train = self.run.budget, self.run.config.train
+        epochs = step // self.run.data.training.steps_per_epoch
+        longer, why = None, ""
+        if budget.limit is not None and budget.is_spent():
+            longer = f"train.minutes={2 * budget.limit / 60:g}"
+        elif step >= budget.total_steps:
+            longer = f"train.epochs={2 * epochs}"
+        elif self.early_stop.is_over:
+            count = self.early_stop.counter
+            why = f", {count} validations without a better Dice, where train.patience is {train.patience}"
+            longer = f"train.patience={2 * count}"
+        if longer is not None:
+            root = self.run.directory.root
+            raise RunError(
+                f"{root} has come to its end ({epochs} epochs, {budget.seconds / 60:.1f} minutes{why}); train on with: "
+                f"{resume_command(root, longer)}"
+            )
+
+
+def _restore_kept(run: Run, states: dict[str, Any], path: Path, echo: Echo) -> None:
+    """Give the parts that plugins keep their states back."""
+    for name, part in run.kept.items():
+        if name not in states:
+            echo(f"Warning:   {path} has no state of '{name}', which a plugin keeps: it begins anew")
+            continue
+        try:
+            part.load_state_dict(states[name])
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise RunError(f"the state of '{name}' in {path} is refused by its plugin: {reason}") from error
+    for name in states.keys() - run.kept.keys():
+        echo(f"Warning:   {path} has the state of '{name}', which no installed plugin keeps: it is dropped")
 
 
 def attach(run: Run, echo: Echo, show_steps: bool) -> Session:
@@ -86,20 +157,53 @@ def attach(run: Run, echo: Echo, show_steps: bool) -> Session:
     Nothing is written or deleted here, so that a plugin that fails costs nothing: handlers that write open their files
     when training starts (``Events.STARTED``).
     """
-    interruption = handlers.Interruption()
-    record = handlers.EpochRecord(run)
-    last, best, restored = handlers.create_checkpoints(run)
-    handlers.attach_schedule(run)  # before a checkpoint's decayed rates replace the peak rates
-    handlers.attach_average(run)
-    record.attach()
-    handlers.attach_nan_guard(run)
-    epoch_end = handlers.EpochEnd(run, record, last, best, echo)
-    session = Session(run, interruption, epoch_end, last, best, restored)
-    handlers.attach_budget(run)
+    trainer, accumulate = run.trainer, run.config.train.accumulate
+    schedule = LearningRateSchedule(
+        run.optimizer, run.config.schedule, lambda: run.budget.progress(trainer.state.iteration - 1)
+    )
+    guard = FiniteGuard(run)
+    interruption = Interruption(accumulate)
+    record = EpochRecord(run)
+    early_stop = EarlyStop(run.config.train.patience)
+    keep_best = KeepBest(run, echo)
+    epoch_end = EpochEnd(run, guard, interruption, echo)
+    parts: dict[str, Part] = {
+        "model": run.network,
+        "optimizer": run.optimizer,
+        "loss": run.step.criterion,
+        "scaler": run.step.scaler,
+        "trainer": trainer,
+        "budget": run.budget,
+        "record": record,
+        "early_stop": early_stop,
+    }
+    if run.ema is not None:
+        parts["ema"] = run.ema.ema_model
+        attach_average(run.ema, trainer, accumulate)
+    keep_last = KeepLast(run, parts, guard)
+    session = Session(run, schedule, guard, interruption, early_stop, keep_best, keep_last)
+    trainer.add_event_handler(Events.ITERATION_STARTED, schedule)
+    epoch_end.summaries.append(record.summary)
+    for handler in (record, guard, Clock(run.budget, accumulate), keep_best, early_stop):
+        handler.attach(trainer)
+    if show_steps:
+        ProgressBar(persist=False, desc="Training").attach(trainer)
+    _attach_watchers(session, epoch_end, echo)
+    epoch_end.attach(trainer)
+    load_registry().attach_handlers(trainer=trainer, evaluator=run.evaluator, run=run)
+    # After plugins, whose handlers of the same event come first: what they count is in the checkpoint.
+    keep_last.attach(trainer)
+    epoch_end.attach_saving(trainer)
+    interruption.attach(trainer)
+    return session
+
+
+def _attach_watchers(session: Session, epoch_end: EpochEnd, echo: Echo) -> None:
+    run = session.run
     if run.config.log.doctor:
         from spine_ignite.engines.doctor import attach_doctor
 
-        attach_doctor(run, epoch_end, echo)
+        session.keep_last.parts["vitals"] = attach_doctor(run, epoch_end, echo).vitals
     if run.config.log.tensorboard:
         from spine_ignite.engines.tensorboard import attach_tensorboard
 
@@ -107,10 +211,4 @@ def attach(run: Run, echo: Echo, show_steps: bool) -> Session:
     if run.config.log.volumes_every:
         from spine_ignite.engines.tensorboard import attach_volumes
 
-        attach_volumes(run, epoch_end)
-    run.trainer.add_event_handler(Events.EPOCH_COMPLETED, epoch_end)
-    handlers.attach_interruption(run, interruption, last)
-    if show_steps:
-        handlers.attach_progress(run)
-    load_registry().plugin_manager.hook.attach_handlers(trainer=run.trainer, evaluator=run.evaluator, run=run)
-    return session
+        attach_volumes(run)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from ignite.engine import Engine
@@ -38,6 +38,18 @@ from spine_ignite.registry import load_registry
 from spine_ignite.seeds import derive_seed, torch_seed
 
 Batch = dict[str, Tensor]
+
+
+class Part(Protocol):
+    """Something whose state is saved and restored."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return the state as tensors and plain data."""
+        ...
+
+    def load_state_dict(self, state_dict: Any) -> Any:
+        """Take it back."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,30 @@ class Run:
     step: UpdateStep
     budget: Budget
     trainer: Engine
-    evaluator: Engine | None
+    evaluator: Engine
+    kept: dict[str, Part] = field(default_factory=dict)
+
+    def keep(self, name: str, part: Part) -> None:
+        """Let the checkpoint that a run is resumed from hold the state of ``part``, which is restored from it.
+
+        Args:
+            name: of the state in the checkpoint; it begins with the plugin's name, lest two plugins clash.
+            part: has ``state_dict()``, which returns tensors and plain data, and ``load_state_dict(state)``.
+
+        Raises:
+            TypeError: it has not.
+            ValueError: the name is taken.
+        """
+        if not all(callable(getattr(part, method, None)) for method in ("state_dict", "load_state_dict")):
+            raise TypeError(f"'{name}' cannot be kept: {type(part).__name__} lacks state_dict or load_state_dict")
+        if name in self.kept:
+            raise ValueError(f"the name '{name}' is taken; begin it with the plugin's name")
+        self.kept[name] = part
+
+    @property
+    def validates(self) -> bool:
+        """Whether there is anything to validate on; without, ``evaluator`` is never run."""
+        return self.data.validation is not None
 
     @property
     def scheme(self) -> LabelScheme:
@@ -169,11 +204,11 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
     if device.type == "cpu":
         keep_freed_memory()
     precision = choose_precision(config.precision, device)
-    criterion = create_loss(config.loss, data.scheme.num_classes)
+    criterion = create_loss(config.loss, data.scheme.num_classes).to(device)
     network, description = setup_model(config, data, device)
     Description.from_state(description.state_dict(), directory.root)  # what is saved must be what can be read
     contract = Contract(description.model, plugin_of(config), data.scheme.num_classes)
-    optimizer = create_optimizer(network, config.optimizer)
+    optimizer = create_optimizer(network, config.optimizer, criterion)
     augment = BatchAugmenter(config.augment, derive_seed(config.seed, 2)) if config.augment.enabled else None
     step = UpdateStep(
         network,
@@ -193,20 +228,17 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
         # Ignite's momentum is the share of the new weights, the configuration's decay that of the old.
         ema = EMAHandler(network, momentum=1 - config.train.ema, handle_buffers="update")
     trainer = create_trainer(step)
-    evaluator = None
-    if data.validation is not None:
-        evaluator = create_evaluator(
-            ema.ema_model if ema is not None else network,
-            data.scheme.names,
-            device=device,
-            precision=precision,
-            channels_last=config.channels_last,
-            criterion=criterion,
-            contract=contract,
-        )
+    evaluator = create_evaluator(
+        ema.ema_model if ema is not None else network,
+        data.scheme.names,
+        device=device,
+        precision=precision,
+        channels_last=config.channels_last,
+        criterion=criterion,
+        contract=contract,
+    )
     for engine in (trainer, evaluator):
-        if engine is not None:
-            engine.logger.setLevel(logging.CRITICAL)  # errors are told once, by whoever asked for the run
+        engine.logger.setLevel(logging.CRITICAL)  # errors are told once, by whoever asked for the run
     budget = Budget(config.train, data.training.steps_per_epoch)
     return Run(
         config,

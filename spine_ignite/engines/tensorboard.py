@@ -16,8 +16,10 @@ from ignite.handlers.tensorboard_logger import TensorboardLogger
 from spine_ignite.config import dump_config
 from spine_ignite.data.volumes import read_image, reading_of, volume_suffix, write_label_like
 from spine_ignite.engines.checkpoints import TrainedNetwork
-from spine_ignite.engines.handlers import EpochEnd
+from spine_ignite.engines.events import TrainingEvents
+from spine_ignite.engines.handlers.epoch_end import EpochEnd
 from spine_ignite.engines.pictures import side_by_side
+from spine_ignite.engines.run_directory import read_rows
 from spine_ignite.engines.setup import Run
 from spine_ignite.files import refuse_links
 from spine_ignite.names import code_block
@@ -89,15 +91,13 @@ def attach_tensorboard(run: Run, epoch_end: EpochEnd, echo: Callable[[str], None
     """
     board = Board(run.directory.tensorboard, dump_config(run.config), echo)
     album = board.with_folder("pictures")
-    validations = 0
-    best = 0.0
 
-    def write(values: dict[str, Any], validated: bool) -> None:
-        nonlocal validations, best
+    def write() -> None:
+        values = epoch_end.row
         pictures = []
-        if validated:
-            validations += 1
-            best = max(best, float(values.get("validation/dice", 0.0)))
+        if "validation/dice" in values:
+            # Counted from the first epoch on, whether the run was resumed or not; the last may be one out of turn.
+            validations = -(-values["epoch"] // run.config.train.validate_every)
             every = run.config.log.pictures_every
             pictures = _pictures(run) if every and validations % every == 0 else []
 
@@ -117,15 +117,17 @@ def attach_tensorboard(run: Run, epoch_end: EpochEnd, echo: Callable[[str], None
         board.open(engine.state.iteration + 1 if engine.state.iteration else None)
 
     def conclude(_engine: Engine) -> None:
+        dices = [row.get("validation/dice") for row in read_rows(run.directory.metrics)]
+        best = max((dice for dice in dices if dice is not None), default=0.0)
         board.write(lambda writer: writer.add_hparams(_hyper_parameters(run), {"hparam/dice": best}, run_name="."))
 
-    epoch_end.listeners.append(write)
+    run.trainer.add_event_handler(TrainingEvents.RECORDED, write)
     run.trainer.add_event_handler(Events.STARTED, begin)
     run.trainer.add_event_handler(Events.COMPLETED, conclude)
     return board
 
 
-def attach_volumes(run: Run, epoch_end: EpochEnd) -> None:
+def attach_volumes(run: Run) -> None:
     """Write the predicted volume of the first validation case every ``log.volumes_every`` epochs."""
     from spine_ignite.inference.members import Member, window_of
     from spine_ignite.inference.predictor import Predictor
@@ -136,8 +138,9 @@ def attach_volumes(run: Run, epoch_end: EpochEnd) -> None:
     if not every or not cases:
         return
 
-    def write(values: dict[str, Any], _validated: bool) -> None:
-        if values["epoch"] % every:
+    def write(engine: Engine) -> None:
+        epoch = engine.state.epoch
+        if epoch % every:
             return
         source = Path(cases[0].image.path)
         volume = read_image(source, reading_of(run.config.data))
@@ -145,9 +148,9 @@ def attach_volumes(run: Run, epoch_end: EpochEnd) -> None:
         member = Member(trained, window=window_of(run.config), overlap=run.config.predict.overlap)
         labels = Predictor([member], device=run.device, precision=run.precision).segment(volume).values
         name = f"{cases[0].name}{volume_suffix(source)}"
-        write_label_like(run.directory.predictions / f"epoch_{values['epoch']}" / name, labels, volume)
+        write_label_like(run.directory.predictions / f"epoch_{epoch}" / name, labels, volume)
 
-    epoch_end.listeners.append(write)
+    run.trainer.add_event_handler(TrainingEvents.RECORDED, write)
 
 
 def _pictures(run: Run) -> list[Any]:

@@ -6,11 +6,12 @@ from contextlib import nullcontext
 from typing import Protocol
 
 import torch
-from ignite.engine import Engine, EventEnum
+from ignite.engine import Engine
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from spine_ignite.engines.contract import Contract
+from spine_ignite.engines.events import TrainingEvents
 from spine_ignite.engines.losses import Criterion, LossValue
 from spine_ignite.engines.precision import Precision
 from spine_ignite.seeds import derive_seed
@@ -24,15 +25,6 @@ class Augment(Protocol):
     def __call__(self, image: Tensor, label: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
         """Return an augmented copy of image ``(B, C, H, W)`` and label ``(B, H, W)``."""
         ...
-
-
-class StepEvents(EventEnum):
-    """Events within a step, besides Ignite's own.
-
-    ``GRADIENTS_READY``: the gradients of a whole group of accumulated steps are there, unscaled and not yet clipped.
-    """
-
-    GRADIENTS_READY = "gradients_ready"
 
 
 class UpdateStep:
@@ -79,6 +71,7 @@ class UpdateStep:
         """
         iteration = engine.state.iteration
         self.network.train()
+        self.criterion.train()
         image = batch["image"].to(self.device, non_blocking=True)
         label = batch["label"].to(self.device, non_blocking=True)
         if self.augment is not None:
@@ -113,11 +106,11 @@ class UpdateStep:
     def _update(self, engine: Engine) -> Tensor:
         """Update the weights; return the norm of the gradients as they were."""
         self.scaler.unscale_(self.optimizer)
-        engine.fire_event(StepEvents.GRADIENTS_READY)
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        engine.fire_event(TrainingEvents.GRADIENTS_READY)
+        trained = [p for p in (*self.network.parameters(), *self.criterion.parameters()) if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
         if self.clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(self.network.parameters(), self.clip_norm, norm)
+            nn.utils.clip_grads_with_norm_(trained, self.clip_norm, norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -127,5 +120,5 @@ class UpdateStep:
 def create_trainer(step: UpdateStep) -> Engine:
     """Return the engine that trains; its ``state.output`` is what :class:`UpdateStep` returns."""
     engine = Engine(step)
-    engine.register_events(*StepEvents)
+    engine.register_events(*TrainingEvents)
     return engine

@@ -129,7 +129,7 @@ BAD = [
     (["train", "--data", "none"], 1, "dataset folder none does not exist"),
     (["train", "--config", "none.yaml"], 2, "configuration file none.yaml does not exist"),
     (["train", "--resume", "none"], 1, "none is not a run directory"),
-    (["train", "--resume", "x", "--set", "optimizer.lr=1"], 2, "only train.epochs=N can be changed"),
+    (["train", "--resume", "x", "--model", "unet", "--force"], 2, "--model, --force cannot be given with it, only"),
     (["evaluate"], 2, "give a RUN, or --predictions DIR together with --labels DIR"),
     (["predict", "none", "x.nii.gz", "-o", "out"], 1, "none is not a run directory"),
     (["check", "none"], 1, "dataset folder none does not exist"),
@@ -166,7 +166,7 @@ def test_a_run_that_does_not_fit_its_checkpoint_is_refused(trained: Path, capsys
     config = trained / "config.yaml"
     config.write_text(config.read_text().replace("width: 4", "width: 8").replace("epochs: 2", "epochs: 9"))
     code, _, err = run(capsys, "train", "--resume", trained)
-    assert (code, "its model options is" in err) == (1, True)
+    assert (code, "model.width is 4 there and 8 in config.yaml or --set; only device, " in err) == (2, True), err
 
 
 @pytest.mark.parametrize("case", ["image", "mask", "shape"])

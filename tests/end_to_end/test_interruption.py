@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -91,6 +92,43 @@ def test_a_signal_keeps_a_checkpoint_and_has_its_exit_code(
     assert "Traceback" not in err
     state = torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)
     assert f"after step {state['trainer']['iteration']}\n" in out
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere workers are not forked")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_whole_process_group_loses_no_step(
+    tiny_dataset: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """As a scheduler or a terminal sends it: to the loader workers too, which the rest of a group of steps needs."""
+    out = tmp_path / "run"
+    endless = ("--set", "train.steps_per_epoch=1000000", "--set", "train.accumulate=50")
+    process = subprocess.Popen(
+        [*new_run(tiny_dataset, out, 1), *endless],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(out / "checkpoints" / "last.pt", process)
+    end = time.monotonic() + 60
+    while not working(process.pid):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    said, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    step = torch.load(out / "checkpoints" / "last.pt", weights_only=True)["trainer"]["iteration"]
+    assert step in range(50, 1000000, 50)
+    assert f"Stopped by {number.name} after step {step}\n" in said
+
+
+def working(trainer: int) -> bool:
+    """Whether a process has a loader worker that has got as far as its loop: there torch catches SIGBUS."""
+    children = Path(f"/proc/{trainer}/task/{trainer}/children").read_text().split()
+    states = [Path(f"/proc/{child}/status").read_text() for child in children]
+    caught = [int(line.split()[1], 16) for state in states for line in state.splitlines() if line.startswith("SigCgt")]
+    return any(mask >> (signal.SIGBUS - 1) & 1 for mask in caught)
 
 
 def test_a_second_process_on_the_same_run_is_refused(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from spine_ignite.engines.checkpoints import OneFileSaver, load_network, read_checkpoint, read_newest
+from spine_ignite.engines.checkpoints import load_network, read_checkpoint, read_newest
 from spine_ignite.engines.description import Description
+from spine_ignite.engines.saving import save_checkpoint
 from spine_ignite.errors import RunError
 from spine_ignite.labels import load_scheme
 from spine_ignite.models import create_model
@@ -35,7 +36,7 @@ def describe(**change: Any) -> Description:
 
 def save(path: Path, **extra: Any) -> torch.nn.Module:
     network = create_model("unet", 1, 8, **OPTIONS)
-    OneFileSaver(path)({"model": network.state_dict(), "description": describe().state_dict(), **extra}, "ignored")
+    save_checkpoint(path, {"model": network.state_dict(), "description": describe().state_dict(), **extra})
     return network
 
 
@@ -119,12 +120,12 @@ def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
     code = f"""
 import resource, signal, sys, torch
 from pathlib import Path
-from spine_ignite.engines.checkpoints import OneFileSaver
+from spine_ignite.engines.saving import save_checkpoint
 from spine_ignite.errors import RunError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, {resource.RLIM_INFINITY}))
 try:
-    OneFileSaver(Path({str(path)!r}))({{"model": torch.zeros(100000), "description": {{}}}}, "x")
+    save_checkpoint(Path({str(path)!r}), {{"model": torch.zeros(100000), "description": {{}}}})
 except RunError as error:
     sys.exit(0 if "the disk (or quota) is full" in str(error) else str(error))
 sys.exit("was written")
@@ -137,7 +138,7 @@ sys.exit("was written")
 def test_the_checkpoint_before_is_kept_and_taken_where_the_last_is_damaged(tmp_path: Path) -> None:
     last, previous = tmp_path / "last.pt", tmp_path / "previous.pt"
     for step in (1, 2, 3):
-        OneFileSaver(last, previous)({"model": torch.full((5000,), step), "description": {}}, "ignored")
+        save_checkpoint(last, {"model": torch.full((5000,), step), "description": {}}, previous)
     assert [float(torch.load(path)["model"][0]) for path in (last, previous)] == [3, 2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
     said: list[str] = []

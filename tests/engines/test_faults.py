@@ -93,7 +93,7 @@ def test_too_little_memory_says_what_to_lower(tiny_dataset: Path, tmp_path: Path
     expected = (
         r"cpu is out of memory at step 2 \(epoch 1\) with batches of 3 slices of 64 x 48 pixels; "
         "lower data.batch_size to 1, with train.accumulate=2 for the same effective batch, or data.size, "
-        "or the width of the network; data.batch_size=auto finds what fits"
+        "or the width of the network, in a new run; data.batch_size=auto finds what fits"
     )
     with fault_at(2, allocate), pytest.raises(RunError, match=expected):
         train(config(tiny_dataset), tmp_path / "run", echo=quiet)

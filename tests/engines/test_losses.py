@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import monai.losses
@@ -8,11 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spine_ignite.config import LossConfig
+from spine_ignite.config import LossConfig, load_config
 from spine_ignite.engines.losses import create_loss
+from spine_ignite.engines.run import resume, train
 from spine_ignite.errors import UsageError
 from spine_ignite.registry import load_registry
 from spine_ignite.spec import Aux, ModelOutput
+
+Stopped = Callable[[int], AbstractContextManager[None]]
 
 
 def example(seed: int, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -140,3 +146,63 @@ def test_a_wrong_loss_is_refused(config: LossConfig, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         create_loss(config, 5)
     assert message in str(caught.value)
+
+
+class Weighted(torch.nn.Module):
+    """Cross-entropy with a trained temperature, which counts the steps that it is trained with."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.temperature = torch.nn.Parameter(torch.ones(()))
+        self.register_buffer("weight", torch.ones(num_classes))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.steps += 1
+        loss = torch.nn.functional.cross_entropy(logits / self.temperature, label.long(), self.weight)
+        return loss + self.temperature.log().square()
+
+
+@pytest.fixture
+def weighted(monkeypatch: pytest.MonkeyPatch) -> LossConfig:
+    monkeypatch.setattr(load_registry(), "loss_factory", lambda _name: Weighted)
+    return LossConfig(name="weighted")
+
+
+def test_trying_a_loss_leaves_nothing_in_it(weighted: LossConfig) -> None:
+    assert int(create_loss(weighted, 3).loss.steps) == 0
+
+
+@pytest.mark.parametrize("stop", [None, 5])
+def test_what_a_loss_holds_is_trained_saved_and_restored(
+    weighted: LossConfig, tiny_dataset: Path, tmp_path: Path, stopped: Stopped, stop: int | None
+) -> None:
+    overrides = [
+        f"data.root={tiny_dataset}", "data.scheme=lumbar-vertebrae", "data.batch_size=3", "model.width=4",
+        "model.depth=3", "loss.name=weighted", "train.epochs=2", "train.steps_per_epoch=4", "precision=fp32",
+        "threads=1", "optimizer.lr=0.01", "optimizer.weight_decay=0.9", "log.tensorboard=false",
+    ]  # fmt: skip
+    with stopped(stop) if stop is not None else nullcontext():
+        train(load_config(None, overrides), tmp_path / "run", echo=lambda _line: None)
+    if stop is not None:
+        resume(tmp_path / "run", echo=lambda _line: None)
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)
+    assert int(saved["loss"]["loss.steps"]) == 8, "validation leaves it alone"
+    assert float(saved["loss"]["loss.temperature"]) != 1
+    groups = [(len(group["params"]), group["weight_decay"]) for group in saved["optimizer"]["param_groups"]]
+    assert groups[-1] == (1, 0.0)
+    whole = tmp_path / "whole"
+    train(load_config(None, overrides), whole, echo=lambda _line: None)
+    other = torch.load(whole / "checkpoints" / "last.pt", weights_only=True)
+    for part in ("loss", "model"):
+        assert all(torch.equal(saved[part][name], other[part][name]) for name in other[part])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_what_a_loss_holds_goes_to_the_device(weighted: LossConfig, tiny_dataset: Path, tmp_path: Path) -> None:
+    overrides = [
+        f"data.root={tiny_dataset}", "data.scheme=lumbar-vertebrae", "data.batch_size=3", "model.width=4",
+        "model.depth=3", "loss.name=weighted", "train.epochs=1", "device=cuda", "log.tensorboard=false",
+    ]  # fmt: skip
+    assert train(load_config(None, overrides), tmp_path / "run", echo=lambda _line: None).epochs == 1

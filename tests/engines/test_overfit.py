@@ -86,7 +86,7 @@ def test_batches_of_an_epoch_go_on_where_a_resumed_run_starts(tiny_dataset: Path
 
 def test_an_interrupted_check_can_be_resumed(tiny_dataset: Path, tmp_path: Path) -> None:
     train(config(tiny_dataset, "train.epochs=1"), tmp_path / "run", echo=lambda line: None)
-    result = resume(tmp_path / "run", epochs=2, echo=lambda line: None)
+    result = resume(tmp_path / "run", ["train.epochs=2"], echo=lambda line: None)
     assert result.overfit_passed is not None
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["iteration"] for row in rows] == [20, 40]

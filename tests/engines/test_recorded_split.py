@@ -59,12 +59,12 @@ def test_cases_that_come_change_neither_a_resumed_nor_a_repeated_run(tiny_datase
     run = tmp_path / "run"
     train(config(tiny_dataset), run, echo=quiet)
     shutil.copytree(run, tmp_path / "untouched")
-    resume(tmp_path / "untouched", epochs=2, echo=quiet)
+    resume(tmp_path / "untouched", ["train.epochs=2"], echo=quiet)
     recorded = (run / "split.json").read_bytes()
     assert yaml.safe_load((run / "config.yaml").read_text())["data"]["split"] == "split.json"
     add_case(tiny_dataset, "Case7", "Case1")
     lines: list[str] = []
-    resume(run, epochs=2, echo=lines.append)
+    resume(run, ["train.epochs=2"], echo=lines.append)
     assert "Unused:    1 case is in the dataset but in no part of the split: Case7" in lines
     assert equal(run, tmp_path / "untouched")
     shutil.move(run, tmp_path / "moved")
@@ -91,7 +91,7 @@ def test_a_run_is_not_resumed_on_other_data(tiny_dataset: Path, tmp_path: Path) 
             if content:
                 shutil.copy(tmp_path / "original" / content, path)
         with pytest.raises(DataError) as caught:
-            resume(run, epochs=2, echo=quiet)
+            resume(run, ["train.epochs=2"], echo=quiet)
         shutil.copytree(tmp_path / "original", tiny_dataset, dirs_exist_ok=True)
         return str(caught.value)
 
@@ -105,10 +105,10 @@ def test_a_run_is_not_resumed_on_other_data(tiny_dataset: Path, tmp_path: Path) 
     assert f"another mask has {two}; " in changed((masks[1], f"train/label/mask_{one.lower()}.nii.gz"))
     assert f"it has no case {one}; " in changed((images[0], ""), (masks[0], ""))
     assert f"{images[1]} has no mask" in changed((masks[1], ""))
-    assert resume(run, epochs=2, echo=quiet).epochs == 2, "with the files as they were it goes on"
+    assert resume(run, ["train.epochs=2"], echo=quiet).epochs == 2, "with the files as they were it goes on"
     for path in (tiny_dataset / "test").rglob("*.nii.gz"):
         path.unlink()
-    assert resume(run, epochs=3, echo=quiet).epochs == 3, "test cases are nothing to training"
+    assert resume(run, ["train.epochs=3"], echo=quiet).epochs == 3, "test cases are nothing to training"
 
 
 def test_a_run_without_a_record_is_not_resumed(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_run_without_a_record_is_not_resumed(tiny_dataset: Path, tmp_path: Pat
     with pytest.raises(
         RunError, match=r"run has no split\.json, so that its training, validation and test cases are not"
     ):
-        resume(tmp_path / "run", epochs=2, echo=quiet)
+        resume(tmp_path / "run", ["train.epochs=2"], echo=quiet)
 
 
 def test_a_dataset_that_has_moved_is_the_same(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def _essential(history: Sequence[Row]) -> list[Row]:
 def learning_rate_too_high(history: Sequence[Row], _validated: Sequence[Row]) -> Diagnosis | None:
     """The loss is above its start after some steps, or no longer finite."""
     start, last = _get(history[0], "doctor/first_loss"), history[-1]
-    advice = "Lower optimizer.lr tenfold (spine-ignite find-lr suggests one), or lengthen schedule.warmup."
+    advice = "Start again with a tenth of optimizer.lr (spine-ignite find-lr suggests one) or a longer schedule.warmup."
     if math.isfinite(start) and "train/loss" in last and not math.isfinite(_get(last, "train/loss")):
         step = int(_get(last, "iteration"))
         sentence = (
@@ -107,7 +107,7 @@ def learning_rate_too_low(history: Sequence[Row], _validated: Sequence[Row]) -> 
             "learning-rate-too-low",
             f"The learning rate seems too low: an update changes the weights by {ratio:.0e} of their size, and the "
             f"loss of an epoch has gone from {first:.4g} to {last:.4g} only.",
-            "Raise optimizer.lr tenfold or more; spine-ignite find-lr suggests a rate.",
+            "Start again with ten times optimizer.lr or more; spine-ignite find-lr suggests a rate.",
         )
     return None
 
@@ -125,7 +125,10 @@ def exploding_gradients(history: Sequence[Row], _validated: Sequence[Row]) -> Di
         sentence = f"The gradients explode: in {unusable:.0f} steps of this epoch they are not finite."
     else:
         return None
-    advice = "Lower optimizer.lr, set train.clip_norm (12, or 1), use a network with normalisation, or precision=fp32."
+    advice = (
+        "Resume with --set precision=fp32, if it is another; else start again with a lower optimizer.lr, with "
+        "train.clip_norm (12, or 1), or with a network with normalisation."
+    )
     return Diagnosis("exploding-gradients", sentence, advice)
 
 
@@ -142,7 +145,10 @@ def vanishing_gradients(history: Sequence[Row], _validated: Sequence[Row]) -> Di
         sentence = f"The gradients vanish: those of the first layers are {depth:.0e} of those of the last ones."
     else:
         return None
-    advice = "Use a network with normalisation or skip connections; if this one learnt before, lower optimizer.lr."
+    advice = (
+        "Start again with a network with normalisation or skip connections; if this one learnt before, with a lower "
+        "optimizer.lr."
+    )
     return Diagnosis("vanishing-gradients", sentence, advice)
 
 
@@ -156,7 +162,8 @@ def starved_device(history: Sequence[Row], _validated: Sequence[Row]) -> Diagnos
     return Diagnosis(
         "starved-device",
         f"The device waits for data {waited / total:.0%} of the time.",
-        "Raise data.workers, use fewer or cheaper augment.torchio transforms, or put data.cache on a local disk.",
+        "Resume with more data.workers, or with data.cache on a local disk; or start again with fewer or cheaper "
+        "augment.torchio transforms.",
     )
 
 
@@ -169,8 +176,8 @@ def all_background(_history: Sequence[Row], validated: Sequence[Row]) -> Diagnos
         "all-background",
         f"Every pixel was predicted as background in the last {len(recent)} validations, though the reference has "
         f"{len(_present(recent[-1]))} structures.",
-        "Check that training masks hold the structures (spine-ignite check), use a loss with Dice (loss.name=dice_ce), "
-        "raise data.foreground_share, or try another optimizer.lr.",
+        "Check that training masks hold the structures (spine-ignite check); start again with a loss with Dice "
+        "(loss.name=dice_ce), a larger data.foreground_share, or another optimizer.lr.",
     )
 
 
@@ -192,8 +199,8 @@ def class_never_predicted(history: Sequence[Row], validated: Sequence[Row]) -> D
         "class-never-predicted",
         f"Never predicted in the last {len(recent)} validations, though the reference has it: {', '.join(never)}.",
         "A sound network may miss a few pixels at the edge of a picture; else check that training masks hold it "
-        "(spine-ignite check), train longer, use a loss with Dice, raise data.foreground_share, or use "
-        "data.sampling=patches with data.patch.sampler=label.",
+        "(spine-ignite check), resume with more train.epochs, or start again with a loss with Dice, a larger "
+        "data.foreground_share, or data.sampling=patches with data.patch.sampler=label.",
     )
 
 
@@ -232,8 +239,8 @@ def overfitting(_history: Sequence[Row], validated: Sequence[Row]) -> Diagnosis 
         "overfitting",
         f"The network overfits: since epoch {int(_get(validated[best], 'epoch'))} the training loss fell from "
         f"{before:.3g} to {training:.3g}, while the validation loss rose from {losses[best]:.3g} to {validation:.3g}.",
-        "Stop early (train.patience), augment more, raise optimizer.weight_decay, use a smaller network or more cases; "
-        "best.pt has the weights of the best validation.",
+        "Resume with train.patience, or start again with more augmentation, more optimizer.weight_decay, a smaller "
+        "network or more cases; best.pt has the weights of the best validation.",
     )
 
 

@@ -9,8 +9,10 @@ from ignite.engine import Events
 
 from spine_ignite.engines.doctor.diagnoses import Diagnosis, Row, diagnose, essential
 from spine_ignite.engines.doctor.vitals import Vitals
-from spine_ignite.engines.handlers import Echo, EpochEnd, MetricsFile
-from spine_ignite.engines.run_directory import read_rows, truncate_metrics
+from spine_ignite.engines.events import TrainingEvents
+from spine_ignite.engines.handlers.epoch_end import Echo, EpochEnd
+from spine_ignite.engines.handlers.record import MetricsFile
+from spine_ignite.engines.run_directory import read_rows
 from spine_ignite.engines.setup import Run
 
 # A diagnosis that persists is told again when training has gone on this many epochs, and as long again as before.
@@ -36,19 +38,16 @@ class Doctor:
         self.told: dict[str, int] = {}
 
     def recall(self) -> None:
-        """Read what was recorded before a resumed run's checkpoint, and forget what came after it."""
-        run = self.run
-        if run.trainer.state.iteration:
-            truncate_metrics(run.directory.doctor, run.trainer.state.epoch)
-            self.history = essential(read_rows(run.directory.metrics))
-            self.told = {row["code"]: row["epoch"] for row in read_rows(run.directory.doctor)}
+        """Read what was recorded before a resumed run's checkpoint."""
+        self.history = essential(read_rows(self.run.directory.metrics))
+        self.told = {row["code"]: row["epoch"] for row in read_rows(self.run.directory.doctor)}
 
     def summary(self) -> dict[str, float]:
         """Return the vital signs of the epoch, and the share of training that is done."""
         progress = self.run.budget.progress(self.run.trainer.state.iteration)
         return {**self.vitals.summary(), "doctor/progress": progress}
 
-    def examine(self, values: dict[str, Any], _validated: bool) -> None:
+    def examine(self, values: dict[str, Any]) -> None:
         """Take an epoch's record and tell what is new."""
         self.history = essential([*self.history, values])
         for diagnosis in diagnose(self.history):
@@ -60,7 +59,7 @@ class Doctor:
         loss = float(state.output["loss"]) if state.output is not None else 0.0
         if not math.isfinite(loss):
             place = {"epoch": state.epoch, "iteration": state.iteration, "train/loss": math.nan}
-            self.examine({**place, **self.summary()}, False)
+            self.examine({**place, **self.summary()})
 
     def _tell(self, diagnosis: Diagnosis, epoch: int, iteration: int) -> None:
         before = self.told.get(diagnosis.code)
@@ -85,6 +84,6 @@ def attach_doctor(run: Run, epoch_end: EpochEnd, echo: Echo) -> Doctor:
     run.trainer.add_event_handler(Events.STARTED, doctor.recall)
     doctor.vitals.attach()
     epoch_end.summaries.append(doctor.summary)
-    epoch_end.listeners.append(doctor.examine)
+    run.trainer.add_event_handler(TrainingEvents.RECORDED, lambda: doctor.examine(epoch_end.row))
     run.trainer.add_event_handler(Events.COMPLETED, doctor.examine_failure)
     return doctor

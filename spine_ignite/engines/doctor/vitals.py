@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
+from spine_ignite.engines.events import TrainingEvents
 from spine_ignite.engines.setup import Run
-from spine_ignite.engines.trainer import StepEvents
 
 # Steps at the start of an epoch whose gradient norms stand for how it began.
 _FIRST_NORMS = 5
@@ -33,6 +35,8 @@ class Vitals:
         self.run = run
         self.weights = [p for p in run.network.parameters() if p.ndim > 1 and p.requires_grad]
         self.stopwatch = DeviceIdle(run.device) if run.device.type == "cuda" else Waiting()
+        self._first_loss: Tensor | None = None
+        self._norms: list[Tensor] = []
         self._before: list[Tensor] = []
         self._run_begins = True
         self._reset()
@@ -40,10 +44,10 @@ class Vitals:
     def attach(self) -> None:
         """Connect to the trainer."""
         trainer = self.run.trainer
-        trainer.add_event_handler(Events.EPOCH_STARTED, self._reset)
+        trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         trainer.add_event_handler(Events.GET_BATCH_STARTED, self._start_waiting)
         trainer.add_event_handler(Events.GET_BATCH_COMPLETED, self._stop_waiting)
-        trainer.add_event_handler(StepEvents.GRADIENTS_READY, self._look_at_layers)
+        trainer.add_event_handler(TrainingEvents.GRADIENTS_READY, self._look_at_layers)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._add)
 
     def summary(self) -> dict[str, float]:
@@ -87,11 +91,27 @@ class Vitals:
         last = statistics.median(sizes[-third:])
         return {"depth_ratio": statistics.median(sizes[:third]) / last} if last > 0 else {}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was seen of the epoch so far, but for times, which are the process's."""
+        return {"first_loss": self._first_loss, "norms": torch.stack(self._norms) if self._norms else torch.empty(0)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on within an epoch."""
+        first = state["first_loss"]
+        self._first_loss = first.to(self.run.device) if first is not None else None
+        self._norms = list(state["norms"].to(self.run.device).unbind())
+
+    def _start_epoch(self, engine: Engine) -> None:
+        seen = self.state_dict()
+        self._reset()
+        if engine.state.iteration % engine.state.epoch_length:  # a resumed run goes on within an epoch
+            self.load_state_dict(seen)
+
     def _reset(self) -> None:
         self._started = time.perf_counter()
         self.stopwatch.reset()
-        self._first_loss: Tensor | None = None
-        self._norms: list[Tensor] = []
+        self._first_loss = None
+        self._norms = []
         self._relative: Tensor | None = None
         self._update_ratio: Tensor | None = None
         self._before = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,22 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.data.hold_out import hold_out
 from spine_ignite.data.phantom import write_phantoms
-from spine_ignite.engines import handlers, setup
+from spine_ignite.engines import setup
 from spine_ignite.engines.doctor.vitals import DeviceIdle
+from spine_ignite.engines.events import TrainingEvents
 from spine_ignite.engines.run import resume, train
-from spine_ignite.engines.trainer import StepEvents
 from spine_ignite.errors import RunError
 
 Label = NDArray[np.uint8]
+Plugged = Callable[..., AbstractContextManager[None]]
+Stopped = Callable[[int], AbstractContextManager[None]]
 
 
 def config(root: Path, *overrides: str) -> RunConfig:
@@ -136,7 +139,7 @@ def test_masks_of_other_cases_are_learnt_by_heart(tiny_dataset: Path, tmp_path: 
 def test_a_rate_far_too_high(tiny_dataset: Path, tmp_path: Path) -> None:
     found = examined(config(tiny_dataset, "optimizer.lr=10", "train.epochs=2"), tmp_path / "run")
     assert found.keys() == {"learning-rate-too-high"}
-    assert "Lower optimizer.lr" in found["learning-rate-too-high"]["advice"]
+    assert "a tenth of optimizer.lr" in found["learning-rate-too-high"]["advice"]
 
 
 def test_a_rate_far_too_low(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -192,24 +195,13 @@ def test_a_loader_that_computes_for_long_starves_the_device(tiny_dataset: Path, 
     assert "The device waits for data" in found["starved-device"]["sentence"]
 
 
-def test_a_resumed_run_goes_on_with_what_its_doctor_knew(
-    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_goes_on_with_what_its_doctor_knew(tiny_dataset: Path, tmp_path: Path, stopped: Stopped) -> None:
     """Stopped after the diagnosis: it is not told again, and the record is that of the run that was never stopped."""
     settings = config(
         tiny_dataset, "optimizer.lr=1e-12", "train.epochs=6", "train.steps_per_epoch=8", "data.foreground_share=1"
     )
     examined(settings, tmp_path / "whole")
-    attach = handlers.attach_interruption
-
-    def interrupt(run: Any, interruption: handlers.Interruption, last: Any) -> None:
-        run.trainer.add_event_handler(
-            Events.ITERATION_COMPLETED(once=44), lambda engine: setattr(interruption, "signal", 15)
-        )
-        attach(run, interruption, last)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(handlers, "attach_interruption", interrupt)
+    with stopped(44):
         assert train(settings, tmp_path / "parts", echo=lambda line: None).exit_code == 143
     lines: list[str] = []
     resume(tmp_path / "parts", echo=lines.append)
@@ -231,7 +223,7 @@ def test_weights_do_not_depend_on_the_doctor(tiny_dataset: Path, tmp_path: Path)
     assert not [key for key in row if key.startswith("doctor/")]
 
 
-def test_vital_signs_are_those_of_the_run(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vital_signs_are_those_of_the_run(tiny_dataset: Path, tmp_path: Path, plugged: Plugged) -> None:
     """Plain SGD, one step an epoch: an update is the rate times the clipped gradient, weight by weight."""
     settings = config(
         tiny_dataset, "optimizer.name=sgd", "optimizer.momentum=0", "optimizer.weight_decay=0", "optimizer.lr=0.5",
@@ -240,7 +232,7 @@ def test_vital_signs_are_those_of_the_run(tiny_dataset: Path, tmp_path: Path, mo
     )  # fmt: skip
     seen: dict[str, Any] = {}
 
-    def look(run: Any, interruption: handlers.Interruption, last: Any) -> None:
+    def look(trainer: Engine, _evaluator: Engine, run: Any) -> None:
         def note(engine: Any) -> None:
             pairs = [(p.detach(), p.grad) for p in run.network.parameters()]
             seen["norm"] = math.sqrt(sum(float((g**2).sum()) for _, g in pairs))
@@ -248,10 +240,10 @@ def test_vital_signs_are_those_of_the_run(tiny_dataset: Path, tmp_path: Path, mo
             change = math.sqrt(sum(float((0.5 * g).square().sum()) for _, g in first))
             seen["ratio"] = change / math.sqrt(sum(float(p.square().sum()) for p, _ in first))
 
-        run.trainer.add_event_handler(StepEvents.GRADIENTS_READY, note)
+        trainer.add_event_handler(TrainingEvents.GRADIENTS_READY, note)
 
-    monkeypatch.setattr(handlers, "attach_interruption", look)
-    train(settings, tmp_path / "run", echo=lambda line: None)
+    with plugged(look):
+        train(settings, tmp_path / "run", echo=lambda line: None)
     row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text())
     assert row["doctor/gradient_norm"] == pytest.approx(seen["norm"], rel=1e-4)
     assert row["doctor/update_ratio"] == pytest.approx(seen["ratio"], rel=1e-3)
