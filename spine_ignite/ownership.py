@@ -30,7 +30,7 @@ _KINDS = {
     "phantoms": "phantoms",
 }
 Kind = Literal["run", "store", "evaluation", "comparison", "slices", "phantoms"]
-_NOBODYS = {MARKER, ".lock", ".readers"}
+_NOBODYS = re.compile(rf"{re.escape(MARKER)}|\.lock(-[a-z]+)?|\.readers")
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def remove_listed(
     What killed processes left half-written there goes too; files for which ``keep`` is true stay.
 
     Returns:
-        What stays, since it is not ours.
+        What stays, since it is not ours or is to be kept.
 
     Raises:
         RunError: the folder lacks our mark, a link or folder has one of our names, or a file cannot be deleted.
@@ -155,8 +155,7 @@ def remove_listed(
         stays: list[Path] = []
         for folder, below in reversed(folders):  # the innermost first
             remove_abandoned(folder)
-            others = (folder / name for name in _others(folder) if not _is_folder(contents, below, name))
-            stays += [path for path in others if not keep(path)]
+            stays += [folder / name for name in _others(folder) if not _is_folder(contents, below, name)]
             if below and not os.listdir(folder):
                 folder.rmdir()
         return sorted(stays)
@@ -184,7 +183,7 @@ def _is_folder(contents: Sequence[Listed], below: str, name: str) -> bool:
 def _others(folder: Path) -> Iterator[str]:
     """What a folder holds, but for locks, our mark and half-written files of ours."""
     names = sorted(os.listdir(folder))
-    return (name for name in names if name not in _NOBODYS and not is_part(name))
+    return (name for name in names if not _NOBODYS.fullmatch(name) and not is_part(name))
 
 
 def _read_mark(folder: Path) -> str | None:

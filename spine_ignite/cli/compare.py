@@ -50,7 +50,10 @@ def command(
     from spine_ignite.evaluation.compare.markdown import friedman_sentence
     from spine_ignite.evaluation.compare.measures import SHOWN
     from spine_ignite.evaluation.compare.tables import main_grid, ranking_rows
+    from spine_ignite.places import require_apart
 
+    for run in runs:
+        require_apart({"--out": out}, {"RUN": run})
     comparison = compare(
         runs,
         split=split,

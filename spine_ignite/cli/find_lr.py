@@ -61,9 +61,12 @@ def command(
     """
     from spine_ignite.config import load_config
     from spine_ignite.engines.lr_finder import find_learning_rate, plot_curve
+    from spine_ignite.places import require_file_apart
 
     given = {"model.name": model, "data.root": data, "device": device}
     config = load_config(config_file, overrides, given=given, echo=lambda line: say(line, err=True))
+    if out is not None:
+        require_file_apart("--out", out, {"data.root": config.data.root})
     with progress_steps("Range test", steps * config.train.accumulate) as advance:
         curve = find_learning_rate(
             config,

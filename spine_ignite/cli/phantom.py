@@ -19,7 +19,7 @@ from spine_ignite.errors import UsageError
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other people.")
 @click.option("--slices", type=click.IntRange(3, 64), help="Slices per volume; default 11 to 15.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Also write a PNG of the first cases.")
-@click.option("--force", is_flag=True, help="Write into a folder that is not empty.")
+@click.option("--force", is_flag=True, help="Write into a folder that is not empty; only phantoms are replaced.")
 @json_option
 def command(
     folder: Path, train: int, test: int, seed: int, slices: int | None, picture: Path | None, force: bool, as_json: bool

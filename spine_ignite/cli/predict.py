@@ -50,7 +50,10 @@ def command(
     from spine_ignite.inference.files import Extras, predict_files
     from spine_ignite.inference.inputs import collect_jobs, left_out
     from spine_ignite.inference.predictor import load_predictor
+    from spine_ignite.places import require_apart
 
+    for folder in filter(Path.is_dir, inputs):
+        require_apart({"--out": out}, {"input": folder})
     predictor = load_predictor(run, options)
     if not as_json:
         for line in str(predictor).split("\n"):

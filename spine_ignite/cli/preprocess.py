@@ -27,10 +27,14 @@ def command(
     """Turn the dataset in FOLDER (default: data.root) into slices; what is unchanged is reused."""
     from spine_ignite.config import load_config
     from spine_ignite.data.build import build_store
+    from spine_ignite.data.store_place import store_folder
+    from spine_ignite.places import require_apart
 
     data = load_config(config_file, overrides).data
     if folder is not None:
         data = data.model_copy(update={"root": folder})
+    if export_nifti is not None:
+        require_apart({"--export-nifti": export_nifti}, {"data.root": data.root, "data.cache": store_folder(data)})
     result = build_store(data, lambda cases: progress_bar(cases, "Preprocessing"))
     files = 0
     if export_nifti is not None:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from spine_ignite.data.slices import SliceStore, StoredCase
 from spine_ignite.files import write_atomically
+from spine_ignite.ownership import Listed, own_folder
+
+_CONTENTS = (Listed("slice_(train|test)/(source|label)", r".+\.nii\.gz"),)
 
 
 def export_nifti(store: SliceStore, folder: Path, progress: Callable[[Sequence[StoredCase]], Any] | None = None) -> int:
@@ -25,22 +28,22 @@ def export_nifti(store: SliceStore, folder: Path, progress: Callable[[Sequence[S
         The number of files written.
 
     Raises:
-        RunError: the folder cannot be written.
+        RunError: the folder cannot be written, or holds slices of others.
     """
-    scheme = store.scheme
-    written = 0
-    for case in progress(store.cases) if progress is not None else store.cases:
-        spacing = (case.grid.spacing[1], case.grid.spacing[0], case.grid.slice_spacing)
-        base = folder / f"slice_{case.split}"
-        images = store.image(case)
-        for number in range(case.num_slices):
-            _write(base / "source" / f"{case.name}_{number + 1}.nii.gz", images[number].astype(np.float32), spacing)
-            written += 1
-            if case.label is not None:
-                values = scheme.to_values(store.label(case)[number])
-                _write(base / "label" / f"mask_{case.name.lower()}_{number + 1}.nii.gz", values, spacing)
-                written += 1
-    return written
+    with own_folder(folder, "slices", "is exporting into it", _CONTENTS):
+        cases = progress(store.cases) if progress is not None else store.cases
+        return sum(_write_case(store, case, folder / f"slice_{case.split}") for case in cases)
+
+
+def _write_case(store: SliceStore, case: StoredCase, base: Path) -> int:
+    spacing = (case.grid.spacing[1], case.grid.spacing[0], case.grid.slice_spacing)
+    images = store.image(case)
+    for number in range(case.num_slices):
+        _write(base / "source" / f"{case.name}_{number + 1}.nii.gz", images[number].astype(np.float32), spacing)
+        if case.label is not None:
+            values = store.scheme.to_values(store.label(case)[number])
+            _write(base / "label" / f"mask_{case.name.lower()}_{number + 1}.nii.gz", values, spacing)
+    return case.num_slices * (1 if case.label is None else 2)
 
 
 def _write(path: Path, plane: NDArray[Any], spacing: tuple[float, float, float]) -> None:

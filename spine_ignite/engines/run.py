@@ -33,6 +33,7 @@ from spine_ignite.engines.session import Session, attach
 from spine_ignite.engines.setup import Run, RunData, plugin_of, resolved, setup_data, setup_run, with_recorded_split
 from spine_ignite.engines.workers import workers_end_with_us
 from spine_ignite.files import write_text
+from spine_ignite.inference.records import is_made_by_hand
 from spine_ignite.names import printable
 from spine_ignite.registry import load_registry
 
@@ -97,9 +98,11 @@ def train(
     with directory.own():
         plan_run_directory(config, directory.root, force)  # another run may have come and gone meanwhile
         session = attach(run, echo, show_steps)
-        stays = directory.clear()  # only now: what fails before, a plugin's hook say, must not cost the former run
+        stays = directory.clear(
+            is_made_by_hand
+        )  # only now: what fails before, a plugin's hook say, must not cost the former run
         if stays:
-            echo(f"Note:      {len(stays)} files that are not of a run stay in {directory.root}, {stays[0]} for one")
+            echo(f"Note:      {len(stays)} files that are no run's stay in {directory.root}, {stays[0]} for one")
         write_text(directory.split, data.split.to_json())  # first: config.yaml, which refers to it, makes it a run
         write_text(directory.config, dump_config(config))
         environment = describe_environment(

@@ -31,7 +31,8 @@ _FILES = {
         Listed("", r"report\.html"),
         Listed("tensorboard/pictures", _EVENTS),
         Listed(f"evaluation/{_SPLIT}/pictures", r".+\.png"),
-        Listed(rf"predictions/({_SPLIT}|epoch_\d+)", r".+\.(nii|nii\.gz|mha|json)"),
+        Listed(rf"predictions/({_SPLIT}|epoch_\d+)", r".+\.(nii|nii\.gz|mha)"),
+        Listed(f"predictions/{_SPLIT}", r".+\.json"),
         Listed(f"predictions/{_SPLIT}/(probabilities|uncertainty)", r".+\.nii\.gz"),
     ),
 }

@@ -8,8 +8,8 @@ import platform
 import shutil
 import subprocess  # nosec B404 # fixed arguments, no shell
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -94,16 +94,26 @@ class RunDirectory:
         """Tables and pictures of an evaluation."""
         return self.root / "evaluation"
 
-    def clear(self) -> list[Path]:
+    def clear(self, keep: Callable[[Path], bool] = lambda _path: False) -> list[Path]:
         """Delete the files of the former run in this directory; hold it (:meth:`own`) while doing so.
 
+        Args:
+            keep: says of a file among the predictions whether it stays all the same.
+
         Returns:
-            What stays, since a run has no files of that name.
+            What stays, since a run has no files of that name, or since it is to be kept.
 
         Raises:
-            RunError: the directory was not made by this program, or a file cannot be deleted.
+            RunError: the directory was not made by this program, another process writes into a folder in it, or a file
+                cannot be deleted.
         """
-        return remove_listed(self.root, "run", RUN_CONTENTS)
+        with ExitStack() as stack:
+            for lock in sorted(self.root.glob("*/*/.lock")):  # of an evaluation, say; it may be that of a killed one
+                stack.enter_context(lock_folder(lock.parent, "writes into it"))
+            splits = {self.predictions / name for name in ("test", "validation")}
+            return remove_listed(
+                self.root, "run", RUN_CONTENTS, lambda path: path.parent in splits and path.is_file() and keep(path)
+            )
 
     @contextmanager
     def own(self) -> Iterator[None]:

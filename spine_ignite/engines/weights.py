@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,11 @@ def load_weights(network: nn.Module, weights: Any, path: Path, *, assign: bool =
         RunError: it is none, or names or shapes differ, as they do for another version of the architecture.
     """
     _require_weights(weights, path)
+    if assign:  # torch notes it in the dict's metadata, and the next network would be assigned to as well
+        metadata = copy.deepcopy(getattr(weights, "_metadata", None))
+        weights = OrderedDict(weights)
+        if metadata is not None:
+            weights._metadata = metadata
     try:
         network.load_state_dict(weights, assign=assign)
     except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:

@@ -20,6 +20,7 @@ from spine_ignite.evaluation.cases import TOLERANCE, CaseResult, evaluate_case
 from spine_ignite.evaluation.judged_cases import Judged, judged_cases
 from spine_ignite.evaluation.pictures import write_picture
 from spine_ignite.evaluation.tables import Summary, write_tables
+from spine_ignite.files import guard
 from spine_ignite.inference.files import predict_files
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.members import find_runs
@@ -28,6 +29,7 @@ from spine_ignite.inference.predictor import load_predictor
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.locks import lock_folder
 from spine_ignite.ownership import Listed, own_folder
+from spine_ignite.places import require_apart
 
 Progress = Callable[[Any], Any]
 _CONTENTS = (Listed("", r"summary\.json|(cases|classes|confusion)\.csv"), Listed("pictures", r".+\.png"))
@@ -86,6 +88,9 @@ def evaluate(
     tables, folder = directory.evaluation / split, directory.predictions / split
     if out is not None:
         tables, folder = out, out / "predictions"
+    guard(run)
+    if out is not None:
+        require_apart({"--out": out}, {"data.root": data or config.data.root})
     predictor = load_predictor(run, options)
     jobs = collect_jobs([case.image for case in cases], folder)
     scheme = load_scheme(config.data.scheme)
@@ -140,6 +145,8 @@ def evaluate_folders(
         echo(
             f"{len(alone)} predictions in {predictions} have no mask in {labels} and are not judged, {alone[0]} for one"
         )
+    if out is not None:
+        require_apart({"--out": out}, {"--labels": labels})
     nothing = Summary((), scheme.names, tolerance, {"scheme": scheme.name})
     with _held(out, own=True) if out is not None else nullcontext():
         # Two masks are compared voxel by voxel: where their axes point to plays no part.

@@ -44,19 +44,21 @@ def learn_postprocess(
 
     Raises:
         DataError: the run has no validation cases, or one cannot be used.
+        RunError: another process trains or writes in the run.
     """
     directory = open_run_directory(run)
-    config = load_config(directory.config)
-    cases = judged_cases([directory], "validation").cases
-    jobs = collect_jobs([case.image for case in cases], directory.predictions / "validation")
-    options = InferenceOptions(checkpoints=(checkpoint,), postprocess=(), device=device).on(config.data)
-    for result in predict(run, jobs, options=options, progress=progress):
-        if result.error is not None:
-            raise DataError(result.error)
-    outputs = dict(jobs)
-    pairs = [(outputs[case.image], case.label) for case in cases if case.label is not None]
-    trials = try_steps(pairs, load_scheme(config.data.scheme), progress, reading_of(config.data))
-    write_learned(directory, trials, [case.name for case in cases])
+    with directory.lock("is looking for its clean-up"):
+        config = load_config(directory.config)
+        cases = judged_cases([directory], "validation").cases
+        jobs = collect_jobs([case.image for case in cases], directory.predictions / "validation")
+        options = InferenceOptions(checkpoints=(checkpoint,), postprocess=(), device=device).on(config.data)
+        for result in predict(run, jobs, options=options, progress=progress):
+            if result.error is not None:
+                raise DataError(result.error)
+        outputs = dict(jobs)
+        pairs = [(outputs[case.image], case.label) for case in cases if case.label is not None]
+        trials = try_steps(pairs, load_scheme(config.data.scheme), progress, reading_of(config.data))
+        write_learned(directory, trials, [case.name for case in cases])
     return trials
 
 

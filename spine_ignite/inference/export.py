@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,12 +12,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from spine_ignite.config import load_config
 from spine_ignite.engines.checkpoints import TrainedNetwork, load_network
 from spine_ignite.engines.exported import SUFFIX, Header, to_bytes
 from spine_ignite.engines.run_directory import open_run_directory
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_atomically
 from spine_ignite.inference.members import checkpoint_file
+from spine_ignite.places import require_file_apart
 from spine_ignite.registry import load_registry
 
 Format = Literal["safetensors", "torch-export"]
@@ -62,21 +65,24 @@ def export_run(
         checkpoint: ``best``, ``last`` or a file.
 
     Raises:
-        UsageError: the file's suffix is not that of the format.
-        RunError: the checkpoint cannot be used, the architecture cannot be exported, the file cannot be written, or
-            does not give the same logits; a former file stays then.
+        UsageError: the file's suffix is not that of the format, or it would lie in the data.
+        RunError: the checkpoint cannot be used, the architecture cannot be exported, the file cannot be written (as
+            while a training goes on in the run), or does not give the same logits; a former file stays then.
     """
-    source = checkpoint_file(open_run_directory(root), checkpoint)
+    run = open_run_directory(root)
+    source = checkpoint_file(run, checkpoint)
+    beside = out is None
     out = source.with_suffix(SUFFIXES[file_format]) if out is None else out
     if out.suffix != SUFFIXES[file_format]:
         known = ", ".join(f"{suffix} for {name}" for name, suffix in SUFFIXES.items())
         raise UsageError(f"the suffix of {out} does not fit the format {file_format}: use {known}")
+    require_file_apart("--out", out, {"data.root": load_config(run.config).data.root})
     trained = load_network(source)
     description = trained.description
     plugin = str(load_registry().find(description.model).distribution)
     shape = (description.in_channels, *description.size)
     batch = torch.randn((3, *shape), generator=torch.Generator().manual_seed(0))
-    with write_atomically(out) as temporary:
+    with run.lock("is exporting into it") if beside else nullcontext(), write_atomically(out) as temporary:
         if file_format == "safetensors":
             temporary.write_bytes(to_bytes(trained, plugin))
             difference = _compare(trained.network, load_network(temporary).network, batch, 0.0, out)

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spine_ignite.data.cases import volume_files
 from spine_ignite.data.digests import file_sha256
-from spine_ignite.data.volumes import Reading, read_label, volume_stem
+from spine_ignite.data.volumes import Reading, read_label, volume_stem, volume_suffix
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import write_text
 
@@ -107,6 +108,19 @@ def require_replaceable(output: Path) -> dict[str, Any] | None:
         if file_sha256(output) not in known and _is_readable(output):
             raise RunError(f"{output} was changed after it was made, by hand for all that is known; {_REMOVE}")
     return made
+
+
+def is_made_by_hand(path: Path) -> bool:
+    """Whether a file among predictions is not ours: labels of another tool or corrected ones, what is no record."""
+    if volume_suffix(path) is not None:
+        try:
+            require_replaceable(path)
+        except RunError:
+            return True
+        return False
+    beside = [other for other in volume_files(path.parent) if record_file(other) == path]
+    no_record = _read(path.with_name(f"{path.stem}.nii.gz")) is None
+    return no_record or any(is_made_by_hand(other) for other in beside)
 
 
 def _read(output: Path) -> dict[str, Any] | None:

@@ -59,3 +59,14 @@ def test_a_page_that_cannot_be_written_is_told(
     code, _, err = run(capsys, judged_run, "-o", tmp_path / "file" / "page.html")
     assert code == 1
     assert "page.html cannot be written: a part of its path is a file, not a folder" in err
+
+
+def test_a_page_takes_no_other_file_s_place(
+    judged_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = (judged_run / "config.yaml").read_bytes()
+    code, _, err = run(capsys, judged_run, "-o", judged_run / "config.yaml")
+    assert (code, "give a name that ends in .html" in err) == (2, True)
+    assert (judged_run / "config.yaml").read_bytes() == config
+    code, _, err = run(capsys, judged_run, "-o", judged_run.parent / "data" / "test" / "page.html")
+    assert (code, "lies in the data" in err) == (2, True)

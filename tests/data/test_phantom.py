@@ -8,6 +8,7 @@ import pytest
 from spine_ignite.data.checks import check_dataset
 from spine_ignite.data.geometry import SliceGrid
 from spine_ignite.data.phantom import Phantom, make_phantom, write_phantoms
+from spine_ignite.errors import RunError
 from spine_ignite.labels import load_scheme
 
 # Sacrum, L5/S, L5, L4/L5, L4 ... T9/T10, T9: the column from the sacrum up.
@@ -81,3 +82,14 @@ def test_the_dataset_is_sound(tmp_path: Path) -> None:
     assert report.problems == ()
     assert report.warnings == ()
     assert [case.name for case in report.dataset.cases] == ["Case1", "Case2", "Case3"]
+
+
+def test_phantoms_take_the_place_of_phantoms_alone(tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "own", train=1, test=0, num_slices=3)
+    write_phantoms(tmp_path / "own", train=1, test=0, seed=1, num_slices=3)
+    scan = tmp_path / "dataset" / "train" / "source" / "Case1.nii.gz"
+    scan.parent.mkdir(parents=True)
+    scan.write_text("a scan")
+    with pytest.raises(RunError, match=r"did not make as phantoms, .*Case1\.nii\.gz for one"):
+        write_phantoms(tmp_path / "dataset", train=2, test=0, num_slices=3)
+    assert [path for path in (tmp_path / "dataset").rglob("*") if path.is_file()] == [scan]

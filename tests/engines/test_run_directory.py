@@ -16,6 +16,7 @@ from spine_ignite.engines.run_directory import (
 )
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_text
+from spine_ignite.locks import lock_folder
 
 
 @pytest.fixture
@@ -84,6 +85,29 @@ def test_a_run_with_a_link_among_its_files_is_not_replaced(config: RunConfig, tm
     with pytest.raises(RunError, match=f"{name} is not a plain file; nothing was deleted"), plan.own():
         plan.clear()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_predictions_that_are_to_be_kept_stay(config: RunConfig, tmp_path: Path) -> None:
+    plan = plan_run_directory(config, tmp_path / "run")
+    finished_run(plan)
+    kept, goes = plan.predictions / "test" / "corrected.nii.gz", plan.predictions / "test" / "other.nii.gz"
+    for path in (kept, goes, plan.root / "report.html"):
+        write_text(path, "labels")
+    with plan.own():
+        assert plan.clear(lambda path: path.name != "other.nii.gz") == [kept]
+    assert [path for path in plan.root.rglob("*.*") if path.is_file()] == [plan.root / ".spine-ignite", kept]
+
+
+def test_a_run_that_is_being_evaluated_is_not_replaced(config: RunConfig, tmp_path: Path) -> None:
+    plan = plan_run_directory(config, tmp_path / "run")
+    finished_run(plan)
+    with (
+        lock_folder(plan.evaluation / "test", "is evaluating into it"),
+        plan.own(),
+        pytest.raises(RunError, match="test is in use: another process .* writes into it"),
+    ):
+        plan.clear()
+    assert plan.config.exists()
 
 
 def test_a_directory_that_nothing_came_of_vanishes(config: RunConfig, tmp_path: Path) -> None:

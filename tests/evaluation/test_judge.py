@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from spine_ignite.errors import DataError, RunError
+from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.evaluation.compare.runs import open_runs
 from spine_ignite.evaluation.judge import evaluate_folders
 from spine_ignite.evaluation.tables import read_tables
@@ -89,7 +89,12 @@ def test_tables_of_others_are_not_written_over(tmp_path: Path, tiny_dataset: Pat
     (out / "notes.txt").write_text("mine")
     for _ in range(2):
         evaluate_folders(labels, labels, SCHEME, out)
-    (tmp_path / "cases.csv").write_text("mine")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "cases.csv").write_text("mine")
     with pytest.raises(RunError, match="that spine-ignite did not make as an evaluation, cases.csv for one"):
-        evaluate_folders(labels, labels, SCHEME, tmp_path)
-    assert [(path / name).read_text() for path, name in ((out, "notes.txt"), (tmp_path, "cases.csv"))] == ["mine"] * 2
+        evaluate_folders(labels, labels, SCHEME, theirs)
+    assert [(path / name).read_text() for path, name in ((out, "notes.txt"), (theirs, "cases.csv"))] == ["mine"] * 2
+    for among in (labels, labels.parent, tiny_dataset):
+        with pytest.raises(UsageError, match="--out .* the data, --labels"):
+            evaluate_folders(labels, labels, SCHEME, among)

@@ -64,6 +64,16 @@ def test_the_file_holds_the_averaged_weights_and_the_description(tmp_path: Path,
     assert header["description"] == checkpoint["description"]
 
 
+def test_a_run_trained_on_channels_last_is_exported(tmp_path: Path, write_run: RunWriter) -> None:
+    """Its state dict has metadata, as torch makes them; the network that is loaded has the layout of a new one."""
+    run = write_run(tmp_path / "run")
+    path = run / "checkpoints" / "best.pt"
+    network = load_network(path).network.to(memory_format=torch.channels_last)
+    torch.save({**torch.load(path, weights_only=True), "model": network.state_dict()}, path)
+    assert all(weight.is_contiguous() for weight in load_network(path).network.state_dict().values())
+    assert export_run(run).difference == 0
+
+
 def test_the_same_weights_give_the_same_file(tmp_path: Path, write_run: RunWriter) -> None:
     run = write_run(tmp_path / "run")
     one, two = (export_run(run, tmp_path / f"{n}.safetensors").path.read_bytes() for n in range(2))

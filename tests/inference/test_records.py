@@ -11,7 +11,7 @@ import pytest
 
 from spine_ignite.data.volumes import read_image, read_label, write_label_like
 from spine_ignite.errors import RunError
-from spine_ignite.inference.records import is_done, record_file, require_replaceable, write_record
+from spine_ignite.inference.records import is_done, is_made_by_hand, record_file, require_replaceable, write_record
 
 Writer = Callable[..., Path]
 OLD, NEW = "0" * 64, "1" * 64
@@ -135,3 +135,15 @@ def test_maps_belong_to_their_labels(tmp_path: Path, scan: Path) -> None:
     make(output, scan, NEW, 3)
     assert json.loads(record_file(output).read_text())["maps_sha256"] == {}
     assert not is_done(output, NEW, settings(NEW), maps), "these maps are of the prediction before"
+
+
+def test_only_what_is_recorded_and_unchanged_counts_as_ours(tmp_path: Path, scan: Path) -> None:
+    folder = tmp_path / "predictions"
+    for name in ("kept", "corrected", "damaged"):
+        make(folder / f"{name}.nii.gz", scan, NEW, 3)
+    write_label_like(folder / "corrected.nii.gz", np.full((4, 4, 3), 4, np.uint8), read_image(scan))
+    (folder / "damaged.nii.gz").write_bytes(b"half")
+    write_label_like(folder / "other-tool.nii.gz", np.full((4, 4, 3), 4, np.uint8), read_image(scan))
+    (folder / "notes.json").write_text("{}")
+    by_hand = {path.name for path in folder.iterdir() if is_made_by_hand(path)}
+    assert by_hand == {"corrected.nii.gz", "corrected.json", "other-tool.nii.gz", "notes.json"}

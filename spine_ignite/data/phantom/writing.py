@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from spine_ignite.data.phantom.acquisition import make_phantom
 from spine_ignite.errors import UsageError
 from spine_ignite.files import write_atomically
+from spine_ignite.ownership import Listed, own_folder
 
 Job = tuple[int, int, int]
+_CONTENTS = (Listed("(train|test)/(source|label)", r"(Case|mask_case)\d+\.nii\.gz"),)
 
 
 def write_phantoms(
@@ -31,16 +33,17 @@ def write_phantoms(
 
     Raises:
         UsageError: there is nothing to write.
-        RunError: the folder cannot be written.
+        RunError: the folder cannot be written, or holds cases of others.
     """
     if train < 0 or test < 0 or train + test == 0:
         raise UsageError(f"at least one case is needed, got {train} for training and {test} for test")
     jobs = [(0, n, n + 1) for n in range(train)] + [(1, n, train + n + 1) for n in range(test)]
-    for split, number, name in progress(jobs) if progress is not None else jobs:
-        phantom = make_phantom(seed, split, number, num_slices)
-        folder = root / ("train", "test")[split]
-        _write(folder / "source" / f"Case{name}.nii.gz", phantom.image, phantom.affine)
-        _write(folder / "label" / f"mask_case{name}.nii.gz", phantom.label, phantom.affine)
+    with own_folder(root, "phantoms", "is writing phantoms into it", _CONTENTS):
+        for split, number, name in progress(jobs) if progress is not None else jobs:
+            phantom = make_phantom(seed, split, number, num_slices)
+            folder = root / ("train", "test")[split]
+            _write(folder / "source" / f"Case{name}.nii.gz", phantom.image, phantom.affine)
+            _write(folder / "label" / f"mask_case{name}.nii.gz", phantom.label, phantom.affine)
 
 
 def _write(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from spine_ignite.config import load_config
 from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.errors import RunError
-from spine_ignite.files import write_text
+from spine_ignite.files import guard, write_text
 from spine_ignite.registry import load_registry
 
 REPEATS = 10  # timed passes, of which the median is taken
@@ -77,6 +77,7 @@ def run_cost(directory: RunDirectory, classes: int, device: str | None = "cpu") 
         "gflops": cost.gflops,
         "latency_ms": cost.latency_ms,
     }
+    guard(directory.root)
     with suppress(RunError):  # a run that cannot be written to is measured again next time
         write_text(directory.evaluation / "cost.json", json.dumps(record, indent=2) + "\n")
     return cost

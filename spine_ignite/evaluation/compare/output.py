@@ -26,23 +26,30 @@ from spine_ignite.evaluation.compare.tables import (
 )
 from spine_ignite.files import write_text
 from spine_ignite.names import in_json
+from spine_ignite.ownership import Listed, own_folder, remove_listed
+
+_TABLES = (Listed("", r"comparison\.(md|json)|(table|classes|pairs)\.csv|(table|classes)\.tex"),)
+_FIGURES = (Listed("", r"(boxplot|critical_difference|cost)\.(png|pdf)"),)
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Write tables (Markdown, CSV, LaTeX), figures (PNG and PDF) and ``comparison.json``.
 
     Raises:
-        RunError: the folder cannot be written.
+        RunError: the folder cannot be written, is in use, or holds files of others under these names.
     """
-    figures = write_figures(comparison, folder)
-    write_text(folder / "comparison.md", markdown_page(comparison, figures))
-    write_text(folder / "table.csv", table_csv(comparison))
-    write_text(folder / "classes.csv", classes_csv(comparison))
-    write_text(folder / "pairs.csv", pairs_csv(comparison))
-    write_text(folder / "table.tex", latex_table(main_grid(comparison)))
-    write_text(folder / "classes.tex", latex_table(classes_grid(comparison)))
-    record = json.dumps(comparison_record(comparison), indent=2, ensure_ascii=False)
-    write_text(folder / "comparison.json", in_json(record) + "\n")
+    with own_folder(folder, "comparison", "is comparing into it", (*_TABLES, *_FIGURES)):
+        figures = write_figures(comparison, folder)
+        # Figures of an earlier comparison in this folder would belong to other tables.
+        remove_listed(folder, "comparison", _FIGURES, keep=lambda path: path.stem in figures)
+        write_text(folder / "comparison.md", markdown_page(comparison, figures))
+        write_text(folder / "table.csv", table_csv(comparison))
+        write_text(folder / "classes.csv", classes_csv(comparison))
+        write_text(folder / "pairs.csv", pairs_csv(comparison))
+        write_text(folder / "table.tex", latex_table(main_grid(comparison)))
+        write_text(folder / "classes.tex", latex_table(classes_grid(comparison)))
+        record = json.dumps(comparison_record(comparison), indent=2, ensure_ascii=False)
+        write_text(folder / "comparison.json", in_json(record) + "\n")
 
 
 def write_figures(comparison: Comparison, folder: Path) -> tuple[str, ...]:
@@ -66,9 +73,6 @@ def write_figures(comparison: Comparison, folder: Path) -> tuple[str, ...]:
             limits = (estimate.mean[order], estimate.low[order], estimate.high[order])
             plots.save(plots.cost_plot(names, *limits, costs, how), folder, "cost")
             written.append("cost")
-    for name in {"critical_difference", "cost"} - set(written):  # of an earlier comparison in this folder
-        for suffix in ("png", "pdf"):
-            (folder / f"{name}.{suffix}").unlink(missing_ok=True)
     return tuple(written)
 
 

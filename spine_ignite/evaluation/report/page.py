@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from spine_ignite import __version__
 from spine_ignite.config import load_config
+from spine_ignite.errors import UsageError
 from spine_ignite.evaluation.compare.measures import SHOWN
 from spine_ignite.evaluation.report import curves
 from spine_ignite.evaluation.report.confusion import confusion_tables, neighbour_share
@@ -27,7 +28,9 @@ from spine_ignite.evaluation.report.viewer import NIIVUE, Viewer, viewer
 from spine_ignite.evaluation.tables import Summary, level_sentence
 from spine_ignite.files import write_text
 from spine_ignite.labels import LabelScheme, load_scheme
+from spine_ignite.locks import lock_folder
 from spine_ignite.names import in_page
+from spine_ignite.places import require_file_apart
 
 Progress = Callable[[Any], Any]
 _PICTURES = 6  # cases that are drawn, whether or not their volumes are in the page
@@ -83,9 +86,14 @@ def write_report(
 
     Raises:
         RunError: there is no run, it has nothing to report, or the page cannot be written.
+        UsageError: the page would not be called .html, or lie in the data.
         DataError: the evaluation is damaged.
     """
     record = read_run(run, split)
+    path = out if out is not None else record.directory.root / "report.html"
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"the page is to be written to {path}; give a name that ends in .html")
+    require_file_apart("--out", path, {"data.root": data or load_config(record.directory.config).data.root})
     problems: list[str] = []
     sections: dict[str, Any] = {"pictures": [], "viewer": None, "evaluated": None}
     viewed: list[ShownCase] = []
@@ -107,9 +115,12 @@ def write_report(
             "viewer": viewer(viewed, scheme) if viewed else None,
             "evaluated": _evaluated(record.summary, scheme),
         }
-    path = out if out is not None else record.directory.root / "report.html"
     text = _render(record, problems, sections)
-    write_text(path, text)
+    if out is None:
+        with lock_folder(record.directory.root, "is writing its report", ".lock-report"):  # it may be in training
+            write_text(path, text)
+    else:
+        write_text(path, text)
     return Report(path, len(text.encode()) / 1e6, tuple(case.name for case in viewed), tuple(problems))
 
 

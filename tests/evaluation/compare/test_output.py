@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spine_ignite.errors import UsageError
+from spine_ignite.errors import RunError, UsageError
 from spine_ignite.evaluation.compare import Comparison, compare, comparison_record, write_comparison
 from spine_ignite.evaluation.compare.latex import latex_table
 from spine_ignite.evaluation.compare.tables import Cell, Grid, classes_grid, group_letters, main_grid
@@ -46,8 +46,9 @@ def folder(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_all_files_are_there_and_the_same_each_time(folder: Path, runs: list[Path], tmp_path: Path) -> None:
     tables = ["classes.csv", "classes.tex", "comparison.json", "comparison.md", "pairs.csv", "table.csv", "table.tex"]
     figures = [f"{name}.{suffix}" for name in ("boxplot", "critical_difference") for suffix in ("pdf", "png")]
-    assert sorted(path.name for path in folder.iterdir()) == sorted(tables + figures), "no costs, no figure of them"
-    (tmp_path / "cost.png").write_bytes(b"of an earlier comparison")
+    assert {path.name for path in folder.iterdir()} == {".spine-ignite", *tables, *figures}, (
+        "no costs, no figure of them"
+    )
     write_comparison(compare(runs, names=NAMES, resamples=500, cost=False), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
         path.name: path.read_bytes() for path in folder.iterdir()
@@ -197,3 +198,21 @@ def test_ranking_by_a_distance_leaves_out_what_it_is_undefined_for(
     assert any("HD95 is undefined for some run in 1 of 12 cases" in note for note in found.notes)
     write_comparison(found, tmp_path / "out")
     assert (tmp_path / "out" / "critical_difference.png").stat().st_size > 1000
+
+
+def test_a_comparison_takes_no_names_of_others_and_leaves_no_figure_of_an_earlier_one(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    write_comparison(comparison, tmp_path)
+    (tmp_path / "cost.pdf").write_text("of an earlier comparison")
+    write_comparison(comparison, tmp_path)
+    assert not (tmp_path / "cost.pdf").exists()
+    assert (tmp_path / "thesis.tex").read_text() == "mine"
+    (tmp_path / "paper").mkdir()
+    for name in ("table.tex", "boxplot.png", "classes.csv"):
+        (tmp_path / "paper" / name).write_text("mine")
+        with pytest.raises(RunError, match=f"did not make as a comparison, .*{name} for one"):
+            write_comparison(comparison, tmp_path / "paper")
+        assert [path.name for path in (tmp_path / "paper").iterdir()] == [name]
+        (tmp_path / "paper" / name).unlink()
