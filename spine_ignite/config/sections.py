@@ -237,7 +237,7 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _one_length(self) -> TrainConfig:
         if self.epochs is not None and self.minutes is not None:
-            raise ValueError("give epochs or minutes, not both: the schedule needs one end")
+            raise ValueError("give epochs or minutes, not both (the other is null): the schedule needs one end")
         return self
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle  # nosec B403 # for its error alone: nothing is unpickled
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spine_ignite.engines.description import Description
 from spine_ignite.engines.weights import build_network
@@ -50,19 +50,20 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
 
 def read_newest(paths: Sequence[Path], echo: Callable[[str], None]) -> tuple[dict[str, Any], Path] | None:
-    """Read the first of several checkpoints, newest first, that can be read; None if there are none.
+    """Read the first of several checkpoints, newest first, that can be used; None if there are none.
 
     Args:
         paths: the checkpoints.
-        echo: takes a line about each that is damaged.
+        echo: takes a line about each that cannot be used: it is damaged, or its weights are not numbers.
 
     Raises:
-        RunError: there are some, and all are damaged; the error is the first one's.
+        RunError: there are some, and none can be used; the error is the first one's.
     """
     damaged: list[RunError] = []
     for path in filter(Path.is_file, paths):
         try:
             checkpoint = read_checkpoint(path)
+            _require_numbers(checkpoint["model"], path)
         except RunError as error:
             damaged.append(error)
             continue
@@ -72,6 +73,13 @@ def read_newest(paths: Sequence[Path], echo: Callable[[str], None]) -> tuple[dic
     if damaged:
         raise damaged[0]
     return None
+
+
+def _require_numbers(weights: object, path: Path) -> None:
+    """Refuse weights from which every step would end in an error; an infinity may be meant, as in a mask."""
+    tensors = weights.values() if isinstance(weights, Mapping) else ()
+    if any(value.isnan().any() for value in tensors if isinstance(value, Tensor)):
+        raise RunError(f"the weights in {path} are not finite")
 
 
 def _verify(path: Path) -> None:

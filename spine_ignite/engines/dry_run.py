@@ -21,6 +21,7 @@ from spine_ignite.engines.faults import faults_explained
 from spine_ignite.engines.overfit import without_variety
 from spine_ignite.engines.run_directory import plan_run_directory
 from spine_ignite.engines.setup import Run, setup_data, setup_run
+from spine_ignite.engines.workers import workers_end_with_us
 from spine_ignite.errors import RunError
 from spine_ignite.profiling import peak_memory_mib
 from spine_ignite.registry import load_registry
@@ -105,7 +106,7 @@ def dry_run(
         config = resolve_batch_size(config, progress, echo)
         data = setup_data(config, progress)
         run = setup_run(config, directory, data)
-        with faults_explained(run):
+        with workers_end_with_us(), faults_explained(run):
             return _measure(run)
 
 

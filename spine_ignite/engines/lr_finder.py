@@ -20,6 +20,7 @@ from spine_ignite.engines.faults import faults_explained
 from spine_ignite.engines.overfit import without_variety
 from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.engines.setup import Run, setup_data, setup_run
+from spine_ignite.engines.workers import workers_end_with_us
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_with
 from spine_ignite.registry import load_registry
@@ -97,7 +98,7 @@ def find_learning_rate(
         RunDirectory(Path()),
         setup_data(config, progress),
     )
-    with faults_explained(run):
+    with workers_end_with_us(), faults_explained(run):
         return _sweep(run, start, end, steps, diverge, on_step)
 
 

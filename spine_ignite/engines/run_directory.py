@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import shlex
 import shutil
 import subprocess  # nosec B404 # fixed arguments, no shell
 import sys
@@ -159,7 +160,9 @@ def plan_run_directory(config: RunConfig, out: Path | None = None, force: bool =
     except OSError as error:
         raise RunError(explain(error, out)) from error
     if holds_run and not force:
-        raise RunError(f"{out} holds a run already; resume it with --resume {out}, or replace it with --force")
+        raise RunError(
+            f"{out} holds a run already; resume it with --resume {shlex.quote(str(out))}, or replace it with --force"
+        )
     guard(out)
     return RunDirectory(out)
 

@@ -164,3 +164,13 @@ def test_the_checkpoint_before_is_kept_and_taken_where_the_last_is_damaged(tmp_p
         read_newest((last, previous), said.append)
     previous.unlink()
     assert read_newest((last, previous), said.append) is None
+
+
+def test_weights_that_are_no_numbers_are_not_gone_on_with(tmp_path: Path) -> None:
+    last, previous, said = tmp_path / "last.pt", tmp_path / "previous.pt", list[str]()
+    torch.save({"model": {"weight": torch.tensor([1.0, float("nan")])}, "description": {}}, last)
+    torch.save({"model": {"weight": torch.tensor([1.0, float("-inf")])}, "description": {}}, previous)
+    found = read_newest((last, previous), said.append)
+    assert found is not None
+    assert found[1] == previous
+    assert said == [f"Warning:   the weights in {last} are not finite; going on from the one before, {previous}"]
