@@ -167,12 +167,13 @@ def child(mark: Path, arguments: list[str]) -> int:
 
 
 def differing(first: Path, second: Path) -> list[str]:
-    """Names of everything in the checkpoints of two runs that is not equal; times may differ."""
+    """Names of everything in the checkpoints of two runs that is not equal; times and what a resume may change may."""
+    free = ("budget", "config/data/cache", "config/data/workers")
     names = []
     for name in ("last.pt", "best.pt"):
         one, two = (dict(leaves(torch.load(run / "checkpoints" / name, weights_only=True))) for run in (first, second))
         for key in sorted(one.keys() | two.keys()):
-            if not key.startswith("budget") and not same(one.get(key), two.get(key)):
+            if not key.startswith(free) and not same(one.get(key), two.get(key)):
                 names.append(f"{name}: {key}")
     return names
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spine_ignite.data.volumes import Volume, nifti_like
 from spine_ignite.errors import RunError
-from spine_ignite.files import explain, write_atomically
+from spine_ignite.files import explain, refuse_links, write_atomically
 
 Map = NDArray[np.float32]
 
@@ -62,6 +62,7 @@ class PlaneSpool:
         self.size = size
         self.slices = 0
         try:
+            refuse_links(folder / "spool")
             folder.mkdir(parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed on leaving the context
         except OSError as error:

@@ -6,14 +6,14 @@ import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from spine_ignite.config import RunConfig, dump_config, load_config, parse_config
+from spine_ignite.engines.run_contents import EVENT_FILES
 from spine_ignite.engines.run_directory import RunDirectory, truncate_metrics
 from spine_ignite.errors import RunError, UsageError
-from spine_ignite.files import explain
+from spine_ignite.ownership import is_ours, remove_listed
 
 # What the machine computes with, where the data lies, what is told, what is done to predictions, and how long it goes
 # on; all else would make it another run. A key that ends with a dot stands for its section.
@@ -136,13 +136,8 @@ def forget_later_epochs(directory: RunDirectory, epoch: int) -> None:
     """
     for path in (directory.metrics, directory.doctor):
         truncate_metrics(path, epoch)
-    folders = (directory.tensorboard, directory.tensorboard / "pictures") if epoch == 0 else ()
-    try:
-        for folder in takewhile(lambda folder: not folder.is_symlink(), folders):  # a link leads to what is not ours
-            for path in folder.glob("events.out.tfevents.*"):
-                path.unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(explain(error, directory.root)) from error
+    if epoch == 0 and is_ours(directory.root, "run"):
+        remove_listed(directory.root, "run", EVENT_FILES)
 
 
 def needs_rewriting(directory: RunDirectory, config: RunConfig) -> bool:

@@ -19,17 +19,18 @@ class Sort(Enum):
 
 _SPLIT = "(test|validation)"
 _EVENTS = r"events\.out\.tfevents\..+"
+EVENT_FILES = (Listed("tensorboard", _EVENTS), Listed("tensorboard/pictures", _EVENTS))
 _FILES = {
     Sort.LOG: (
         Listed("", r"config\.yaml|environment\.json|split\.json|(metrics|doctor)\.jsonl|postprocess\.json"),
-        Listed("tensorboard", _EVENTS),
+        EVENT_FILES[0],
         Listed("evaluation", r"cost\.json"),
         Listed(f"evaluation/{_SPLIT}", r"summary\.json|(cases|classes|confusion)\.csv"),
     ),
     Sort.WEIGHTS: (Listed("checkpoints", r"(last|previous|best)\.(pt|safetensors|pt2)"),),
     Sort.SCANS: (
         Listed("", r"report\.html"),
-        Listed("tensorboard/pictures", _EVENTS),
+        EVENT_FILES[1],
         Listed(f"evaluation/{_SPLIT}/pictures", r".+\.png"),
         Listed(rf"predictions/({_SPLIT}|epoch_\d+)", r".+\.(nii|nii\.gz|mha)"),
         Listed(f"predictions/{_SPLIT}", r".+\.json"),
