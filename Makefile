@@ -41,6 +41,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive spine_ignite $(wildcard plugins/*/src)
 
 # Known vulnerabilities of the pinned packages; asks the Python package index, and fails where that does not answer.

@@ -29,7 +29,7 @@ import attention_plain as plain
 import torch
 from torch import Tensor, nn
 
-from spine_ignite.profiling import peak_memory_mib
+from spine_ignite.machine.peak_memory import peak_memory_mib
 from spine_ignite_ccnet.model import CrissCrossAttention
 from spine_ignite_danet.model import ChannelAttention, PositionAttention
 from spine_ignite_emanet.model import EMAttention

@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from spine_ignite.batches.augment.augmenter import BatchAugmenter
+from spine_ignite.batches.augment.intensity import moments
 from spine_ignite.config import AugmentConfig
-from spine_ignite.data.augment import BatchAugmenter
-from spine_ignite.data.augment_intensity import moments
 
 BATCH = 8
 CLASSES = 20

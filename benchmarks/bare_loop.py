@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from spine_ignite.engines.setup import Run
+from spine_ignite.training.setup import Run
 
 Batch = dict[str, Tensor]
 

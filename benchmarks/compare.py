@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.config import dump_config, load_config
-from spine_ignite.evaluation.cases import CaseResult, ClassResult
+from spine_ignite.evaluation.case_results import CaseResult, ClassResult
 from spine_ignite.evaluation.tables import Summary, write_tables
 from spine_ignite.labels import load_scheme
 

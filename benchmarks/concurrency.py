@@ -25,7 +25,7 @@ from concurrency_scenarios import SCENARIOS
 
 from spine_ignite.registry import load_registry
 
-IMPORTED = ("engines.run", "evaluation.judge", "inference.files")  # and with them all that takes time
+IMPORTED = ("training.run", "evaluation.judge", "inference.predict_files")  # and with them all that takes time
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ import nibabel as nib
 from kills import differing
 
 from spine_ignite import cli
-from spine_ignite.data.phantom import write_phantoms
-from spine_ignite.data.slices import open_store
+from spine_ignite.phantom import write_phantoms
+from spine_ignite.slices.store import open_store
 
 SETTINGS = (
     "data.spacing=[4,4]",

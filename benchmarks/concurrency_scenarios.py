@@ -20,7 +20,7 @@ from concurrency_bench import (
     wait_for,
 )
 
-from spine_ignite.data.volumes import read_label
+from spine_ignite.volumes.volume import read_label
 
 
 def three_preprocessings(bench: Bench, folder: Path) -> list[str]:

@@ -20,8 +20,8 @@ import torch
 from kills import differing, leaves
 
 from spine_ignite.config import RunConfig, load_config
-from spine_ignite.data.phantom import write_phantoms
-from spine_ignite.engines.run import train
+from spine_ignite.phantom import write_phantoms
+from spine_ignite.training.run import train
 
 SETTINGS = (
     "data.spacing=[4,4]",

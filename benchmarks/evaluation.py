@@ -26,9 +26,9 @@ from monai.metrics import (
 )
 from numpy.typing import NDArray
 
-from spine_ignite.data.phantom import make_phantom
-from spine_ignite.evaluation.cases import CaseResult, evaluate_case
+from spine_ignite.evaluation.case_results import CaseResult, evaluate_case
 from spine_ignite.labels import LabelScheme, load_scheme
+from spine_ignite.phantom import make_phantom
 
 Case = tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[float, ...]]
 MEASURES = ("dice", "iou", "recall", "fpr", "hd95", "assd", "nsd")

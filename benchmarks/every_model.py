@@ -21,9 +21,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from spine_ignite.data.phantom import write_phantoms
 from spine_ignite.errors import SpineIgniteError
 from spine_ignite.models import list_models
+from spine_ignite.phantom import write_phantoms
 from spine_ignite.profiling import profile_model
 
 SETTINGS = [

@@ -33,7 +33,7 @@ import torch
 from fuzz_targets import Target, build_targets, mutate, require_sentence, run_command
 
 from spine_ignite.errors import SpineIgniteError
-from spine_ignite.profiling import peak_memory_mib
+from spine_ignite.machine.peak_memory import peak_memory_mib
 
 SECONDS = 20  # of wall time for an input
 GIGABYTES = 2.0

@@ -22,17 +22,17 @@ import torch
 
 from spine_ignite import cli
 from spine_ignite.config import RunConfig, dump_config, load_config
-from spine_ignite.data.build import build_store
-from spine_ignite.data.checks import check_dataset
-from spine_ignite.data.metaimage import write as write_metaimage
-from spine_ignite.data.slices import open_store
-from spine_ignite.data.volumes import read_geometry, read_image, read_label
-from spine_ignite.engines.checkpoints import load_network
-from spine_ignite.engines.description import Description
+from spine_ignite.datasets.checks import check_dataset
 from spine_ignite.errors import SpineIgniteError
 from spine_ignite.evaluation.tables import read_tables, table_hashes
 from spine_ignite.labels import load_scheme
 from spine_ignite.models import create_model
+from spine_ignite.runs.checkpoints import load_network
+from spine_ignite.runs.description import Description
+from spine_ignite.slices.build import build_store
+from spine_ignite.slices.store import open_store
+from spine_ignite.volumes.metaimage import write as write_metaimage
+from spine_ignite.volumes.volume import read_geometry, read_image, read_label
 
 # NIfTI-1: offsets and formats of the header's fields that decide how much is read, and as what.
 NIFTI_FIELDS = [(0, "i"), *((40 + 2 * i, "h") for i in range(8)), (70, "h"), (72, "h"), (108, "f"), (112, "f")]

@@ -32,10 +32,10 @@ from ignite.engine import Engine, Events
 from processes import write_json
 
 from spine_ignite.config import load_config
-from spine_ignite.data.phantom import write_phantoms
-from spine_ignite.engines.run_directory import RunDirectory
-from spine_ignite.engines.session import attach
-from spine_ignite.engines.setup import Run, setup_data, setup_run
+from spine_ignite.phantom import write_phantoms
+from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.training.session import attach
+from spine_ignite.training.setup import Run, setup_data, setup_run
 
 GOAL_OF_BARE, GOAL_AUGMENTATION = 0.95, 0.03
 

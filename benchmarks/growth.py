@@ -30,24 +30,24 @@ from processes import write_json
 from simulated_cases import simulate
 
 from spine_ignite import InferenceOptions, create_model
+from spine_ignite.batches.augment.augmenter import BatchAugmenter
+from spine_ignite.batches.loaders import create_training_loader, create_validation_loader
+from spine_ignite.batches.sampling import TrainingStream
 from spine_ignite.config import AugmentConfig, load_config
-from spine_ignite.data.augment import BatchAugmenter
-from spine_ignite.data.batches import create_training_loader, create_validation_loader
-from spine_ignite.data.build import build_store
-from spine_ignite.data.hold_out import hold_out
-from spine_ignite.data.intensity import prepare_image
-from spine_ignite.data.phantom import make_phantom, write_phantoms
-from spine_ignite.data.sampling import TrainingStream
-from spine_ignite.data.slices import open_store
-from spine_ignite.data.volumes import Volume
-from spine_ignite.engines.losses import dice_ce
-from spine_ignite.engines.metrics import SegmentationConfusion, summarise
-from spine_ignite.engines.precision import choose_precision
-from spine_ignite.engines.run_directory import RunDirectory
-from spine_ignite.evaluation.cases import evaluate_case
+from spine_ignite.datasets.hold_out import hold_out
+from spine_ignite.evaluation.case_results import evaluate_case
 from spine_ignite.inference.members import load_members
 from spine_ignite.inference.predictor import Predictor
 from spine_ignite.labels import LabelScheme
+from spine_ignite.losses.criterion import dice_ce
+from spine_ignite.machine.precision import choose_precision
+from spine_ignite.phantom import make_phantom, write_phantoms
+from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.slices.build import build_store
+from spine_ignite.slices.normalise import prepare_image
+from spine_ignite.slices.store import open_store
+from spine_ignite.training.metrics import SegmentationConfusion, summarise
+from spine_ignite.volumes.volume import Volume
 
 CPU = torch.device("cpu")
 Works = dict[str, Callable[[], object]]

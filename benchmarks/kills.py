@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from spine_ignite.data.phantom import write_phantoms
+from spine_ignite.phantom import write_phantoms
 
 PHASES = ("start", "preprocessing", "step", "validation", "checkpoint")
 SETTINGS = (
@@ -138,9 +138,9 @@ def wait_for(process: subprocess.Popen[bytes], shared: mmap.mmap, phase: int, rn
 def child(mark: Path, arguments: list[str]) -> int:
     """Run the command line, with a mark for each phase."""
     from spine_ignite import cli
-    from spine_ignite.data import build
-    from spine_ignite.engines import trainer
-    from spine_ignite.engines.handlers import epoch_end, keep_best, keep_last
+    from spine_ignite.slices import build
+    from spine_ignite.training import step as trainer
+    from spine_ignite.training.handlers import epoch_end, keep_best, keep_last
 
     with mark.open("r+b") as file, mmap.mmap(file.fileno(), 1) as shared:
 

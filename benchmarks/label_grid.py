@@ -18,8 +18,8 @@ import torch
 from processes import write_json
 
 from spine_ignite.config import load_config
-from spine_ignite.data.build import build_store
-from spine_ignite.data.volumes import read_label
+from spine_ignite.slices.build import build_store
+from spine_ignite.volumes.volume import read_label
 
 CERTAIN = 8.0  # logit of the right class, the others having 0
 

@@ -25,8 +25,8 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor
 
-from spine_ignite.engines.losses import dice_ce
-from spine_ignite.profiling import peak_memory_mib
+from spine_ignite.losses.criterion import dice_ce
+from spine_ignite.machine.peak_memory import peak_memory_mib
 
 CLASSES = 20
 FORMATS = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}

@@ -29,7 +29,7 @@ from processes import family, write_json
 from simulated_cases import simulate
 
 from spine_ignite.config import dump_config
-from spine_ignite.data.phantom import write_phantoms
+from spine_ignite.phantom import write_phantoms
 
 SETTINGS = (
     "data.size=[64,64]",

@@ -25,15 +25,15 @@ from processes import write_json
 
 from spine_ignite import InferenceOptions
 from spine_ignite.config import load_config
-from spine_ignite.data.build import build_store
-from spine_ignite.data.split import read_split
-from spine_ignite.data.volumes import read_image, read_label
-from spine_ignite.engines.precision import choose_device, choose_precision
-from spine_ignite.engines.run import train
-from spine_ignite.engines.run_directory import RunDirectory
-from spine_ignite.evaluation.cases import evaluate_case
+from spine_ignite.datasets.split import read_split
+from spine_ignite.evaluation.case_results import evaluate_case
 from spine_ignite.inference.members import load_members
 from spine_ignite.inference.predictor import Predictor
+from spine_ignite.machine.precision import choose_device, choose_precision
+from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.slices.build import build_store
+from spine_ignite.training.run import train
+from spine_ignite.volumes.volume import read_image, read_label
 
 RECIPE = Path(__file__).resolve().parent.parent / "configs" / "lumbar.yaml"
 FOLD = ("data.folds=4", "data.fold=0")

@@ -29,9 +29,9 @@ def write_run(folder: Path, width: int) -> Path:
     import torch
 
     from spine_ignite.config import dump_config, load_config
-    from spine_ignite.engines.description import Description
     from spine_ignite.labels import load_scheme
     from spine_ignite.models import create_model
+    from spine_ignite.runs.description import Description
 
     config = load_config(None, [f"model.width={width}"])
     scheme = load_scheme(config.data.scheme)
@@ -49,8 +49,8 @@ def write_volume(path: Path, count: int) -> tuple[int, ...]:
     import nibabel as nib
     import numpy as np
 
-    from spine_ignite.data.geometry import sagittal_axis
-    from spine_ignite.data.phantom import make_phantom
+    from spine_ignite.phantom import make_phantom
+    from spine_ignite.volumes.geometry import sagittal_axis
 
     phantom = make_phantom(0, 0, 0, 16)
     axis = sagittal_axis(phantom.affine)
@@ -63,7 +63,7 @@ def write_volume(path: Path, count: int) -> tuple[int, ...]:
 def predict_here(run: Path, image: Path, out: Path, mode: str) -> None:
     """Predict in this process, and print its peak memory in MiB and the seconds as JSON."""
     from spine_ignite import InferenceOptions, predict
-    from spine_ignite.inference.files import Extras
+    from spine_ignite.inference.predict_files import Extras
 
     wanted = "probabilities" in mode
     start = time.perf_counter()

@@ -23,10 +23,10 @@ from pathlib import Path
 import nibabel as nib
 from kills import differing
 
-from spine_ignite.data.metaimage import write as write_metaimage
-from spine_ignite.data.phantom import write_phantoms
-from spine_ignite.data.slices import open_store
-from spine_ignite.data.volumes import read_label
+from spine_ignite.phantom import write_phantoms
+from spine_ignite.slices.store import open_store
+from spine_ignite.volumes.metaimage import write as write_metaimage
+from spine_ignite.volumes.volume import read_label
 
 SHIM = r"""
 #define _GNU_SOURCE

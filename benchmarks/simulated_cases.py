@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from spine_ignite.config import RunConfig, load_config
-from spine_ignite.data.build import build_store
-from spine_ignite.data.phantom import write_phantoms
-from spine_ignite.data.slices import MANIFEST, SourceFile, StoredCase, format_manifest
+from spine_ignite.phantom import write_phantoms
+from spine_ignite.slices.build import build_store
+from spine_ignite.slices.store import MANIFEST, SourceFile, StoredCase, format_manifest
 
 ARRAYS = ("image.npy", "label.npy")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from processes import family, write_json
 
-from spine_ignite.data.phantom import write_phantoms
+from spine_ignite.phantom import write_phantoms
 
 SETTINGS = (
     "data.spacing=[4,4]",

@@ -19,7 +19,7 @@ from nnunet_data import plugin
 from peers import peer
 from processes import measure, median, ours, settings, write_json
 
-from spine_ignite.data.phantom import write_phantoms
+from spine_ignite.phantom import write_phantoms
 
 GOALS = {"spine-ignite --help": 0.2, "spine-ignite list-models": 0.3, "spine-ignite train, first step": 8.0}
 TRAIN = "spine-ignite train, first step"

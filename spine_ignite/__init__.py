@@ -8,15 +8,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from spine_ignite.version import __version__
 
 _PUBLIC = {
     "hookimpl": "spine_ignite.hookspecs",
     "list_models": "spine_ignite.models",
     "create_model": "spine_ignite.models",
-    "train": "spine_ignite.engines.run",
+    "train": "spine_ignite.tuning.start",
     "InferenceOptions": "spine_ignite.inference.options",
-    "predict": "spine_ignite.inference.files",
+    "predict": "spine_ignite.inference.predict_files",
     "evaluate": "spine_ignite.evaluation.judge",
 }
 
@@ -32,12 +32,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from spine_ignite.engines.run import train
     from spine_ignite.evaluation.judge import evaluate
     from spine_ignite.hookspecs import hookimpl
-    from spine_ignite.inference.files import predict
     from spine_ignite.inference.options import InferenceOptions
+    from spine_ignite.inference.predict_files import predict
     from spine_ignite.models import create_model, list_models
+    from spine_ignite.tuning.start import train
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ def register_losses(register: RegisterLoss) -> None:
     """MONAI's losses."""
     for name, summary in _LOSSES.items():
         factory = "cross_entropy" if name == "ce" else name
-        register(name, f"spine_ignite.engines.losses:{factory}", summary)
+        register(name, f"spine_ignite.losses.criterion:{factory}", summary)
 
 
 @hookimpl

@@ -93,7 +93,7 @@ def attach_handlers(trainer: Engine, evaluator: Engine, run: Any) -> None:
 
     The run directory does not exist yet, or holds the former run: open files when training starts (``Events.STARTED``).
 
-    ``run`` is the :class:`spine_ignite.engines.setup.Run`: its configuration, directory, network and class names.
+    ``run`` is the :class:`spine_ignite.training.setup.Run`: its configuration, directory, network and class names.
 
     Example::
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from spine_ignite.errors import RunError, SpineIgniteError
+from spine_ignite.machine.peak_memory import peak_memory_mib
 from spine_ignite.models import create_model
 
 
@@ -149,14 +147,3 @@ def _timed(network: torch.nn.Module, image: Tensor) -> float:
     if image.is_cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - start
-
-
-def peak_memory_mib() -> float:
-    """The most memory this process has had, in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage remembers the parent's size on Linux
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 1024

@@ -154,7 +154,7 @@ class Registry:
             UsageError: an option is unknown or out of range.
         """
         spec = self.find(name).value
-        from spine_ignite.config.load import describe
+        from spine_ignite.validation_errors import describe
 
         try:
             return spec.options.model_validate(options)
@@ -248,7 +248,7 @@ def _checked(spec: Any) -> ModelSpec:
 
 def build_registry(points: Iterable[EntryPoint]) -> Registry:
     """Build a registry of the core and the given entry points, each loaded on its own."""
-    from spine_ignite import __version__
+    from spine_ignite.version import __version__
 
     registry = Registry()
     registry._add("spine-ignite:core", core_plugin, Distribution("spine-ignite", __version__))

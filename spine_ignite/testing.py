@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spine_ignite.data.phantom.slices import make_slices
-from spine_ignite.engines.losses import Criterion, SoftDice
-from spine_ignite.engines.losses import dice_ce as dice_ce_loss
+from spine_ignite.batches.phantom_slices import make_slices
+from spine_ignite.losses.criterion import Criterion, SoftDice
+from spine_ignite.losses.criterion import dice_ce as dice_ce_loss
 from spine_ignite.models import create_model
 from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from ignite.engine import Engine, Events
 from numpy.typing import NDArray
+
+from spine_ignite.hookspecs import hookimpl
+from spine_ignite.registry import load_registry
 
 Writer = Callable[..., Path]
 RunWriter = Callable[..., Path]
+Attach = Callable[[Engine, Engine, Any], None]
+Plugged = Callable[[Attach], AbstractContextManager[None]]
+Stopped = Callable[[int], AbstractContextManager[None]]
 
 
 def _affine(axes: str, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
@@ -105,11 +114,11 @@ def write_run() -> RunWriter:
     import torch
 
     from spine_ignite.config import dump_config, load_config
-    from spine_ignite.data.build import build_store
-    from spine_ignite.data.choose_split import choose_split
-    from spine_ignite.engines.description import Description
     from spine_ignite.labels import load_scheme
     from spine_ignite.models import create_model
+    from spine_ignite.runs.choose_split import choose_split
+    from spine_ignite.runs.description import Description
+    from spine_ignite.slices.build import build_store
 
     def write(folder: Path, *overrides: str, seed: int = 0) -> Path:
         base = [
@@ -162,7 +171,7 @@ def write_judged_run(write_volume: Writer) -> Callable[..., Path]:
     misses L3. ``names`` replaces the names of these six structures.
     """
     from spine_ignite.config import dump_config, parse_config
-    from spine_ignite.evaluation.cases import evaluate_case
+    from spine_ignite.evaluation.case_results import evaluate_case
     from spine_ignite.evaluation.tables import Summary, write_tables
     from spine_ignite.labels import load_scheme
 
@@ -218,3 +227,38 @@ def write_judged_run(write_volume: Writer) -> Callable[..., Path]:
 def judged_run(tmp_path_factory: pytest.TempPathFactory, write_judged_run: Callable[..., Path]) -> Path:
     """A run of :func:`write_judged_run`, to be read only."""
     return write_judged_run(tmp_path_factory.mktemp("judged_run"))
+
+
+@contextmanager
+def _plugged(attach: Attach) -> Iterator[None]:
+    class Plugin:
+        @hookimpl
+        def attach_handlers(self, trainer: Engine, evaluator: Engine, run: Any) -> None:
+            attach(trainer, evaluator, run)
+
+    manager, plugin = load_registry().plugin_manager, Plugin()
+    manager.register(plugin, name=f"acme:{id(plugin)}")
+    try:
+        yield
+    finally:
+        manager.unregister(plugin)
+
+
+@pytest.fixture
+def plugged() -> Plugged:
+    """``with plugged(attach):`` lets the plugin ``acme`` attach handlers to whatever is trained inside."""
+    return _plugged
+
+
+@pytest.fixture
+def stopped() -> Stopped:
+    """``with stopped(step):`` sends this process a SIGTERM in a step of whatever is trained inside."""
+
+    def stop(step: int) -> AbstractContextManager[None]:
+        def attach(trainer: Engine, _evaluator: Engine, _run: Any) -> None:
+            event = Events.ITERATION_COMPLETED(once=step)
+            trainer.add_event_handler(event, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+        return _plugged(attach)
+
+    return stop

@@ -189,7 +189,7 @@ def test_a_value_of_any_depth_and_length_is_short() -> None:
 
 
 def test_pages_go_through_the_names(tmp_path: Path) -> None:
-    from spine_ignite.evaluation.report.page import _environment
+    from spine_ignite.report.page import _environment
 
     assert _environment().finalize is names.in_page
     assert _environment().autoescape is True
@@ -200,7 +200,7 @@ def test_pages_go_through_the_names(tmp_path: Path) -> None:
     [
         (r"\bclick\.s?echo\(|\bconsole\.print\(|Console\(\)", {"cli/__init__.py", "cli/options.py"}),
         (r"\bcsv\.(writer|DictWriter)\(", {"csv_files.py"}),
-        (r"\byaml\.(safe_)?load\(", {"plain_yaml.py", "engines/batch_size.py"}),  # there it reads its own dump
+        (r"\byaml\.(safe_)?load\(", {"plain_yaml.py", "tuning/batch_size.py"}),  # there it reads its own dump
         (r"\bfrom rich\.markup\b", set()),
     ],
 )

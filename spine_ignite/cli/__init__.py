@@ -1,4 +1,7 @@
-"""The command line: a group that loads a command's module only when it is used."""
+"""The command line: a group that loads a command's module only when it is used.
+
+Uses every room. Here alone is printed and exited; a command says what it got and calls the library.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,7 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
-        from spine_ignite import __version__
+        from spine_ignite.version import __version__
 
         click.echo(f"spine-ignite {__version__}")
         ctx.exit()

@@ -19,8 +19,8 @@ from spine_ignite.cli.options import (
 
 if TYPE_CHECKING:
     from spine_ignite.config.sections import NanRule
-    from spine_ignite.data.cases import Problem
-    from spine_ignite.data.checks import Report
+    from spine_ignite.datasets.cases import Problem
+    from spine_ignite.datasets.checks import Report
 
 
 @click.command(epilog="\b\nExample:\n  spine-ignite check dataset --scheme mrspineseg")
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 @json_option
 def command(folder: Path, scheme: str, orientation: str | None, nan: NanRule, as_json: bool) -> int:
     """Report every problem of the dataset in FOLDER at once; exit 1 if there is any."""
-    from spine_ignite.data.checks import check_dataset
-    from spine_ignite.data.volumes import Reading
+    from spine_ignite.datasets.checks import check_dataset
     from spine_ignite.labels import load_scheme
+    from spine_ignite.volumes.volume import Reading
 
     labels = load_scheme(scheme)
     reading = Reading(orientation, nan)

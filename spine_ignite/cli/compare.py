@@ -46,10 +46,10 @@ def command(
     RUN is a run directory that was evaluated, or a folder that `evaluate --predictions DIR --labels DIR -o RUN` wrote.
     All must have been judged on the same cases by the same masks.
     """
-    from spine_ignite.evaluation.compare import compare, comparison_record, write_comparison
-    from spine_ignite.evaluation.compare.markdown import friedman_sentence
-    from spine_ignite.evaluation.compare.measures import SHOWN
-    from spine_ignite.evaluation.compare.tables import main_grid, ranking_rows
+    from spine_ignite.compare import compare, comparison_record, write_comparison
+    from spine_ignite.compare.grids import main_grid, ranking_rows
+    from spine_ignite.compare.markdown import friedman_sentence
+    from spine_ignite.evaluation.measures import SHOWN
     from spine_ignite.places import require_apart
 
     for run in runs:

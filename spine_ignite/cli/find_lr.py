@@ -18,7 +18,7 @@ from spine_ignite.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from spine_ignite.engines.lr_finder import RateCurve
+    from spine_ignite.tuning.lr_finder import RateCurve
 
 EPILOG = """\b
 Examples:
@@ -60,8 +60,8 @@ def command(
     The trainer is the one that train would use: same loss, precision, augmentation and batches. No run is touched.
     """
     from spine_ignite.config import load_config
-    from spine_ignite.engines.lr_finder import find_learning_rate, plot_curve
     from spine_ignite.places import require_file_apart
+    from spine_ignite.tuning.lr_finder import find_learning_rate, plot_curve
 
     given = {"model.name": model, "data.root": data, "device": device}
     config = load_config(config_file, overrides, given=given, echo=lambda line: say(line, err=True))

@@ -26,10 +26,10 @@ def command(runs: tuple[Path, ...], out: Path, checkpoints: bool, predictions: b
 
     Only files that a run is known to have are packed. They hold names of cases and folders, as config.yaml does.
     """
-    from spine_ignite.engines.event_files import holds_only_numbers
-    from spine_ignite.engines.run_contents import Sort, files_of_run
-    from spine_ignite.engines.run_directory import open_run_directory
     from spine_ignite.files import explain
+    from spine_ignite.runs.contents import Sort, files_of_run
+    from spine_ignite.runs.directory import open_run_directory
+    from spine_ignite.runs.event_files import holds_only_numbers
 
     if not out.name.endswith((".zip", ".tar.gz", ".tgz")):
         raise UsageError(f"--out {out} must end in .zip or .tar.gz")

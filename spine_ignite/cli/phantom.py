@@ -25,7 +25,7 @@ def command(
     folder: Path, train: int, test: int, seed: int, slices: int | None, picture: Path | None, force: bool, as_json: bool
 ) -> None:
     """Write a synthetic sagittal T2 lumbar dataset with all 20 MRSpineSeg labels into FOLDER."""
-    from spine_ignite.data.phantom import write_phantoms
+    from spine_ignite.phantom import write_phantoms
 
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a folder")
@@ -33,7 +33,7 @@ def command(
         raise UsageError(f"{folder} is not empty; choose another folder, or add to it with --force")
     write_phantoms(folder, train, test, seed, slices, lambda jobs: progress_bar(jobs, "Phantoms"))
     if picture is not None:
-        from spine_ignite.data.phantom.picture import write_picture
+        from spine_ignite.phantom.picture import write_picture
 
         write_picture(picture, min(4, max(1, train)), seed)
     if as_json:

@@ -11,8 +11,8 @@ from spine_ignite.cli.inference_options import inference_options
 from spine_ignite.cli.options import echo_json, json_option, progress_bar, say
 
 if TYPE_CHECKING:
-    from spine_ignite.inference.files import Prediction
     from spine_ignite.inference.options import InferenceOptions
+    from spine_ignite.inference.predict_files import Prediction
 
 EPILOG = """\b
 Examples:
@@ -47,8 +47,8 @@ def command(
     Each label volume has the shape, affine and units of its input, and a JSON file beside it that says how it was made.
     An input that cannot be used does not stop the others; the exit code is then 1.
     """
-    from spine_ignite.inference.files import Extras, predict_files
     from spine_ignite.inference.inputs import collect_jobs, left_out
+    from spine_ignite.inference.predict_files import Extras, predict_files
     from spine_ignite.inference.predictor import load_predictor
     from spine_ignite.places import require_apart
 

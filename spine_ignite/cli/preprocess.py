@@ -26,9 +26,9 @@ def command(
 ) -> None:
     """Turn the dataset in FOLDER (default: data.root) into slices; what is unchanged is reused."""
     from spine_ignite.config import load_config
-    from spine_ignite.data.build import build_store
-    from spine_ignite.data.store_place import store_folder
     from spine_ignite.places import require_apart
+    from spine_ignite.slices.build import build_store
+    from spine_ignite.slices.place import store_folder
 
     data = load_config(config_file, overrides).data
     if folder is not None:
@@ -38,7 +38,7 @@ def command(
     result = build_store(data, lambda cases: progress_bar(cases, "Preprocessing"))
     files = 0
     if export_nifti is not None:
-        from spine_ignite.data.export import export_nifti as export
+        from spine_ignite.slices.nifti_export import export_nifti as export
 
         files = export(result.store, export_nifti, lambda cases: progress_bar(cases, "Exporting"))
     for note in result.notes:

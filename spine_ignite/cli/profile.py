@@ -36,7 +36,7 @@ def command(
 ) -> None:
     """Measure parameters, FLOPs, latency, throughput and peak memory of the architectures NAME... in eval mode."""
     from spine_ignite.config import load_config
-    from spine_ignite.engines.precision import choose_device
+    from spine_ignite.machine.precision import choose_device
     from spine_ignite.profiling import profile_model
     from spine_ignite.registry import load_registry
 

@@ -33,7 +33,7 @@ def command(run: Path, split: str, out: Path | None, cases: int, data: Path | No
 
     The page opens in any browser without a network. It holds scans: share it as you would share them.
     """
-    from spine_ignite.evaluation.report import write_report
+    from spine_ignite.report import write_report
 
     report = write_report(
         run, out, split=split, cases=cases, data=data, progress=lambda items: progress_bar(items, "Cases")

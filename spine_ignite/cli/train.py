@@ -21,7 +21,7 @@ from spine_ignite.cli.options import (
 from spine_ignite.errors import UsageError
 
 if TYPE_CHECKING:
-    from spine_ignite.engines.dry_run import DryRun
+    from spine_ignite.tuning.dry_run import DryRun
 
 EPILOG = """\b
 Examples:
@@ -83,7 +83,7 @@ def command(
                 f"--resume goes on with the run as it is: {', '.join(refused)} cannot be given with it, only --set, "
                 "--device and --data"
             )
-        from spine_ignite.engines.run import resume
+        from spine_ignite.training.run import resume
 
         changes = {"data.root": data, "device": device}
         result = resume(
@@ -92,11 +92,11 @@ def command(
     else:
         config = load_config(config_file, overrides, given=given, echo=echo)
         if dry:
-            from spine_ignite.engines.dry_run import dry_run
+            from spine_ignite.tuning.dry_run import dry_run
 
             _print_dry_run(dry_run(config, out, force=force, progress=_preprocessing, echo=echo), as_json)
             return 0
-        from spine_ignite.engines.run import train
+        from spine_ignite.tuning.start import train
 
         result = train(
             config,

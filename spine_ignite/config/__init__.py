@@ -1,4 +1,7 @@
-"""A run's configuration: validated sections, YAML files and dotted overrides."""
+"""A run's configuration: validated sections, YAML files and dotted overrides.
+
+Uses the ground alone: a section knows what its values may be, not what is made of them.
+"""
 
 from spine_ignite.config.augment import AugmentConfig
 from spine_ignite.config.load import dump_config, load_config, parse_config

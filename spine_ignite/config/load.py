@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from spine_ignite.config.sections import ModelConfig, RunConfig
-from spine_ignite.errors import SpineIgniteError, UsageError, suggest
-from spine_ignite.names import brief, cut
+from spine_ignite.errors import SpineIgniteError, UsageError
+from spine_ignite.names import cut
 from spine_ignite.plain_yaml import YamlError, parse_yaml, read_yaml
-
-_MOST_ERRORS = 5  # that are told of one file
-_MOST_TEXT = 800
+from spine_ignite.validation_errors import describe
 
 
 def load_config(
@@ -100,39 +98,6 @@ def parse_config(data: Any, source: str = "configuration") -> RunConfig:
 def dump_config(config: RunConfig) -> str:
     """Return the configuration as YAML that :func:`load_config` reads back to an equal one."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def describe(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say in words what pydantic found: each key by its dotted name, with the closest known one; never at length."""
-    found = error.errors(include_url=False)
-    said = [_describe_one(item, model) for item in found[:_MOST_ERRORS]]
-    if len(found) > _MOST_ERRORS:
-        said.append(f"and {len(found) - _MOST_ERRORS} more")
-    return cut("; ".join(said), _MOST_TEXT)
-
-
-def _describe_one(item: Any, model: type[BaseModel]) -> str:
-    location = [cut(str(part), 60) for part in item["loc"]]
-    key = ".".join(location)
-    if item["type"] == "extra_forbidden":
-        known = _fields_at(model, location[:-1])
-        listed = ", ".join(known)
-        return f"unknown key '{key}'.{suggest(location[-1], known)} Known here: {listed}"
-    if item["type"] == "missing":
-        return f"{key} is missing"
-    message = cut(item["msg"].removeprefix("Value error, "), 300)
-    value = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {brief(item['input'])})"
-    return f"{key or 'value'}: {message[0].lower()}{message[1:]}{value}"
-
-
-def _fields_at(model: type[BaseModel], location: Sequence[str]) -> list[str]:
-    for part in location:
-        field = model.model_fields.get(part)
-        inner = field.annotation if field is not None else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,25 +11,25 @@ from typing import Any
 import numpy as np
 
 from spine_ignite.config import load_config
-from spine_ignite.data.alignment import aligned
-from spine_ignite.data.cases import Case, match_by_id, volume_files
-from spine_ignite.data.volumes import Reading, Volume, read_image, read_label
-from spine_ignite.engines.run_directory import RunDirectory
+from spine_ignite.datasets.cases import Case, match_by_id, volume_files
 from spine_ignite.errors import DataError, reason
-from spine_ignite.evaluation.cases import TOLERANCE, CaseResult, evaluate_case
+from spine_ignite.evaluation.case_pictures import write_picture
+from spine_ignite.evaluation.case_results import TOLERANCE, CaseResult, evaluate_case
 from spine_ignite.evaluation.judged_cases import Judged, judged_cases
-from spine_ignite.evaluation.pictures import write_picture
 from spine_ignite.evaluation.tables import Summary, write_tables
 from spine_ignite.files import guard
-from spine_ignite.inference.files import predict_files
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.members import find_runs
 from spine_ignite.inference.options import InferenceOptions
+from spine_ignite.inference.predict_files import predict_files
 from spine_ignite.inference.predictor import load_predictor
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.locks import lock_folder
 from spine_ignite.ownership import Listed, own_folder
 from spine_ignite.places import require_apart
+from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.volumes.alignment import aligned
+from spine_ignite.volumes.volume import Reading, Volume, read_image, read_label
 
 Progress = Callable[[Any], Any]
 _CONTENTS = (Listed("", r"summary\.json|(cases|classes|confusion)\.csv"), Listed("pictures", r".+\.png"))

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from spine_ignite.config import load_config
-from spine_ignite.data.cases import Case, Dataset, find_cases
-from spine_ignite.data.checks import require_valid
-from spine_ignite.data.digests import volume_sha256, voxels_sha256
-from spine_ignite.data.patients import listed
-from spine_ignite.data.split import Split, SplitCase, of_files, read_split, require_same, unused
-from spine_ignite.data.volumes import STRICT, Reading, read_image
-from spine_ignite.engines.run_directory import RunDirectory
+from spine_ignite.datasets.cases import Case, Dataset, find_cases
+from spine_ignite.datasets.checks import require_valid
+from spine_ignite.datasets.patients import listed
+from spine_ignite.datasets.split import Split, SplitCase, of_files, read_split, require_same, unused
 from spine_ignite.errors import DataError, UsageError
+from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.volumes.digests import volume_sha256, voxels_sha256
+from spine_ignite.volumes.volume import STRICT, Reading, read_image
 
 Judged = Literal["test", "validation"]
 

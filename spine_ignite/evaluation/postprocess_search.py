@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
 from spine_ignite.config.postprocess import OF_CLASSES, STEPS
-from spine_ignite.data.alignment import aligned
-from spine_ignite.data.volumes import STRICT, Reading, read_label, reading_of
-from spine_ignite.engines.run_directory import open_run_directory
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.judged_cases import judged_cases
-from spine_ignite.inference.files import predict
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.postprocess import clean
 from spine_ignite.inference.postprocess.learned import Trial, write_learned
+from spine_ignite.inference.predict_files import predict
 from spine_ignite.labels import LabelScheme, load_scheme
+from spine_ignite.runs.directory import open_run_directory
+from spine_ignite.volumes.alignment import aligned
+from spine_ignite.volumes.volume import STRICT, Reading, read_label, reading_of
 
 Progress = Callable[[Any], Any]
 Pairs = Sequence[tuple[Path, Path]]

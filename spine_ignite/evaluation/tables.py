@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.csv_files import csv_text, read_csv
-from spine_ignite.data.digests import file_sha256
 from spine_ignite.errors import DataError
-from spine_ignite.evaluation.cases import TOLERANCE, CaseResult, ClassResult, defined_mean
+from spine_ignite.evaluation.case_results import TOLERANCE, CaseResult, ClassResult, defined_mean
 from spine_ignite.files import write_text
+from spine_ignite.volumes.digests import file_sha256
 
 MEASURES = ("dice", "iou", "precision", "recall", "fnr", "fpr", "hd95", "assd", "nsd", "volume_error")
 _MILLIMETRES = ("hd95", "assd")

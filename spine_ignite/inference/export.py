@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from spine_ignite.config import load_config
-from spine_ignite.engines.checkpoints import TrainedNetwork, load_network
-from spine_ignite.engines.exported import SUFFIX, Header, to_bytes
-from spine_ignite.engines.run_directory import open_run_directory
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_atomically
 from spine_ignite.inference.members import checkpoint_file
 from spine_ignite.places import require_file_apart
 from spine_ignite.registry import load_registry
+from spine_ignite.runs.checkpoints import TrainedNetwork, load_network
+from spine_ignite.runs.directory import open_run_directory
+from spine_ignite.runs.exported import SUFFIX, Header, to_bytes
 
 Format = Literal["safetensors", "torch-export"]
 SUFFIXES: dict[Format, str] = {"safetensors": SUFFIX, "torch-export": ".pt2"}

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from spine_ignite.data.cases import case_names, image_folders, mask_folder, volume_files
-from spine_ignite.data.unread import describe, unread_files
-from spine_ignite.data.volumes import volume_stem, volume_suffix
+from spine_ignite.datasets.cases import case_names, image_folders, mask_folder, volume_files
+from spine_ignite.datasets.unread import describe, unread_files
 from spine_ignite.errors import DataError, UsageError
+from spine_ignite.volumes.volume import volume_stem, volume_suffix
 
 
 def collect_jobs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from spine_ignite.config import RunConfig, load_config
-from spine_ignite.data.cases import natural_order
-from spine_ignite.data.digests import file_sha256
-from spine_ignite.engines.checkpoints import TrainedNetwork, load_network
-from spine_ignite.engines.precision import Precision
-from spine_ignite.engines.run_directory import RunDirectory, open_run_directory
+from spine_ignite.datasets.cases import natural_order
 from spine_ignite.errors import RunError, UsageError, suggest
 from spine_ignite.inference.options import CHECKPOINTS, InferenceOptions
 from spine_ignite.inference.views import View, views_of
+from spine_ignite.machine.precision import Precision
+from spine_ignite.runs.checkpoints import TrainedNetwork, load_network
+from spine_ignite.runs.directory import RunDirectory, open_run_directory
+from spine_ignite.volumes.digests import file_sha256
 
 Size = tuple[int, int]
 

@@ -14,20 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spine_ignite.batches.loaders import place_centred
 from spine_ignite.config.sections import BorderRule
-from spine_ignite.data.batches import place_centred
-from spine_ignite.data.geometry import SliceGrid
-from spine_ignite.data.intensity import prepare_image
-from spine_ignite.data.maps import PlaneSpool
-from spine_ignite.data.volumes import STRICT, Reading, Volume
-from spine_ignite.engines.description import Description
-from spine_ignite.engines.precision import Precision, choose_device, choose_precision
 from spine_ignite.errors import RunError
 from spine_ignite.inference.members import Member, find_runs, load_members
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.postprocess import clean
 from spine_ignite.inference.postprocess.learned import steps_of_run
 from spine_ignite.labels import LabelScheme
+from spine_ignite.machine.precision import Precision, choose_device, choose_precision
+from spine_ignite.runs.description import Description
+from spine_ignite.slices.normalise import prepare_image
+from spine_ignite.volumes.geometry import SliceGrid
+from spine_ignite.volumes.maps import PlaneSpool
+from spine_ignite.volumes.volume import STRICT, Reading, Volume
 
 Slices = NDArray[np.float32]
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spine_ignite.data.cases import volume_files
-from spine_ignite.data.digests import file_sha256
-from spine_ignite.data.volumes import Reading, read_label, volume_stem, volume_suffix
+from spine_ignite.datasets.cases import volume_files
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import write_text
+from spine_ignite.volumes.digests import file_sha256
+from spine_ignite.volumes.volume import Reading, read_label, volume_stem, volume_suffix
 
 _ELSEWHERE = "predict into another folder, or without --skip-existing"
 _REMOVE = "predict into another folder, or remove it"

@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spine_ignite.batches.augment.spatial import affine_coefficients, sampling_grid, warp_image
 from spine_ignite.config import AugmentConfig
-from spine_ignite.data.augment_spatial import affine_coefficients, sampling_grid, warp_image
 
 
 @dataclass(frozen=True, slots=True)

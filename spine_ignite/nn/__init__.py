@@ -1,1 +1,4 @@
-"""What architectures are built from."""
+"""What architectures are built from: encoders, heads, attention, blocks.
+
+Uses nothing of the core but its errors, so that plugins can.
+"""

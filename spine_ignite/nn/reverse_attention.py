@@ -11,8 +11,8 @@ from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import at_least_float32
 from spine_ignite.nn.blocks import ConvNormAct, Norm, resize
+from spine_ignite.nn.encoder_options import BackboneArguments
 from spine_ignite.nn.encoders import build_encoder
-from spine_ignite.nn.options import BackboneArguments
 from spine_ignite.spec import Aux, ModelOutput
 
 Reverse = Literal["foreground", "classwise"]

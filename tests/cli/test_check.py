@@ -91,5 +91,5 @@ def test_one_problem_is_not_called_problems(tiny_dataset: Path, capsys: pytest.C
 
 
 def test_checking_does_not_wait_for_torch() -> None:
-    code = "import sys, spine_ignite.cli.check, spine_ignite.data.checks; sys.exit('torch' in sys.modules)"
+    code = "import sys, spine_ignite.cli.check, spine_ignite.datasets.checks; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spine_ignite.config import load_config
-from spine_ignite.engines.losses import create_loss
+from spine_ignite.losses.criterion import create_loss
 from spine_ignite.registry import load_registry
 
 FOLDER = Path(__file__).parents[2] / "configs" / "models"

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from spine_ignite import cli
-from spine_ignite.data.volumes import Volume
 from spine_ignite.errors import UsageError
-from spine_ignite.evaluation.pictures import write_picture
+from spine_ignite.evaluation.case_pictures import write_picture
 from spine_ignite.evaluation.tables import read_tables
 from spine_ignite.labels import LabelScheme, load_scheme
+from spine_ignite.volumes.volume import Volume
 
 NAMES = [
     "=1+1",

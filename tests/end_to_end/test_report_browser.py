@@ -13,7 +13,7 @@ import pytest
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
-from spine_ignite.evaluation.report import write_report
+from spine_ignite.report import write_report
 
 OpenBrowser = Callable[..., Any]
 READY = "document.getElementById('viewer-canvas').dataset.shown"

@@ -17,7 +17,7 @@ from scipy.spatial import KDTree
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score, precision_score, recall_score
 
 from spine_ignite.errors import DataError
-from spine_ignite.evaluation.cases import ClassResult, evaluate_case
+from spine_ignite.evaluation.case_results import ClassResult, evaluate_case
 from spine_ignite.labels import load_scheme
 
 SCHEME = load_scheme("lumbar-vertebrae")

@@ -10,8 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from spine_ignite.compare.runs import open_runs
 from spine_ignite.errors import DataError, RunError, UsageError
-from spine_ignite.evaluation.compare.runs import open_runs
 from spine_ignite.evaluation.judge import evaluate_folders
 from spine_ignite.evaluation.tables import read_tables
 from spine_ignite.labels import load_scheme

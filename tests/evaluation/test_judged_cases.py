@@ -10,15 +10,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from spine_ignite.data.split import Split, read_split
-from spine_ignite.engines.run_directory import RunDirectory
+from spine_ignite.datasets.split import Split, read_split
 from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.evaluation.judge import evaluate
 from spine_ignite.evaluation.judged_cases import Judged, judged_cases
 from spine_ignite.evaluation.postprocess_search import learn_postprocess
-from spine_ignite.evaluation.report.extremes import extremes, load_cases
-from spine_ignite.evaluation.report.record import read_run
 from spine_ignite.labels import load_scheme
+from spine_ignite.report.extremes import extremes, load_cases
+from spine_ignite.report.run_record import read_run
+from spine_ignite.runs.directory import RunDirectory
 
 RunWriter = Callable[..., Path]
 

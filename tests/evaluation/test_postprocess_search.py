@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.errors import RunError
 from spine_ignite.evaluation.postprocess_search import try_steps
 from spine_ignite.inference.postprocess.learned import Trial, steps_of_run, write_learned
 from spine_ignite.labels import load_scheme
+from spine_ignite.runs.directory import RunDirectory
 
 SCHEME = load_scheme("lumbar-vertebrae")
 

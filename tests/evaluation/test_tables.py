@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from spine_ignite.errors import DataError
-from spine_ignite.evaluation.cases import CaseResult, evaluate_case
+from spine_ignite.evaluation.case_results import CaseResult, evaluate_case
 from spine_ignite.evaluation.tables import Summary, level_sentence, read_tables, readable_rows, write_tables
 from spine_ignite.labels import load_scheme
 

@@ -14,16 +14,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from spine_ignite.data.volumes import read_image
-from spine_ignite.engines.checkpoints import load_network
-from spine_ignite.engines.exported import fingerprint
-from spine_ignite.engines.precision import choose_precision
-from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.errors import RunError, SpineIgniteError, UsageError
 from spine_ignite.inference.export import export_run
 from spine_ignite.inference.members import Member, load_members
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import Predictor
+from spine_ignite.machine.precision import choose_precision
+from spine_ignite.runs.checkpoints import load_network
+from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.runs.exported import fingerprint
+from spine_ignite.volumes.volume import read_image
 
 CPU = torch.device("cpu")
 RunWriter = Callable[..., Path]

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spine_ignite.engines.checkpoints import TrainedNetwork
-from spine_ignite.engines.description import Description
-from spine_ignite.engines.precision import choose_precision
 from spine_ignite.errors import RunError
 from spine_ignite.inference.members import Member, find_runs, load_members
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.views import View
 from spine_ignite.labels import load_scheme
+from spine_ignite.machine.precision import choose_precision
+from spine_ignite.runs.checkpoints import TrainedNetwork
+from spine_ignite.runs.description import Description
 
 CPU = torch.device("cpu")
 FP32 = choose_precision("fp32", CPU)

@@ -13,18 +13,18 @@ from scipy.stats import entropy
 from torch import Tensor, nn
 
 from spine_ignite.config.sections import BorderRule
-from spine_ignite.data import metaimage
-from spine_ignite.data.intensity import prepare_image
-from spine_ignite.data.volumes import Volume, read_image, read_label, write_label_like
-from spine_ignite.engines.checkpoints import TrainedNetwork
-from spine_ignite.engines.description import Description
-from spine_ignite.engines.precision import choose_precision
 from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.evaluation.judge import evaluate_folders
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.members import Member
 from spine_ignite.inference.predictor import Predictor, normalised_entropy
 from spine_ignite.labels import load_scheme
+from spine_ignite.machine.precision import choose_precision
+from spine_ignite.runs.checkpoints import TrainedNetwork
+from spine_ignite.runs.description import Description
+from spine_ignite.slices.normalise import prepare_image
+from spine_ignite.volumes import metaimage
+from spine_ignite.volumes.volume import Volume, read_image, read_label, write_label_like
 
 CPU = torch.device("cpu")
 Writer = Callable[..., Path]
@@ -195,7 +195,7 @@ def test_jobs_that_cannot_be_are_refused(tmp_path: Path) -> None:
 
 
 def test_written_labels_open_in_nibabel(tmp_path: Path, write_volume: Writer) -> None:
-    from spine_ignite.data.volumes import write_label_like
+    from spine_ignite.volumes.volume import write_label_like
 
     volume = read_image(write_volume(tmp_path / "x.nii.gz", np.random.default_rng(0).random((6, 7, 5)).astype("f4")))
     write_label_like(tmp_path / "y.nii.gz", predict(trained((1.0, 1.0)), volume), volume)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spine_ignite.data.volumes import read_image, read_label, write_label_like
 from spine_ignite.errors import RunError
 from spine_ignite.inference.records import is_done, is_made_by_hand, record_file, require_replaceable, write_record
+from spine_ignite.volumes.volume import read_image, read_label, write_label_like
 
 Writer = Callable[..., Path]
 OLD, NEW = "0" * 64, "1" * 64

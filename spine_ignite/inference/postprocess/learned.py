@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 
 from spine_ignite.config import load_config
 from spine_ignite.config.postprocess import check_step
-from spine_ignite.engines.run_directory import RunDirectory
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_text
+from spine_ignite.runs.directory import RunDirectory
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spine_ignite.data.geometry import sagittal_axis
 from spine_ignite.inference.postprocess.cleaned import Cleaned
+from spine_ignite.volumes.geometry import sagittal_axis
 
 Indices = NDArray[np.uint8]
 _ALL_NEIGHBOURS = np.ones((3, 3, 3), bool)

@@ -10,9 +10,9 @@ from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import ObjectContext, as_anchors, attend, zero_conv
 from spine_ignite.nn.blocks import ConvNormAct
+from spine_ignite.nn.encoder_options import DilatedBackboneArguments
 from spine_ignite.nn.encoders import build_encoder
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead
-from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class ANN(EncoderHeadNetwork):

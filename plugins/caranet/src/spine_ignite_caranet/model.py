@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from spine_ignite.nn.blocks import ConvNormAct
+from spine_ignite.nn.encoder_options import BackboneArguments
 from spine_ignite.nn.encoders import build_encoder
-from spine_ignite.nn.options import BackboneArguments
 from spine_ignite.nn.reverse_attention import PartialDecoder, Reverse, ReverseAttention, supervised
 from spine_ignite.spec import ModelOutput
 from spine_ignite_caranet.context import EPS, AxialAttention, FeaturePyramid

@@ -8,9 +8,9 @@ from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import ResidualAttention, exact_matmul
 from spine_ignite.nn.blocks import ConvNormAct
+from spine_ignite.nn.encoder_options import DilatedBackboneArguments
 from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead
-from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class CCNet(EncoderHeadNetwork):

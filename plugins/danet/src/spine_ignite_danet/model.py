@@ -11,8 +11,8 @@ from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import ResidualAttention, attend, exact_matmul
 from spine_ignite.nn.blocks import ConvNormAct, resize
+from spine_ignite.nn.encoder_options import DilatedBackboneArguments
 from spine_ignite.nn.encoders import build_encoder, multi_grid_dilations
-from spine_ignite.nn.options import DilatedBackboneArguments
 from spine_ignite.spec import Aux, ModelOutput
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from spine_ignite.nn.encoder_options import DilatedBackboneArguments
 from spine_ignite.nn.encoders import build_encoder, multi_grid_dilations
 from spine_ignite.nn.heads import ASPP, EncoderHeadNetwork, FCNHead, scaled_rates
-from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class DeepLabV3(EncoderHeadNetwork):

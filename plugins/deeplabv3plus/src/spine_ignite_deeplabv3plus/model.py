@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from spine_ignite.nn.blocks import ConvNormAct, resize
+from spine_ignite.nn.encoder_options import DilatedBackboneArguments
 from spine_ignite.nn.encoders import build_encoder, multi_grid_dilations
 from spine_ignite.nn.heads import ASPP, EncoderHeadNetwork, scaled_rates, separable_conv
-from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class DeepLabV3Plus(EncoderHeadNetwork):

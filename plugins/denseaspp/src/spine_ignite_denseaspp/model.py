@@ -11,9 +11,9 @@ from typing_extensions import Unpack
 
 from spine_ignite.errors import UsageError
 from spine_ignite.nn.blocks import BatchNorm2d, resize
+from spine_ignite.nn.encoder_options import DilatedBackboneArguments
 from spine_ignite.nn.encoders import Encoder, build_encoder
 from spine_ignite.nn.heads import EncoderHeadNetwork
-from spine_ignite.nn.options import DilatedBackboneArguments
 
 # Channels of the pyramid's bottlenecks and of each of its outputs, as the authors chose them for each backbone.
 _WIDTHS = {"densenet121": (128, 64), "densenet161": (512, 128), "densenet169": (336, 168), "densenet201": (480, 240)}

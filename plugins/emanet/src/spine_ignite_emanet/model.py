@@ -14,9 +14,9 @@ from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import at_least_float32
 from spine_ignite.nn.blocks import ConvNormAct
+from spine_ignite.nn.encoder_options import DilatedBackboneArguments
 from spine_ignite.nn.encoders import build_encoder
 from spine_ignite.nn.heads import EncoderHeadNetwork
-from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class EMANet(EncoderHeadNetwork):

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from spine_ignite.nn.blocks import crop_or_resize, resize
+from spine_ignite.nn.encoder_options import BackboneArguments
 from spine_ignite.nn.encoders import build_encoder
-from spine_ignite.nn.options import BackboneArguments
 
 
 class GCN(nn.Module):

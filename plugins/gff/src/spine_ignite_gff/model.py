@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from spine_ignite.nn.blocks import ConvNormAct, resize
+from spine_ignite.nn.encoder_options import DilatedBackboneArguments
 from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead, PyramidPooling
-from spine_ignite.nn.options import DilatedBackboneArguments
 
 
 class GFF(EncoderHeadNetwork):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from spine_ignite.nn.blocks import ConvNormAct
-from spine_ignite.nn.options import BackboneArguments
+from spine_ignite.nn.encoder_options import BackboneArguments
 from spine_ignite.nn.reverse_attention import ParallelReverseNetwork, Reverse, supervised
 from spine_ignite.spec import Aux, ModelOutput
 

@@ -7,9 +7,9 @@ from typing_extensions import Unpack
 
 from spine_ignite.nn.attention import ObjectContext
 from spine_ignite.nn.blocks import Activation, ConvNormAct
+from spine_ignite.nn.encoder_options import DilatedBackboneArguments
 from spine_ignite.nn.encoders import build_encoder, uniform_dilations
 from spine_ignite.nn.heads import EncoderHeadNetwork, FCNHead
-from spine_ignite.nn.options import DilatedBackboneArguments
 from spine_ignite_ocnet.context import ASPObjectContext, PyramidObjectContext
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from spine_ignite.hookspecs import RegisterModel, hookimpl
-from spine_ignite.nn.options import BACKBONE, DilatedBackboneOptions
+from spine_ignite.nn.encoder_options import BACKBONE, DilatedBackboneOptions
 from spine_ignite.spec import ModelSpec, Paper
 
 

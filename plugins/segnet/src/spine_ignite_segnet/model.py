@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from spine_ignite.nn.blocks import ConvNormAct, initialise_he
+from spine_ignite.nn.encoder_options import BackboneArguments
 from spine_ignite.nn.encoders import build_encoder
-from spine_ignite.nn.options import BackboneArguments
 from spine_ignite.nn.unpooling import pool_with_indices, unpool
 
 

@@ -1,0 +1,298 @@
+"""Batches for training and validation, from the memory-mapped slice store."""
+
+from __future__ import annotations
+
+import mmap
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from spine_ignite.batches.sampling import Request, TrainingStream
+from spine_ignite.config import RunConfig
+from spine_ignite.errors import DataError
+from spine_ignite.seeds import derive_seed
+from spine_ignite.slices.store import ReaderHold, SliceStore, StoredCase
+
+Batch = dict[str, Tensor]
+
+
+def _open_cases() -> int:
+    """Cases that a dataset keeps mapped: however many there are, half of the process's file handles stay free.
+
+    A case has two files, and there are two datasets: training and validation.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows, where 512 files is the least limit
+        return 64
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(8, min(limit, 4096) // 8) if limit != resource.RLIM_INFINITY else 512
+
+
+_OPEN_CASES = _open_cases()
+
+
+class TrainingLoader(Protocol):
+    """What training iterates: one epoch at a time, from any step on."""
+
+    steps_per_epoch: int
+
+    @property
+    def loader(self) -> Iterable[Batch]:
+        """Batches of the rest of the current epoch."""
+        ...
+
+    def start_at(self, step: int) -> None:
+        """Let the next iteration begin at this step of training."""
+        ...
+
+    def origins(self, step: int) -> list[str]:
+        """Say which slices a step's batch is made of (``Case3 slice 7``); empty where that is not known."""
+        ...
+
+
+class SliceDataset(Dataset[Batch]):
+    """Whole slices with their neighbours as channels, brought to one size; items are whole batches.
+
+    Args:
+        store: the slice store.
+        cases: the cases to read.
+        context_slices: neighbours on each side; beyond the volume's end the last slice is repeated.
+        size: rows and columns.
+        crop: whether larger slices are cropped to it; else a batch is as large as its largest slice.
+        transform: a TorchIO transform applied to each slice, or None.
+        seed: seeds the transform together with the step and the place in the batch.
+    """
+
+    def __init__(
+        self,
+        store: SliceStore,
+        cases: Sequence[StoredCase],
+        context_slices: int,
+        size: tuple[int, int],
+        transform: Any = None,
+        seed: int = 0,
+        *,
+        crop: bool = True,
+    ) -> None:
+        self.store = store
+        self.cases = list(cases)
+        self.context = context_slices
+        self.size = size
+        self.crop = crop
+        self.transform = transform
+        self.seed = seed
+        self.starts = np.cumsum([0, *(case.num_slices for case in self.cases)])
+        self._maps: OrderedDict[int, tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
+        self._hold: ReaderHold | None = ReaderHold(store)
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @property
+    def foreground(self) -> list[int]:
+        """Indices of the slices that contain a structure."""
+        pairs = zip(self.starts[:-1], self.cases, strict=True)
+        return [int(start) + index for start, case in pairs for index in case.foreground]
+
+    def origin(self, index: int) -> str:
+        """Name the case and the slice of an index."""
+        number = self._number(index)
+        return f"{self.cases[number].name} slice {index - int(self.starts[number])}"
+
+    def whole(self, indices: Sequence[int]) -> tuple[int, int]:
+        """Return the least rows and columns that hold these slices whole, and at least ``size``."""
+        sizes = [self.size, *{self.cases[self._number(index)].size for index in indices}]
+        return max(rows for rows, _ in sizes), max(columns for _, columns in sizes)
+
+    def __getitem__(self, request: Request) -> Batch:
+        count, channels = len(request.indices), 2 * self.context + 1
+        size = self.size if self.crop else self.whole(request.indices)
+        image = torch.empty((count, channels, *size))
+        label = torch.empty((count, *size), dtype=torch.uint8)
+        for place, index in enumerate(request.indices):
+            self._read(index, image[place].numpy(), label[place].numpy())
+            if self.transform is not None:
+                self._augment(image[place], label[place], derive_seed(self.seed, 3, request.step, place))
+        return {"image": image, "label": label}
+
+    def _read(self, index: int, image: NDArray[np.float32], label: NDArray[np.uint8]) -> None:
+        number = self._number(index)
+        images, labels = self._open(number)
+        middle = index - int(self.starts[number])
+        first, last = max(middle - self.context, 0), min(middle + self.context, len(images) - 1)
+        # torch turns half into single precision some twenty times faster than numpy does.
+        sources = torch.from_numpy(images[first : last + 1]).float().numpy()
+        for channel, offset in enumerate(range(-self.context, self.context + 1)):
+            place_centred(sources[min(max(middle + offset, first), last) - first], image[channel], fill=None)
+        place_centred(labels[middle], label, fill=0)
+        _release(images)
+        _release(labels)
+
+    def _number(self, index: int) -> int:
+        return int(np.searchsorted(self.starts, index, side="right")) - 1
+
+    def _augment(self, image: Tensor, label: Tensor, seed: int) -> None:
+        from spine_ignite.batches.augment.torchio_transforms import apply_torchio
+
+        changed = apply_torchio(self.transform, image[..., None], label[None, ..., None], seed)
+        image[...], label[...] = changed[0][..., 0], changed[1][0, ..., 0]
+
+    def _open(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        if number in self._maps:
+            self._maps.move_to_end(number)
+            return self._maps[number]
+        case = self.cases[number]
+        self._maps[number] = (self.store.image(case), self.store.label(case))
+        if len(self._maps) > _OPEN_CASES:
+            self._maps.popitem(last=False)
+        return self._maps[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": OrderedDict(), "_hold": None}
+
+
+def _release(array: NDArray[Any]) -> None:
+    """Give the pages of a mapped array back to the system, which keeps them in its cache.
+
+    Otherwise a process would hold every case that it has read, and its resident memory would grow with the cases.
+    """
+    mapping: Any = array.base
+    if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # Windows lacks it
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def place_centred(source: NDArray[Any], target: NDArray[Any], fill: float | None) -> None:
+    """Copy a plane into another of any size, centre on centre; what is too much is cropped, what is missing filled.
+
+    Args:
+        source: ``(h, w)``.
+        target: ``(H, W)``, overwritten.
+        fill: value of the margin; None takes the source's minimum.
+    """
+    if source.shape == target.shape:
+        target[...] = source
+        return
+    here, there = zip(
+        *(overlap(have, want) for have, want in zip(source.shape, target.shape, strict=True)), strict=True
+    )
+    if any(have < want for have, want in zip(source.shape, target.shape, strict=True)):
+        target[...] = source.min() if fill is None else fill
+    target[there] = source[here]
+
+
+def overlap(have: int, want: int) -> tuple[slice, slice]:
+    """Return where the centred overlap of two lengths lies in the first and in the second."""
+    length = min(have, want)
+    start, put = (have - length) // 2, (want - length) // 2
+    return slice(start, start + length), slice(put, put + length)
+
+
+@dataclass
+class SliceLoader:
+    """Whole-slice training: a stateless stream of batches through torch's loader."""
+
+    loader: DataLoader[Batch]
+    dataset: SliceDataset
+    stream: TrainingStream
+    steps_per_epoch: int
+
+    def start_at(self, step: int) -> None:
+        """Let the next iteration begin at this step of training and end with its epoch."""
+        self.stream.start_at(step)
+
+    def origins(self, step: int) -> list[str]:
+        """Say which slices a step's batch is made of."""
+        return [self.dataset.origin(index) for index in self.stream.batch(step)]
+
+
+def select(store: SliceStore, names: Sequence[str]) -> list[StoredCase]:
+    """Return the training cases of these names, in the store's order.
+
+    Raises:
+        DataError: there is none, or one has no mask.
+    """
+    wanted = set(names)
+    cases = [case for case in store.split("train") if case.name in wanted]
+    if not cases:
+        raise DataError(f"the slice store {store.root} has no training case; check data.root and data.fraction")
+    for case in cases:
+        if case.label is None:
+            raise DataError(f"training case {case.name} has no mask")
+    return cases
+
+
+def training_size(store: SliceStore, config: RunConfig) -> tuple[int, int]:
+    """Return rows and columns of a training slice: ``data.size``, or the largest training slice."""
+    if config.data.size is not None:
+        return config.data.size
+    sizes = np.array([case.size for case in store.split("train")])
+    if not len(sizes):
+        raise DataError(f"the slice store {store.root} has no training case; put cases into the train split")
+    return int(sizes[:, 0].max()), int(sizes[:, 1].max())
+
+
+def create_training_loader(store: SliceStore, names: Sequence[str], config: RunConfig) -> TrainingLoader:
+    """Return the loader of the cases ``names``, of whole slices or patches as ``data.sampling`` says."""
+    cases = select(store, names)
+    transform = None
+    if config.augment.enabled and config.augment.torchio:
+        from spine_ignite.batches.augment.torchio_transforms import resolve_torchio
+
+        transform = resolve_torchio(config.augment.torchio)
+    if config.data.sampling == "patches":
+        from spine_ignite.batches.patches import PatchLoader
+
+        return PatchLoader(store, cases, config, transform)
+    data = config.data
+    dataset = SliceDataset(store, cases, data.context_slices, training_size(store, config), transform, config.seed)
+    steps = config.train.steps_per_epoch or max(1, len(dataset) // data.items_per_batch)
+    if transform is not None:
+        dataset[Request(0, [0])]  # a transform that does not fit is told before anything starts
+    stream = TrainingStream(
+        len(dataset), data.items_per_batch, steps, config.seed, dataset.foreground, data.foreground_share
+    )
+    return SliceLoader(_loader(dataset, stream, config), dataset, stream, steps)
+
+
+def create_validation_loader(store: SliceStore, names: Sequence[str], config: RunConfig) -> DataLoader[Batch]:
+    """Return the loader of all slices of the cases ``names``, in order and as they are.
+
+    A slice that is larger than a training slice stays whole, as in prediction. A batch of such slices has fewer of
+    them, so that it has no more pixels than a batch of training slices, or one slice.
+    """
+    data = config.data
+    size = training_size(store, config)
+    dataset = SliceDataset(store, select(store, names), data.context_slices, size, crop=False)
+    pixels = data.items_per_batch * size[0] * size[1]
+    batches: list[list[int]] = []
+    for index in range(len(dataset)):
+        batch = [*batches[-1], index] if batches else []
+        rows, columns = dataset.whole(batch)
+        if batch and len(batch) * rows * columns <= pixels:
+            batches[-1] = batch
+        else:
+            batches.append([index])
+    requests = [Request(step, batch) for step, batch in enumerate(batches)]
+    return _loader(dataset, requests, config)
+
+
+def _loader(dataset: SliceDataset, sampler: Iterable[Request], config: RunConfig) -> DataLoader[Batch]:
+    workers = config.data.workers
+    return DataLoader(
+        dataset,
+        sampler=sampler,
+        batch_size=None,  # the dataset builds whole batches, without a copy per slice
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available() and config.device not in ("cpu", "mps"),
+        # The loader draws a seed for its workers each epoch: from here, so that it leaves the global generator alone.
+        generator=torch.Generator().manual_seed(derive_seed(config.seed, 6)),
+    )

@@ -1,1 +1,0 @@
-"""Volumes, slices and batches: the only part that knows files."""

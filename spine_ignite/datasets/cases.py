@@ -1,0 +1,302 @@
+"""Find the image and label pairs of a dataset, in any of three layouts, by case id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from spine_ignite.datasets.unread import describe, is_image, stem_of, unread_files
+from spine_ignite.errors import DataError
+from spine_ignite.names import printable
+from spine_ignite.volumes.volume import SUFFIXES, volume_stem, volume_suffix
+
+LAYOUTS = (
+    "train/source + train/label (and test/), nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs), "
+    "or SPIDER (images, masks)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One exam: ``id`` is what image and mask have in common, ``name`` the image's file name without suffix."""
+
+    id: str
+    name: str
+    image: Path
+    label: Path | None
+    split: str
+
+
+# What the names of masks and predictions have before or after the case's own.
+_WORDS = "masks?|labels?|d?seg|segmentation|pred|prediction"
+_CHANNEL = re.compile(r"_(\d{4})$")
+_MASK_FOLDERS = {"source": "label", "images": "masks", "imagesTr": "labelsTr", "imagesTs": "labelsTs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a case or file, in a sentence; ``split`` says in which split, if in one only."""
+
+    case: str
+    file: Path | None
+    message: str
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The cases found under ``root``, sorted by split and id; ``notes`` says what is unusual but stops nothing."""
+
+    root: Path
+    layout: str
+    cases: tuple[Case, ...]
+    notes: tuple[str, ...] = ()
+
+    def split(self, name: str) -> tuple[Case, ...]:
+        """Return the cases of ``"train"`` or ``"test"``."""
+        return tuple(case for case in self.cases if case.split == name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    name: str
+    images: Path
+    labels: Path
+    labels_needed: bool
+
+
+def case_id(path: Path) -> str:
+    """Return the id that an image, its mask and its predictions share.
+
+    ``Case7.nii.gz``, ``mask_case7.nii.gz`` and ``case07_seg.nii.gz`` are case ``7``; other names are compared whole, in
+    lower case.
+    """
+    return _id(volume_stem(path))
+
+
+def _id(stem: str) -> str:
+    bare = re.sub(rf"^({_WORDS})[_-](?=.)|(?<=.)[_.-]({_WORDS})$", "", stem.lower())
+    number = re.fullmatch(r"case[_-]?0*(\d+)", bare)
+    return number.group(1) if number else bare
+
+
+def natural_order(text: str) -> list[tuple[int, int | str]]:
+    """Sort key under which case 9 comes before case 10."""
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", text) if part]
+
+
+def volume_files(folder: Path) -> list[Path]:
+    """Return the volumes directly in a folder, in natural order.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    try:
+        files = [path for path in folder.iterdir() if volume_suffix(path) and not path.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"folder {folder} cannot be read: {error.strerror}") from error
+    return sorted(files, key=lambda path: natural_order(path.name.lower()))
+
+
+def case_names(folder: Path) -> dict[Path, str]:
+    """Return what each volume of a folder of images is called: its stem, without nnU-Net's channel.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    masks = mask_folder(folder)
+    labelled = volume_files(masks) if masks is not None and masks.is_dir() else []
+    names = {path: volume_stem(path) for path in volume_files(folder)}
+    return _without_channel(names, {path: volume_stem(path) for path in labelled})
+
+
+def mask_folder(images: Path) -> Path | None:
+    """Return where the masks of a dataset's folder of images are or would be; None for a folder of another name."""
+    name = _MASK_FOLDERS.get(images.name)
+    return images.with_name(name) if name is not None else None
+
+
+def image_folders(root: Path) -> dict[str, Path]:
+    """Return the folders of a dataset that hold images, by split.
+
+    Raises:
+        DataError: ``root`` holds none of the layouts.
+    """
+    return {split.name: split.images for split in _recognise(root)[1] if split.images.is_dir()}
+
+
+def match_by_id(predictions: Sequence[Path], references: Sequence[Path]) -> dict[str, tuple[Path | None, Path | None]]:
+    """Bring predictions and reference masks together by case id; nnU-Net's channel may stand in predictions' names.
+
+    Returns:
+        For each id its prediction and its reference, in natural order; None for what is lacking.
+
+    Raises:
+        DataError: two files of one side have the same id.
+    """
+    masks = {path: volume_stem(path) for path in references}
+    problems: list[Problem] = []
+    found = _by_id(_without_channel({path: volume_stem(path) for path in predictions}, masks), False, problems)
+    wanted = _by_id(masks, False, problems)
+    if problems:
+        raise DataError(f"{problems[0].file} {problems[0].message}")
+    return {key: (found.get(key), wanted.get(key)) for key in sorted({*found, *wanted}, key=natural_order)}
+
+
+def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
+    """Find all pairs under ``root`` and every pairing problem.
+
+    Raises:
+        DataError: ``root`` is missing, or holds none of the layouts.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"dataset folder {root} does not exist; expected {LAYOUTS}")
+    layout, splits = _recognise(root)
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    notes: list[str] = []
+    for split in splits:
+        found, wrong = _pair(split, nnunet=layout == "nnunet")
+        cases += found
+        wrong += _unread_cases(split, nnunet=layout == "nnunet")
+        problems += [replace(problem, split=split.name) for problem in wrong]
+        notes += [*_forgotten_masks(split, found), *_unread(split)]
+    problems += _shared_ids(cases)
+    if not cases and not problems:
+        raise DataError(f"dataset folder {root} holds no volumes ({', '.join(SUFFIXES)}); expected {LAYOUTS}")
+    return Dataset(root, layout, tuple(cases), tuple(notes)), problems
+
+
+def _recognise(root: Path) -> tuple[str, list[_Split]]:
+    if (root / "imagesTr").is_dir() or (root / "imagesTs").is_dir():
+        splits = [
+            _Split("train", root / "imagesTr", root / "labelsTr", True),
+            _Split("test", root / "imagesTs", root / "labelsTs", False),
+        ]
+        return "nnunet", splits
+    splits = [
+        _Split(name, root / name / "source", root / name / "label", name == "train") for name in ("train", "test")
+    ]
+    if any(split.images.is_dir() for split in splits) and not (root / "masks").is_dir():
+        return "mrspineseg", splits
+    if (root / "images").is_dir():
+        return "spider", [_Split("train", root / "images", root / "masks", True)]
+    raise DataError(f"dataset folder {root} has no known layout; expected {LAYOUTS}")
+
+
+def _pair(split: _Split, nnunet: bool) -> tuple[list[Case], list[Problem]]:
+    problems: list[Problem] = []
+    masks = _names(split.labels, problems)
+    names = _names(split.images, problems)
+    if nnunet:
+        names = _without_channel(names, masks)
+    images = _by_id(names, nnunet, problems)
+    labels = _by_id(masks, nnunet, problems)
+    cases = []
+    for key in sorted(images, key=natural_order):
+        if key not in labels and split.labels_needed:
+            problems.append(Problem(key, images[key], f"has no mask in {split.labels}"))
+            continue
+        cases.append(Case(key, names[images[key]], images[key], labels.get(key), split.name))
+    problems += [
+        Problem(key, labels[key], f"is a mask without an image in {split.images}")
+        for key in labels
+        if key not in images
+    ]
+    return cases, problems
+
+
+def _forgotten_masks(split: _Split, cases: Sequence[Case]) -> list[str]:
+    """Say which masks a test split lacks; one without any is meant for prediction."""
+    missing = [case.image.name for case in cases if case.label is None]
+    if not missing or len(missing) == len(cases):
+        return []
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return [
+        f"{missing[0]}{more} of the {len(cases)} {split.name} images in {split.images} cannot be judged by: "
+        f"{'they have' if more else 'it has'} no mask in {split.labels}"
+    ]
+
+
+def _unread(split: _Split) -> list[str]:
+    found = ((folder, unread_files(folder)) for folder in (split.images, split.labels))
+    return [describe(folder, files) for folder, files in found if files]
+
+
+def _unread_cases(split: _Split, nnunet: bool) -> list[Problem]:
+    """Images and masks in formats that are not read, of cases that lack them otherwise."""
+
+    def key(stem: str) -> str:
+        return _CHANNEL.sub("", stem).lower() if nnunet else _id(stem)
+
+    problems: dict[tuple[Path, str], Problem] = {}
+    for folder in (split.images, split.labels):
+        known = {key(volume_stem(path)) for path in volume_files(folder)} if folder.is_dir() else set()
+        for path in filter(is_image, unread_files(folder)):
+            case = key(stem_of(path))
+            if case not in known:
+                message = "is in a format that is not read; convert it to .nii.gz, or move it out of the folder"
+                problems.setdefault((folder, case), Problem(case, path, message))
+    return list(problems.values())
+
+
+def _names(folder: Path, problems: list[Problem]) -> dict[Path, str]:
+    """Stems of the volumes in a folder; names go into tables, logs and pages, so they must be printable."""
+    names = {}
+    for path in volume_files(folder) if folder.is_dir() else ():
+        if path.name.isprintable():
+            names[path] = volume_stem(path)
+        else:
+            message = "has a line break or another unprintable character in its name; rename it"
+            problems.append(Problem(printable(path.name), path, message))
+    return names
+
+
+def _without_channel(names: Mapping[Path, str], masks: Mapping[Path, str]) -> dict[Path, str]:
+    """Strip nnU-Net's channel (``_0000``) from image names, but not the number of a case that has four digits.
+
+    Masks tell these apart. Without any, names that differ in the number alone are those of cases.
+    """
+    stems, labelled = set(names.values()), {_id(stem) for stem in masks.values()}
+    bare = {path: _CHANNEL.sub("", stem) for path, stem in names.items()}
+    if not masks and len(names) > 1 and len(set(bare.values())) == 1:
+        return dict(names)
+    return {
+        path: bare[path] if f"{bare[path]}_0000" in stems and _id(stem) not in labelled else stem
+        for path, stem in names.items()
+    }
+
+
+def _by_id(names: Mapping[Path, str], nnunet: bool, problems: list[Problem]) -> dict[str, Path]:
+    seen: dict[str, Path] = {}
+    for path, name in names.items():
+        key = name.lower() if nnunet else _id(name)
+        other = seen.setdefault(key, path)
+        if other is not path:
+            channels = [_CHANNEL.search(volume_stem(file)) for file in (path, other)]
+            if nnunet and all(channels):
+                message = (
+                    f"is a second channel of case '{key}' besides {other.name}, and networks here see one; keep the "
+                    f"files of one channel in {path.parent.name} and move the others away"
+                )
+            else:
+                message = f"has the same case id '{key}' as {other.name}; rename or remove one"
+            problems.append(Problem(key, path, message))
+    return seen
+
+
+def _shared_ids(cases: Iterable[Case]) -> list[Problem]:
+    first: dict[str, Case] = {}
+    problems = []
+    for case in cases:
+        other = first.setdefault(case.id, case)
+        if other.split != case.split:
+            message = (
+                f"has the same case id '{case.id}' as {other.image} in the {other.split} split; "
+                "test cases must not be trained on"
+            )
+            problems.append(Problem(case.id, case.image, message))
+    return problems

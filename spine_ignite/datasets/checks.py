@@ -1,0 +1,208 @@
+"""Check the files of a dataset and report everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spine_ignite.datasets.cases import Case, Dataset, Problem, find_cases
+from spine_ignite.datasets.patients import patient_of
+from spine_ignite.errors import DataError, UsageError, reason
+from spine_ignite.labels import LabelScheme, dataset_json
+from spine_ignite.labels.dataset_json import structure
+from spine_ignite.volumes.alignment import aligned
+from spine_ignite.volumes.digests import voxels_sha256
+from spine_ignite.volumes.orientation import orientation_of
+from spine_ignite.volumes.volume import STRICT, Reading, Volume, read_image, read_label
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCase:
+    """What reading a case has shown: problems, and figures for the summary.
+
+    ``orientation`` is that of the image's voxel axes, as ``PSR``.
+    """
+
+    case: Case
+    problems: tuple[Problem, ...]
+    shape: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+    orientation: str | None = None
+    values: tuple[int, ...] = ()
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A dataset, its checked cases, every problem, and warnings that do not stop a run."""
+
+    dataset: Dataset
+    checked: tuple[CheckedCase, ...]
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def check_case(case: Case, scheme: LabelScheme, reading: Reading = STRICT) -> CheckedCase:
+    """Read a case and report what is wrong with its image, its mask, and the two together."""
+    try:
+        return _check_case(case, scheme, reading)
+    except Exception as error:  # what nobody foresaw in one case must not hide what is wrong with the others
+        return CheckedCase(case, (Problem(case.id, case.image, reason(error, case.image)),))
+
+
+def _check_case(case: Case, scheme: LabelScheme, reading: Reading) -> CheckedCase:
+    problems: list[Problem] = []
+    image = _try(lambda: read_image(case.image, reading), case, case.image, problems)
+    label: Volume | None = None
+    if case.label is not None:
+        path = case.label
+        label = _try(lambda: read_label(path, reading), case, path, problems)
+    if label is not None:
+        problems += _label_values(case, label, scheme)
+    if image is not None and label is not None:
+        problems += _same_grid(case, image, label)
+    if image is None:
+        return CheckedCase(case, tuple(problems))
+    return CheckedCase(
+        case,
+        tuple(problems),
+        shape=image.array.shape,
+        spacing=tuple(round(float(n), 4) for n in np.linalg.norm(image.affine[:3, :3], axis=0)),
+        orientation=orientation_of(image.affine),
+        values=tuple(int(v) for v in np.unique(label.array)) if label is not None else (),
+        digest=voxels_sha256(image),
+    )
+
+
+def check_dataset(
+    root: Path,
+    scheme: LabelScheme,
+    progress: Callable[[Sequence[Case]], Any] | None = None,
+    reading: Reading = STRICT,
+) -> Report:
+    """Find and read every case of a dataset.
+
+    Args:
+        root: the dataset folder.
+        scheme: the values that masks may hold.
+        progress: wraps the sequence of cases, to show how far the check is.
+        reading: what the files leave unsaid.
+
+    Raises:
+        DataError: there is no dataset at ``root``.
+    """
+    dataset, problems = find_cases(root)
+    misnamed, notes = check_names(dataset, scheme)
+    problems += misnamed
+    cases = progress(dataset.cases) if progress is not None else dataset.cases
+    found = tuple(check_case(case, scheme, reading) for case in cases)
+    for item in found:
+        problems += item.problems
+    warnings = [
+        *(Problem("", None, note) for note in (*dataset.notes, *notes)),
+        *_same_content(found),
+        *_same_patient(found),
+    ]
+    return Report(dataset, found, tuple(problems), tuple(warnings))
+
+
+def check_names(dataset: Dataset, scheme: LabelScheme) -> tuple[list[Problem], list[str]]:
+    """Compare a label scheme with the names in nnU-Net's ``dataset.json``, if the dataset has one.
+
+    Returns:
+        Problems, and notes on what stops nothing.
+    """
+    path = dataset.root / dataset_json.FILE
+    if dataset.layout != "nnunet" or not path.is_file():
+        return [], []
+    try:
+        described = dataset_json.read_dataset_json(path)
+    except UsageError as error:
+        return [], [f"{error}, so that its names cannot be compared with the label scheme"]
+    differing = []
+    for name, value in described.labels.items():
+        known = next((c.name for c in scheme.classes if value in c.values), None)
+        if value is not None and (known is None or structure(known) != structure(name)):
+            said = f"the scheme '{scheme.name}' calls it {known!r}" if known else f"the scheme '{scheme.name}' lacks it"
+            differing.append(f"calls the value {value} {name!r}, {said}")
+    problems = []
+    if differing:
+        more = f", and differs in {len(differing) - 1} more" if len(differing) > 1 else ""
+        advice = f"choose the scheme that is meant, or the file's own: data.scheme={path}"
+        problems.append(Problem("", path, f"{differing[0]}{more}; {advice}"))
+    channels = described.channels
+    notes = []
+    if len(channels) > 1:
+        notes.append(f"{path} names {len(channels)} channels ({', '.join(channels)}); networks here see one")
+    return problems, notes
+
+
+def require_valid(root: Path, problems: Sequence[Problem]) -> None:
+    """Raise one :class:`DataError` that sums up the problems, if there are any."""
+    if not problems:
+        return
+    first = "; ".join(f"{p.file or p.case} {p.message}" for p in problems[:3])
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    raise DataError(f"{first}{more} (run `spine-ignite check {root}` for the full list)")
+
+
+def _try(read: Callable[[], Volume], case: Case, path: Path, problems: list[Problem]) -> Volume | None:
+    try:
+        return read()
+    except DataError as error:
+        problems.append(Problem(case.id, path, str(error).removeprefix(f"{path} ")))
+        return None
+
+
+def _label_values(case: Case, label: Volume, scheme: LabelScheme) -> list[Problem]:
+    try:
+        scheme.to_indices(label.array)
+    except DataError as error:
+        return [Problem(case.id, label.path, str(error))]
+    return []
+
+
+def _same_grid(case: Case, image: Volume, label: Volume) -> list[Problem]:
+    try:
+        aligned(label, image)
+    except DataError as error:
+        return [Problem(case.id, label.path, str(error).removeprefix(f"{label.path} "))]
+    return []
+
+
+def _same_content(checked: Sequence[CheckedCase]) -> list[Problem]:
+    first: dict[str, Case] = {}
+    warnings = []
+    for item in checked:
+        if not item.digest:
+            continue
+        other = first.setdefault(item.digest, item.case)
+        if other is item.case:
+            continue
+        leak = "; a test case that is trained on flatters the result" if other.split != item.case.split else ""
+        message = f"is the same image as {other.image.name} of the {other.split} split{leak}"
+        warnings.append(Problem(item.case.id, item.case.image, message))
+    return warnings
+
+
+def _same_patient(checked: Sequence[CheckedCase]) -> list[Problem]:
+    """Warn of test cases of a patient who is trained on, as far as names tell."""
+    trained: dict[str, Case] = {}
+    for item in checked:
+        if item.case.split == "train":
+            trained.setdefault(patient_of(item.case.name), item.case)
+    warnings = []
+    for item in checked:
+        patient = patient_of(item.case.name)
+        other = trained.get(patient)
+        if item.case.split == "test" and other is not None:
+            message = (
+                f"is of patient {patient}, as {other.image.name} of the train split; a patient who is trained on "
+                "flatters the result"
+            )
+            warnings.append(Problem(item.case.id, item.case.image, message))
+    return warnings

@@ -1,0 +1,56 @@
+"""Files beside the volumes of a folder that are not read: they are told, lest what is in them is taken for done."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from spine_ignite.names import cut, printable
+from spine_ignite.volumes.volume import volume_suffix
+
+# What people and programs lay beside images; .raw and .zraw are the voxels of an .mhd.
+_SIDECARS = re.compile(
+    r"\.(json|txt|csv|tsv|md|rst|ya?ml|xml|html|pdf|xlsx|ods|docx|log|lock|py|sh|md5|sha256|z?raw|bval|bvec)"
+)
+_IMAGES = re.compile(r"\.(nrrd|nhdr|mgz|mgh|img|hdr|dcm|dicom|ima|mnc|gipl|vtk|par|rec|np[yz])")
+
+
+def unread_files(folder: Path) -> list[Path]:
+    """Return files directly in a folder that are neither volumes nor what lies beside them, in order of their names."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:  # told where the folder is read
+        return []
+    return [
+        path
+        for path in entries
+        if not path.name.startswith((".", "~"))
+        and volume_suffix(path) is None
+        and not _SIDECARS.fullmatch(path.suffix.lower())
+        and path.is_file()
+    ]
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is in a format of medical images that is not read."""
+    return _IMAGES.fullmatch(_bare(path).suffix.lower()) is not None
+
+
+def stem_of(path: Path) -> str:
+    """Return the name of such a file without its suffix, and without that of a compression."""
+    return _bare(path).stem
+
+
+def describe(folder: Path, files: Sequence[Path]) -> str:
+    """Say in a sentence that files are not read."""
+    kinds = Counter(_bare(path).suffix.lower() or "no suffix" for path in files)
+    listed = ", ".join(kind for kind, _ in kinds.most_common(4)) + (", …" if len(kinds) > 4 else "")
+    names = ", ".join(cut(printable(path.name), 60) for path in files[:3]) + (", …" if len(files) > 3 else "")
+    number = f"{len(files)} files in {folder} are" if len(files) > 1 else f"1 file in {folder} is"
+    return f"{number} not read ({listed}): {names}; .nii, .nii.gz, .mha and .mhd are"
+
+
+def _bare(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2", ".zst") else path

@@ -1,1 +1,0 @@
-"""The training and evaluation engines and the handlers on their events."""

@@ -1,6 +1,0 @@
-"""The training doctor: watches a run and says in plain words what is wrong with it."""
-
-from spine_ignite.engines.doctor.diagnoses import Diagnosis, diagnose
-from spine_ignite.engines.doctor.handler import Doctor, attach_doctor
-
-__all__ = ["Diagnosis", "Doctor", "attach_doctor", "diagnose"]

@@ -1,0 +1,151 @@
+"""Segment files: label volumes, and on request maps of probability and uncertainty, each complete or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from spine_ignite.errors import DataError, reason
+from spine_ignite.inference.options import InferenceOptions
+from spine_ignite.inference.predictor import Predictor, load_predictor
+from spine_ignite.inference.records import is_done, require_replaceable, write_record
+from spine_ignite.locks import lock_folder
+from spine_ignite.volumes.digests import volume_sha256
+from spine_ignite.volumes.geometry import SliceGrid
+from spine_ignite.volumes.maps import PlaneSpool, write_map, write_maps
+from spine_ignite.volumes.volume import read_image, volume_stem, write_label_like
+
+Progress = Callable[[Any], Any]
+Jobs = Sequence[tuple[Path, Path]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One input, where its labels are, why not if they are not, and what post-processing did."""
+
+    source: Path
+    output: Path
+    error: str | None = None
+    skipped: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What is written besides label volumes, into folders beside them.
+
+    Args:
+        probabilities: ``probabilities/<name>.nii.gz``, float32 ``(I, J, K, classes)``.
+        uncertainty: ``uncertainty/<name>.nii.gz``, float32 ``(I, J, K)``, see :class:`~.predictor.Segmentation`.
+    """
+
+    probabilities: bool = False
+    uncertainty: bool = False
+
+    def paths(self, output: Path) -> dict[str, Path]:
+        """Return the files that belong to a label volume."""
+        name = f"{volume_stem(output)}.nii.gz"
+        wanted = {"probabilities": self.probabilities, "uncertainty": self.uncertainty}
+        return {kind: output.parent / kind / name for kind, is_wanted in wanted.items() if is_wanted}
+
+
+def predict(
+    run: Path,
+    jobs: Jobs,
+    *,
+    options: InferenceOptions | None = None,
+    extras: Extras | None = None,
+    skip_existing: bool = False,
+    progress: Progress | None = None,
+) -> list[Prediction]:
+    """Segment files with the network of a run; see :func:`predict_files`.
+
+    Args:
+        run: a run directory, or a folder of them, whose probabilities are averaged.
+        jobs: pairs of an image and the label volume to write.
+        options: how; by default as the run's configuration says.
+        extras: what to write besides label volumes.
+        skip_existing: leave what is already there.
+        progress: wraps the jobs, to show how far it is.
+
+    Raises:
+        SpineIgniteError: a run, a checkpoint or the device cannot be used.
+    """
+    predictor = load_predictor(run, options or InferenceOptions())
+    return predict_files(predictor, jobs, extras=extras, skip_existing=skip_existing, progress=progress)
+
+
+def predict_files(
+    predictor: Predictor,
+    jobs: Jobs,
+    *,
+    extras: Extras | None = None,
+    skip_existing: bool = False,
+    progress: Progress | None = None,
+    lock: bool = True,
+) -> list[Prediction]:
+    """Segment files; one that cannot be used is reported, and the others are still done.
+
+    Beside each label volume ``<name>.json`` records of which image it is and how it was made. A volume that was changed
+    since, or has no record, is reported and not replaced. With ``skip_existing`` neither is one that is not of this
+    image or was made otherwise; one that was left unfinished or damaged is made again.
+
+    Args:
+        predictor: the networks.
+        jobs: pairs of an image and the label volume to write.
+        extras: what to write besides label volumes.
+        skip_existing: leave what is already there.
+        progress: wraps the jobs, to show how far it is.
+        lock: keep other processes from predicting into the same folders; False if the caller does.
+
+    Raises:
+        RunError: another process is predicting into a folder, or it cannot be written.
+    """
+    extras = extras or Extras()
+    folders = sorted({output.parent for _, output in jobs}) if lock else []
+    results = []
+    with ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(lock_folder(folder, "is predicting into it"))
+        for source, output in progress(jobs) if progress is not None else jobs:
+            try:
+                results.append(_do(predictor, source, output, extras, skip_existing))
+            except Exception as error:  # whatever one file does to a library, the others are still done
+                results.append(Prediction(source, output, error=reason(error, source)))
+    return results
+
+
+def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_existing: bool) -> Prediction:
+    image = volume_sha256(source)
+    if skip_existing and is_done(output, image, predictor.settings, extras.paths(output)):
+        return Prediction(source, output, skipped=True)
+    require_replaceable(output)
+    volume = read_image(source, predictor.reading)
+    if volume_sha256(source) != image:
+        raise DataError(f"{source} was replaced while it was read; predict it again")
+    grid = SliceGrid.from_geometry(volume.array.shape, volume.affine)
+    paths = extras.paths(output)
+    with ExitStack() as stack:
+        spool = None
+        if extras.probabilities:
+            folder = paths["probabilities"].parent
+            spool = stack.enter_context(PlaneSpool(folder, predictor.scheme.num_classes, grid.native_size))
+        found = predictor.segment(volume, uncertainty=extras.uncertainty, spool=spool)
+        if found.uncertainty is not None:
+            write_map(paths["uncertainty"], found.uncertainty, volume)
+            found = replace(found, uncertainty=None)  # its memory is needed for what follows
+        if spool is not None:
+            maps = (grid.to_volume(spool.read(index)) for index in range(spool.classes))
+            write_maps(paths["probabilities"], maps, spool.classes, volume)
+    made = {
+        "image": str(source),
+        "image_sha256": image,
+        **predictor.settings,
+        "precision": predictor.precision.name,
+        "postprocessing": found.note,
+    }
+    write_label_like(output, found.values, volume, lambda complete: write_record(output, complete, paths, made))
+    return Prediction(source, output, note=found.note)

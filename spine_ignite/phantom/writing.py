@@ -1,0 +1,55 @@
+"""Write phantoms as a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from spine_ignite.errors import UsageError
+from spine_ignite.files import write_atomically
+from spine_ignite.ownership import Listed, own_folder
+from spine_ignite.phantom.acquisition import make_phantom
+
+Job = tuple[int, int, int]
+_CONTENTS = (Listed("(train|test)/(source|label)", r"(Case|mask_case)\d+\.nii\.gz"),)
+
+
+def write_phantoms(
+    root: Path,
+    train: int,
+    test: int,
+    seed: int = 0,
+    num_slices: int | None = None,
+    progress: Callable[[Sequence[Job]], Any] | None = None,
+) -> None:
+    """Write ``train`` + ``test`` cases in the MRSpineSeg layout; test cases go on counting after the training cases.
+
+    A case depends on the seed, its split and its place in it, not on how many others there are.
+
+    Raises:
+        UsageError: there is nothing to write.
+        RunError: the folder cannot be written, or holds cases of others.
+    """
+    if train < 0 or test < 0 or train + test == 0:
+        raise UsageError(f"at least one case is needed, got {train} for training and {test} for test")
+    jobs = [(0, n, n + 1) for n in range(train)] + [(1, n, train + n + 1) for n in range(test)]
+    with own_folder(root, "phantoms", "is writing phantoms into it", _CONTENTS):
+        for split, number, name in progress(jobs) if progress is not None else jobs:
+            phantom = make_phantom(seed, split, number, num_slices)
+            folder = root / ("train", "test")[split]
+            _write(folder / "source" / f"Case{name}.nii.gz", phantom.image, phantom.affine)
+            _write(folder / "label" / f"mask_case{name}.nii.gz", phantom.label, phantom.affine)
+
+
+def _write(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
+    image = nib.Nifti1Image(array, affine)
+    image.set_sform(affine, 1)
+    image.set_qform(affine, 1)
+    image.header.set_xyzt_units("mm")
+    with write_atomically(path) as temporary:
+        nib.save(image, temporary)

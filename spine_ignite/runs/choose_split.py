@@ -1,0 +1,109 @@
+"""Decide which cases of a dataset train and which validate: by the seed, or as a file says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from spine_ignite.config import DataConfig
+from spine_ignite.datasets.hold_out import hold_out, keep_fraction
+from spine_ignite.datasets.listed_split import Lists, read_listed, resolve
+from spine_ignite.datasets.patients import join_equal, listed, patients_of
+from spine_ignite.datasets.split import Fingerprint, Origin, Split, SplitCase, require_same
+from spine_ignite.errors import DataError, UsageError
+from spine_ignite.slices.store import SliceStore, StoredCase
+from spine_ignite.volumes.digests import file_sha256
+
+
+def choose_split(data: DataConfig, seed: int, store: SliceStore) -> Split:
+    """Return the split of a run.
+
+    Without ``data.split`` patients are held out by the seed, see :func:`.hold_out.hold_out`. The ``split.json`` of a
+    run is returned as it is, once the cases that it trains and validates on are found unchanged; another list is taken
+    as it is, but for ``data.fraction``.
+
+    Raises:
+        DataError: the list cannot be used, the dataset is not what it records, or a side has no case or no structure.
+        UsageError: the configuration asks for another split than the run's that it names.
+    """
+    cases = {case.name: case for case in store.cases}
+    given = read_listed(data.split, data.fold) if data.split is not None else None
+    if isinstance(given, Split):
+        assert data.split is not None
+        _require_asked(data, given)
+        require_same((*given.training, *given.validation), cases, _of_stored, data.root, data.split)
+        split = given
+    else:
+        split = _make(data, seed, store, given)
+    _require_structures(split, cases, data.root)
+    return split
+
+
+def _of_stored(case: StoredCase) -> Fingerprint:
+    """Return the fingerprint of a case in a slice store."""
+    return Fingerprint(case.image.sha256, case.label.sha256 if case.label is not None else None)
+
+
+def _make(data: DataConfig, seed: int, store: SliceStore, lists: Lists | None) -> Split:
+    own = patients_of([case.name for case in store.cases], data.patients)
+    joined = join_equal((own[case.name], case.content, case.split == "train") for case in store.cases)
+    patients = {name: joined[patient] for name, patient in own.items()}
+    trainable = {case.name: patients[case.name] for case in store.split("train")}
+    origin = Origin(seed=seed, validation=data.validation, folds=data.folds, fold=data.fold, fraction=data.fraction)
+    if lists is None or data.split is None:
+        parts = _by_seed(trainable, data, seed)
+    else:
+        parts = {part: set(names) for part, names in resolve(lists, trainable, data.split).items()}
+        listing = {"fold": lists.entry, "file": str(data.split), "sha256": file_sha256(data.split)}
+        origin = origin.model_copy(update=listing)
+    kept = keep_fraction({patients[name] for name in parts["training"]}, seed, data.fraction)
+    parts["training"] = {name for name in parts["training"] if patients[name] in kept}
+    parts["test"] |= {case.name for case in store.split("test")}
+    chosen = {
+        part: tuple(_record(case, patients[case.name]) for case in store.cases if case.name in names)
+        for part, names in parts.items()
+    }
+    return Split(origin=origin, **chosen)
+
+
+def _by_seed(patients: Mapping[str, str], data: DataConfig, seed: int) -> dict[str, set[str]]:
+    everybody = set(patients.values())
+    held_out = hold_out(everybody, seed, validation=data.validation, folds=data.folds, fold=data.fold)
+    if data.fold is not None and everybody and not 0 < len(held_out) < len(everybody):
+        raise DataError(
+            f"fold {data.fold} of {data.folds} leaves a side empty: {data.root} has {len(everybody)} patients to train "
+            "on; lower data.folds, or hold out a share with data.validation"
+        )
+    return {
+        "training": {name for name, patient in patients.items() if patient not in held_out},
+        "validation": {name for name, patient in patients.items() if patient in held_out},
+        "test": set(),
+    }
+
+
+def _record(case: StoredCase, patient: str) -> SplitCase:
+    now = _of_stored(case)
+    return SplitCase(name=case.name, id=case.id, patient=patient, image=now.image, mask=now.mask, voxels=case.content)
+
+
+def _require_asked(data: DataConfig, split: Split) -> None:
+    """Refuse a configuration that names a run's split and asks for another in the same breath."""
+    defaults = {name: DataConfig.model_fields[name].default for name in ("fold", "folds", "validation", "fraction")}
+    for name, default in defaults.items():
+        asked, recorded = getattr(data, name), getattr(split.origin, name)
+        if asked not in (default, recorded):
+            raise UsageError(
+                f"data.{name} is {asked}, but the split {data.split} was made with {recorded}; for a new split give "
+                "data.split=null"
+            )
+
+
+def _require_structures(split: Split, cases: Mapping[str, StoredCase], root: Path) -> None:
+    """Refuse a side without any structure: there is nothing to learn, or no epoch is better than another."""
+    for part, recorded, advice in (
+        ("training", split.training, "check their masks and data.scheme"),
+        ("validation", split.validation, "hold out others (seed, data.fold, data.split) or none (data.validation=0)"),
+    ):
+        names = [case.name for case in recorded]
+        if names and not any(sum(cases[name].voxels[1:]) for name in names):
+            raise DataError(f"no mask of the {part} cases of {root} has a structure in it ({listed(names)}); {advice}")

@@ -1,0 +1,102 @@
+"""Weights in a safetensors file, and what is needed to use them: numbers and text, nothing that could run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from spine_ignite.config.sections import Section
+from spine_ignite.errors import RunError
+from spine_ignite.runs.checkpoints import TrainedNetwork
+from spine_ignite.runs.description import Description
+from spine_ignite.validation_errors import describe
+from spine_ignite.version import __version__
+
+SUFFIX = ".safetensors"
+KEY = "spine_ignite"  # of the file's metadata; one, since the order of several changes from file to file
+
+
+class Header(Section):
+    """What an exported file says about its weights, as JSON.
+
+    ``sha256`` is that of the weights, see :func:`fingerprint`; None where the file's format has checksums.
+    """
+
+    format: Literal[1] = Field(1, description="of this header")
+    spine_ignite: str = Field(__version__, description="the version that wrote the file")
+    plugin: str = Field(description="name and version of the distribution of the architecture")
+    sha256: str | None = Field(None, description="of the weights")
+    description: dict[str, Any] = Field(description="of the network, as in a checkpoint")
+
+
+def to_bytes(trained: TrainedNetwork, plugin: str) -> bytes:
+    """Return the content of a safetensors file with the weights of a network and its header.
+
+    Args:
+        trained: the network, with its description.
+        plugin: name and version of the distribution of the architecture.
+
+    Raises:
+        RunError: the network's state holds something else than tensors.
+    """
+    weights = {}
+    for name, value in trained.network.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise RunError(
+                f"{trained.path} cannot be exported: '{name}' in the state of its "
+                f"{trained.description.model} is not a tensor"
+            )
+        # A copy, since the format takes neither two names of one tensor nor other memory layouts.
+        weights[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+    header = Header(plugin=plugin, sha256=fingerprint(weights), description=trained.description.state_dict())
+    content: bytes = save(weights, metadata={KEY: header.model_dump_json()})
+    return content
+
+
+def read_exported(path: Path) -> tuple[dict[str, Tensor], Description]:
+    """Read the weights and the description in a safetensors file that :func:`to_bytes` made; they are on the CPU.
+
+    The library checks that the sizes in the file's header are those of the file; checksum and description are checked
+    here.
+
+    Raises:
+        RunError: the file is missing, damaged, or comes from another program or version.
+    """
+    if not path.is_file():
+        raise RunError(f"{path} does not exist, or is not a file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+            weights = {name: file.get_tensor(name) for name in file.keys()} if text is not None else {}  # noqa: SIM118
+    except Exception as error:  # damage can make the reader raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(f"{path} cannot be read, it may be truncated or corrupt: {reason}") from error
+    if text is None:
+        raise RunError(
+            f"{path} has weights, but was not written by `spine-ignite export`: what they belong to is unknown"
+        )
+    try:
+        header = Header.model_validate_json(text)
+    except ValidationError as error:
+        reason = describe(error, Header)
+        raise RunError(f"{path} is not an export of this version of spine-ignite (format 1): {reason}") from error
+    if header.sha256 != fingerprint(weights):
+        raise RunError(f"{path} is corrupt: the checksum of its weights is wrong; export it again")
+    return weights, Description.from_state(header.description, path)
+
+
+def fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of the names, types, shapes and numbers of tensors on the CPU, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

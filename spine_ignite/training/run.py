@@ -1,0 +1,243 @@
+"""The one function that trains: a new run, or the rest of one."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spine_ignite.batches.cropping import lost_by_cropping
+from spine_ignite.batches.loaders import select
+from spine_ignite.config import RunConfig, dump_config
+from spine_ignite.datasets.split import PARTS, unused
+from spine_ignite.files import write_text
+from spine_ignite.inference.records import is_made_by_hand
+from spine_ignite.machine.workers import workers_end_with_us
+from spine_ignite.names import printable
+from spine_ignite.registry import load_registry
+from spine_ignite.runs.checkpoints import read_newest
+from spine_ignite.runs.directory import describe_environment, open_run_directory, plan_run_directory
+from spine_ignite.runs.resumption import (
+    configuration_of,
+    forget_later_epochs,
+    needs_rewriting,
+    require_no_results,
+    resume_command,
+    wanted_configuration,
+)
+from spine_ignite.training.faults import faults_explained
+from spine_ignite.training.overfit import LEARNT, verdict, without_variety
+from spine_ignite.training.session import Session, attach
+from spine_ignite.training.setup import Run, RunData, plugin_of, resolved, setup_data, setup_run, with_recorded_split
+
+Echo = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Args:
+        directory: the run directory.
+        epochs: epochs completed, over all parts of a resumed run.
+        iterations: steps taken, likewise.
+        best_dice: best mean validation Dice, or None without validation.
+        signal: the signal that interrupted it, or None.
+        overfit_passed: whether an overfit check passed; None if the run was none, or was interrupted.
+    """
+
+    directory: Path
+    epochs: int
+    iterations: int
+    best_dice: float | None
+    signal: int | None = None
+    overfit_passed: bool | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0, 130 after Ctrl-C, 143 after SIGTERM."""
+        return 0 if self.signal is None else 128 + self.signal
+
+
+def train(
+    config: RunConfig,
+    out: Path | None = None,
+    *,
+    force: bool = False,
+    echo: Echo = print,
+    progress: Callable[[Any], Any] | None = None,
+    show_steps: bool = False,
+    find_batch_size: Callable[[RunConfig], RunConfig] | None = None,
+) -> RunResult:
+    """Train a network from its first step.
+
+    Args:
+        config: everything that defines the run.
+        out: the run directory; default ``runs/<date>_<model>``.
+        force: replace a run in ``out``.
+        echo: takes the lines that tell how it goes.
+        progress: wraps the cases that are preprocessed, to show how far that is.
+        show_steps: show a progress bar over the steps of each epoch.
+        find_batch_size: gives ``data.batch_size: auto`` a number; without it auto is refused.
+
+    Raises:
+        SpineIgniteError: the configuration, data, device or directory cannot be used; nothing was started.
+        RunError: the loss is not finite, or a checkpoint cannot be written.
+    """
+    load_registry().resolve_options(config.model.name, config.model.options)
+    directory = plan_run_directory(config, out, force)
+    config = without_variety(config)
+    config = find_batch_size(config) if find_batch_size is not None else config
+    data = setup_data(config, progress)
+    config = resolved(config, data)
+    run = setup_run(config, directory, data)  # a mistake must not leave a run directory behind
+    with directory.own():
+        plan_run_directory(config, directory.root, force)  # another run may have come and gone meanwhile
+        session = attach(run, echo, show_steps)
+        stays = directory.clear(
+            is_made_by_hand
+        )  # only now: what fails before, a plugin's hook say, must not cost the former run
+        if stays:
+            echo(f"Note:      {len(stays)} files that are no run's stay in {directory.root}, {stays[0]} for one")
+        write_text(directory.split, data.split.to_json())  # first: config.yaml, which refers to it, makes it a run
+        write_text(directory.config, dump_config(config))
+        environment = describe_environment(
+            str(run.device), run.precision.name, data.store.fingerprint, plugin_of(config)
+        )
+        write_text(directory.environment, environment)
+        return _run(session, echo)
+
+
+def resume(
+    root: Path,
+    overrides: Sequence[str] = (),
+    *,
+    given: Mapping[str, Any] | None = None,
+    echo: Echo = print,
+    progress: Callable[[Any], Any] | None = None,
+    show_steps: bool = False,
+) -> RunResult:
+    """Go on with the run in ``root`` from its last checkpoint, as if it had never stopped.
+
+    Args:
+        root: the run directory; its ``config.yaml`` may have been edited where :data:`.resumption.MAY_CHANGE` allows.
+        overrides: further such changes, ``a.b=c``; ``config.yaml`` holds them once the checkpoint has been restored.
+        given: values by dotted key, likewise; those that are None count as not given.
+        echo: takes the lines that tell how it goes.
+        progress: wraps the cases that are preprocessed, to show how far that is.
+        show_steps: show a progress bar over the steps of each epoch.
+
+    Raises:
+        UsageError: something else would change, or a value is wrong.
+        RunError: there is no such run, it cannot be gone on with, or it has come to its end.
+        DataError: an image or mask that it trains or validates on is gone, or another one than when it began.
+    """
+    directory = open_run_directory(root)
+    with directory.lock():
+        newest = read_newest((directory.last, directory.previous), echo)
+        if newest is None:
+            require_no_results(directory)
+        trained = configuration_of(newest, directory)
+        config = wanted_configuration(trained, directory, overrides, given)
+        data = setup_data(with_recorded_split(config, directory), progress)
+        config = resolved(config, data)
+        session = attach(setup_run(config, directory, data), echo, show_steps)
+        if newest is not None:
+            session.restore(*newest, echo)
+        if needs_rewriting(directory, config):  # only now: what is refused changes nothing
+            write_text(directory.config, dump_config(config))
+        forget_later_epochs(directory, session.run.trainer.state.iteration // data.training.steps_per_epoch)
+        return _run(session, echo, session.jump(trained))
+
+
+def _run(session: Session, echo: Echo, jump: str | None = None) -> RunResult:
+    run = session.run
+    run.data.training.start_at(run.trainer.state.iteration)
+    for line in (*_introduction(run, session.resumed), *([jump] if jump else [])):
+        echo(line)
+    with ExitStack() as stack:
+        stack.callback(session.close)
+        stack.enter_context(session.interruption.listen())
+        stack.enter_context(workers_end_with_us())
+        with faults_explained(run):
+            steps = run.data.training.steps_per_epoch
+            run.trainer.run(run.data.training.loader, max_epochs=run.budget.max_epochs, epoch_length=steps)
+        return _conclude(session, echo)
+
+
+def _conclude(session: Session, echo: Echo) -> RunResult:
+    """Stop with an error if the loss was not finite; tell how the run ended."""
+    run, interruption, early_stop = session.run, session.interruption, session.early_stop
+    state = run.trainer.state
+    if session.guard.failed or (state.output is not None and not torch.isfinite(state.output["loss"])):
+        raise session.guard.error()
+    if interruption.signal is not None:
+        name = signal.Signals(interruption.signal).name
+        echo(f"Stopped by {name} after step {state.iteration}")
+        if interruption.stopped_at is not None or state.iteration < run.budget.total_steps:
+            echo(f"Go on with: {resume_command(run.directory.root)}")
+    elif early_stop.is_over:
+        echo(f"Stopped early: in {early_stop.counter} validations the Dice did not become better")
+    dice = session.keep_best.score if run.validates else None
+    dice = None if dice is None or math.isnan(dice) else dice
+    passed = None
+    if dice is not None:
+        echo(f"Best validation Dice {dice:.4f}: {run.directory.best}")
+        if run.config.train.overfit_batches and interruption.signal is None:
+            passed = dice >= LEARNT
+            echo(verdict(run.config.train.overfit_batches, dice))
+    return RunResult(run.directory.root, state.epoch, state.iteration, dice, interruption.signal, passed)
+
+
+def _introduction(run: Run, resumed: bool) -> list[str]:
+    config, data = run.config, run.data
+    parameters = sum(p.numel() for p in run.network.parameters() if p.requires_grad)
+    threads = f" with {torch.get_num_threads()} threads" if run.device.type == "cpu" else ""
+    length = f"{config.train.minutes:g} minutes" if run.budget.limit else f"{run.budget.max_epochs} epochs"
+    lines = [
+        f"Device:    {run.device}{threads}, {run.precision.name} ({run.precision.reason})",
+        f"Model:     {run.description.model}, {parameters:,} parameters, "
+        f"{run.description.in_channels} input channels, {data.scheme.num_classes} classes",
+        _describe_data(data),
+        *_describe_split(data),
+        f"Training:  {length} of {data.training.steps_per_epoch} steps with {config.data.batch_size} "
+        f"{config.data.sampling}, loss {config.loss.name}, {config.optimizer.name}, {config.schedule.name} schedule",
+        f"Run:       {run.directory.root} (config.yaml, metrics.jsonl, checkpoints/, tensorboard/)",
+    ]
+    if not run.validates:
+        lines.append("Validation: none (data.validation is 0): best.pt is the last network")
+    if config.train.overfit_batches:
+        lines.append("Overfit:   a check: the first batches train and validate, always the same, without augmentation")
+    lines += [f"Note:      {note}" for note in data.notes]
+    warnings = data.split.leaks()
+    if config.data.sampling == "slices":
+        warnings += lost_by_cropping(data.store, select(data.store, data.train_names), data.size)
+    lines += [f"Warning:   {sentence}" for sentence in warnings]
+    if resumed:
+        lines.append(f"Resuming:  at step {run.trainer.state.iteration}, epoch {run.trainer.state.epoch}")
+    return lines
+
+
+def _describe_data(data: RunData) -> str:
+    rows, columns = data.store.settings.spacing
+    return (
+        f"Data:      {len(data.train_names)} cases, {data.slices(data.train_names)} slices for training; "
+        f"{len(data.validation_names)} cases, {data.slices(data.validation_names)} slices for validation; "
+        f"{data.size[0]} x {data.size[1]} pixels of {rows:g} x {columns:g} mm; {data.store.root}"
+    )
+
+
+def _describe_split(data: RunData) -> list[str]:
+    split = data.split
+    counts = [f"{len({case.patient for case in split.part(part)})} for {part}" for part in PARTS]
+    others = unused(split, [case.name for case in data.store.cases], "the dataset")
+    return [
+        f"Split:     patients {', '.join(counts)}; {printable(str(split.origin))}",
+        *(f"Unused:    {line}" for line in others),
+    ]

@@ -1,0 +1,124 @@
+"""The update step as an Ignite engine."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Protocol
+
+import torch
+from ignite.engine import Engine
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from spine_ignite.losses.criterion import Criterion, LossValue
+from spine_ignite.machine.precision import Precision
+from spine_ignite.seeds import derive_seed
+from spine_ignite.training.contract import Contract
+from spine_ignite.training.events import TrainingEvents
+
+Batch = dict[str, Tensor]
+
+
+class Augment(Protocol):
+    """Changes a training batch, as a function of its iteration."""
+
+    def __call__(self, image: Tensor, label: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
+        """Return an augmented copy of image ``(B, C, H, W)`` and label ``(B, H, W)``."""
+        ...
+
+
+class UpdateStep:
+    """One training step: move, augment, forward, loss, backward, and an update every ``accumulate`` steps.
+
+    Dropout draws from a generator seeded by the run's seed and the iteration, so that a step does not depend on the
+    steps before it. Gradients of a group are averaged; the last group of an epoch may be smaller and counts as much.
+    The first step holds the network against its contract, if one is given.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        criterion: Criterion,
+        *,
+        device: torch.device,
+        precision: Precision,
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        augment: Augment | None = None,
+        channels_last: bool = True,
+        seed: int = 0,
+        contract: Contract | None = None,
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.criterion = criterion
+        self.device = device
+        self.precision = precision
+        self.accumulate = accumulate
+        self.clip_norm = clip_norm
+        self.augment = augment
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.seed = seed
+        self.contract = contract
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scales_gradients)
+
+    def __call__(self, engine: Engine, batch: Batch) -> dict[str, object]:
+        """Run the step; all tensors of the output are detached, none has been waited for.
+
+        It holds the ``loss``, its ``parts``, the number of ``samples`` and the ``gradient_norm`` before clipping, which
+        is None where a step does not end its group.
+        """
+        iteration = engine.state.iteration
+        self.network.train()
+        self.criterion.train()
+        image = batch["image"].to(self.device, non_blocking=True)
+        label = batch["label"].to(self.device, non_blocking=True)
+        if self.augment is not None:
+            image, label = self.augment(image, label, iteration)
+        torch.manual_seed(derive_seed(self.seed, 1, iteration))
+        value = self._loss(image, label)
+        group, ends = self._group(engine)
+        self.scaler.scale(value.total / group).backward()
+        if self.contract is not None:
+            self.contract.check_gradients(self.network, lambda: self._loss(image[:1], label[:1]).total)
+            self.contract = None  # the first batch has shown what there is to see
+        norm = self._update(engine) if ends else None
+        return {"loss": value.total.detach(), "parts": value.parts, "samples": len(image), "gradient_norm": norm}
+
+    def _loss(self, image: Tensor, label: Tensor) -> LossValue:
+        image = image.contiguous(memory_format=self.memory_format)
+        contract = self.contract
+        with self.precision.autocast(), contract.failures_named(image) if contract is not None else nullcontext():
+            output = self.network(image)
+        if contract is not None:
+            contract.check_training(output, image, self.network)
+        return self.criterion(output, label)
+
+    def _group(self, engine: Engine) -> tuple[int, bool]:
+        """Return the size of the current accumulation group, and whether this step ends it."""
+        length = engine.state.epoch_length or 1
+        place = (engine.state.iteration - 1) % length
+        start = place - place % self.accumulate
+        size = min(self.accumulate, length - start)
+        return size, place == start + size - 1
+
+    def _update(self, engine: Engine) -> Tensor:
+        """Update the weights; return the norm of the gradients as they were."""
+        self.scaler.unscale_(self.optimizer)
+        engine.fire_event(TrainingEvents.GRADIENTS_READY)
+        trained = [p for p in (*self.network.parameters(), *self.criterion.parameters()) if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        if self.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(trained, self.clip_norm, norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+
+def create_trainer(step: UpdateStep) -> Engine:
+    """Return the engine that trains; its ``state.output`` is what :class:`UpdateStep` returns."""
+    engine = Engine(step)
+    engine.register_events(*TrainingEvents)
+    return engine

@@ -1,0 +1,1 @@
+"""Who is told how training goes, each for itself."""

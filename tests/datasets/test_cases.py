@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spine_ignite.datasets.cases import case_id, find_cases, match_by_id, natural_order
+from spine_ignite.errors import DataError
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("Case1.nii.gz", "mask_case1.nii.gz"),
+        ("Case007.nii.gz", "mask_case7.nii"),
+        ("subj-A.nii.gz", "mask_subj-a.nii.gz"),
+        ("Case12.mha", "CASE12.nii.gz"),
+        ("Case3.nii.gz", "case_03_mask.nii.gz"),
+        ("sub-01_T2w.nii.gz", "sub-01_T2w_dseg.nii.gz"),
+        ("scan.mha", "label-scan.nii.gz"),
+        ("scan_label.nii.gz", "scan-labels.nii"),
+        ("scan.nii.gz", "scan_seg.nii.gz"),
+    ],
+)
+def test_an_image_and_its_mask_share_an_id(image: str, label: str) -> None:
+    assert case_id(Path(image)) == case_id(Path(label))
+
+
+def test_pairs_are_matched_by_id_not_by_order(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path,
+        *(f"train/source/Case{n}.nii.gz" for n in (1, 2, 10)),
+        *(f"train/label/mask_case{n}.nii.gz" for n in (1, 2, 10)),
+        "test/source/Case11.nii.gz",
+    )
+    dataset, problems = find_cases(root)
+    assert problems == []
+    assert dataset.layout == "mrspineseg"
+    assert [(c.name, c.label.name) for c in dataset.split("train") if c.label] == [
+        ("Case1", "mask_case1.nii.gz"),
+        ("Case2", "mask_case2.nii.gz"),
+        ("Case10", "mask_case10.nii.gz"),
+    ]
+    assert [(c.id, c.label) for c in dataset.split("test")] == [("11", None)]
+
+
+def test_nnunet_raw_folders(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path,
+        "imagesTr/spine_001_0000.nii.gz",
+        "labelsTr/spine_001.nii.gz",
+        "imagesTs/spine_002_0000.nii.gz",
+        "dataset.json",
+    )
+    dataset, problems = find_cases(root)
+    assert problems == []
+    assert [(c.name, c.split) for c in dataset.cases] == [("spine_001", "train"), ("spine_002", "test")]
+
+
+def test_nnunet_case_numbers_of_four_digits_are_not_channels(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path,
+        *(f"imagesTr/spine_{n:04}_0000.nii.gz" for n in range(3)),
+        *(f"labelsTr/spine_{n:04}.nii.gz" for n in range(3)),
+    )
+    dataset, problems = find_cases(root)
+    assert problems == []
+    assert [c.name for c in dataset.cases] == ["spine_0000", "spine_0001", "spine_0002"]
+
+
+def test_nnunet_folders_without_channels(tmp_path: Path) -> None:
+    """The Medical Segmentation Decathlon names image and mask alike, here counting from 0."""
+    root = touch(tmp_path, *(f"{folder}/spine_{n:04}.nii.gz" for folder in ("imagesTr", "labelsTr") for n in range(3)))
+    dataset, problems = find_cases(root)
+    assert problems == []
+    assert [c.name for c in dataset.cases] == ["spine_0000", "spine_0001", "spine_0002"]
+
+
+def test_a_second_channel_is_a_problem_that_names_both_files(tmp_path: Path) -> None:
+    root = touch(tmp_path, "imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz")
+    (problem,) = find_cases(root)[1]
+    assert (problem.case, problem.file) == ("a", root / "imagesTr/a_0001.nii.gz")
+    assert problem.message == (
+        "is a second channel of case 'a' besides a_0000.nii.gz, and networks here see one; keep the files of one "
+        "channel in imagesTr and move the others away"
+    )
+
+
+def test_files_that_are_not_read_are_told_and_are_problems_where_a_case_needs_them(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path,
+        *(f"train/source/Case{n}.nii.gz" for n in (1, 2)),
+        *(f"train/label/mask_case{n}.nii.gz" for n in (1,)),
+        "train/source/Case2.nrrd",  # it is there as NIfTI
+        "train/source/Case3.mgz",
+        *(f"train/source/Case4.{suffix}" for suffix in ("hdr", "img")),
+        *(f"train/source/{name}" for name in ("Case1.json", "notes.txt", ".DS_Store", "overview.png")),
+        "train/label/mask_case2.seg.nrrd",
+        "test/source/Case9.nii.gz",
+        "test/source/Case10.nrrd.gz",
+    )
+    (root / "train/source/folder.nrrd").mkdir()
+    dataset, problems = find_cases(root)
+    found = {(p.split, p.file.name) for p in problems if p.file and "is in a format that is not read" in p.message}
+    assert found == {
+        ("train", "Case3.mgz"),
+        ("train", "Case4.hdr"),
+        ("train", "mask_case2.seg.nrrd"),
+        ("test", "Case10.nrrd.gz"),
+    }
+    source, label, test = dataset.notes
+    assert source == (
+        f"5 files in {root}/train/source are not read (.nrrd, .mgz, .hdr, .img, …): Case2.nrrd, Case3.mgz, "
+        "Case4.hdr, …; .nii, .nii.gz, .mha and .mhd are"
+    )
+    assert label.startswith(f"1 file in {root}/train/label is not read (.nrrd): mask_case2.seg.nrrd;")
+    assert test.startswith(f"1 file in {root}/test/source is not read (.nrrd): Case10.nrrd.gz;")
+
+
+def test_a_dataset_of_files_that_are_not_read_is_not_called_empty(tmp_path: Path) -> None:
+    root = touch(tmp_path, "imagesTr/a_0000.nrrd", "labelsTr/a.nrrd")
+    _, problems = find_cases(root)
+    assert [(p.case, p.file.name) for p in problems if p.file] == [("a", "a_0000.nrrd"), ("a", "a.nrrd")]
+
+
+def test_spider(tmp_path: Path) -> None:
+    root = touch(tmp_path, "images/1_t2.mha", "images/1_t1.mha", "masks/1_t2.mha", "masks/1_t1.mha")
+    dataset, problems = find_cases(root)
+    assert (dataset.layout, problems) == ("spider", [])
+    assert [c.name for c in dataset.split("train")] == ["1_t1", "1_t2"]
+
+
+def test_every_pairing_problem_is_found_at_once(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path,
+        "train/source/Case1.nii.gz",
+        "train/source/case1.nii",
+        "train/source/Case2.nii.gz",
+        "train/label/mask_case1.nii.gz",
+        "train/label/mask_case3.nii.gz",
+        "test/source/Case1.nii.gz",
+        "test/source/Case5.nii.gz",
+        "test/label/mask_case1.nii.gz",
+    )
+    dataset, problems = find_cases(root)
+    messages = sorted(problem.message for problem in problems)
+    assert [m.split(" ")[0] for m in messages] == ["has", "has", "has", "is"]
+    text = "\n".join(messages)
+    assert "has the same case id '1' as" in text
+    assert "in the train split; test cases must not be trained on" in text
+    assert text.count("has no mask in") == 1
+    assert "is a mask without an image" in text
+    (note,) = dataset.notes
+    assert note.startswith("Case5.nii.gz of the 2 test images in ")
+    assert note.endswith(f"cannot be judged by: it has no mask in {root / 'test' / 'label'}")
+
+
+@pytest.mark.parametrize("folders", [[], ["train/source", "test/source"], ["something"]])
+def test_an_empty_or_unknown_folder_is_refused_with_what_was_expected(tmp_path: Path, folders: list[str]) -> None:
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(DataError, match=r"expected train/source \+ train/label"):
+        find_cases(tmp_path)
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        find_cases(tmp_path / "none")
+
+
+def test_natural_order() -> None:
+    assert sorted(["case10", "case9", "a", "case9b"], key=natural_order) == ["a", "case9", "case9b", "case10"]
+    assert sorted(["case²", "case1"], key=natural_order) == ["case1", "case²"], "a superscript is no number"
+
+
+def test_a_name_that_could_write_into_logs_is_a_problem(tmp_path: Path) -> None:
+    names = ("Case1.nii.gz", "a\nb.nii.gz", "\x1b[31mred.nii.gz", "\udcff.nii.gz")
+    root = touch(tmp_path, *(f"train/source/{name}" for name in names), "train/label/mask_case1.nii.gz")
+    dataset, problems = find_cases(root)
+    assert [case.name for case in dataset.cases] == ["Case1"]
+    assert {problem.case for problem in problems} == {r"a\nb.nii.gz", r"\x1b[31mred.nii.gz", r"\udcff.nii.gz"}
+    assert all("unprintable character in its name; rename it" in problem.message for problem in problems)
+    for problem in problems:
+        assert str(DataError(f"{problem.file} is empty")).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references"),
+    [
+        (("spine_7_0000", "spine_8_0000"), ("spine_7", "spine_8")),
+        (("spine_0000", "spine_0001"), ("spine_0000", "spine_0001")),
+        (("spine_0000_0000", "spine_0001_0000"), ("spine_0000", "spine_0001")),
+        (("spine_0000", "spine_0001"), ("spine_0000_seg", "mask_spine_0001")),
+        (("case7_pred", "Case08-label"), ("mask_case7", "mask_case8")),
+    ],
+)
+def test_predictions_and_references_are_matched(predictions: tuple[str, ...], references: tuple[str, ...]) -> None:
+    found, wanted = ([Path(f"{name}.nii.gz") for name in names] for names in (predictions, references))
+    assert list(match_by_id(found[::-1], wanted).values()) == list(zip(found, wanted, strict=True))
+
+
+def test_what_has_no_partner_and_what_has_two_is_told() -> None:
+    a, b = Path("a.nii.gz"), Path("b.nii.gz")
+    assert match_by_id([a], [b]) == {"a": (a, None), "b": (None, b)}
+    with pytest.raises(DataError, match="a_seg.nii.gz has the same case id 'a' as a.nii.gz; rename or remove one"):
+        match_by_id([a, Path("a_seg.nii.gz")], [a])
+
+
+def test_a_test_split_never_stops_what_the_training_split_allows(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path, "train/source/a.nii.gz", "train/label/a_seg.nii.gz", "test/source/b.nii.gz", "test/label/c.nii.gz"
+    )
+    dataset, problems = find_cases(root)
+    assert [(case.name, case.split, case.label is None) for case in dataset.cases] == [
+        ("a", "train", False),
+        ("b", "test", True),
+    ]
+    assert [(problem.case, problem.split) for problem in problems] == [("c", "test")]
