@@ -10,6 +10,7 @@ asked as well, since it does not need the worker's interpreter to run.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -80,6 +81,7 @@ def _tie_to_parent() -> None:
     if tie is None:
         return
     _of_thread.tie = None
+    gc.freeze()  # what the trainer had thrown away is the trainer's to finalise; here a finaliser could end anything
     if tie.prctl is not None:
         tie.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != tie.parent:  # it died before this process could ask to be told

@@ -92,6 +92,34 @@ def test_blocks_of_two_threads_do_not_hold_on_to_each_other() -> None:
     assert os.waitpid(forks["other"], 0) == (forks["other"], 0)
 
 
+class Circle:
+    """Can only be found by the collector, and then says in which process it was."""
+
+    def __init__(self, found_in: list[int]) -> None:
+        self.itself, self.found_in = self, found_in
+
+    def __del__(self) -> None:
+        self.found_in.append(os.getpid())
+
+
+def test_a_worker_finalises_nothing_of_the_trainer_s() -> None:
+    found_in: list[int] = []
+    gc.collect()
+    gc.disable()
+    try:
+        Circle(found_in)
+        with workers_end_with_us():
+            worker = os.fork()
+            if worker == 0:
+                gc.collect()
+                os._exit(len(found_in))
+            assert os.waitpid(worker, 0) == (worker, 0)
+    finally:
+        gc.enable()
+    gc.collect()
+    assert found_in == [os.getpid()]
+
+
 @pytest.mark.parametrize("sampling", ["slices", "patches"])
 def test_a_thread_can_train_with_workers_and_end(tiny_dataset: Path, tmp_path: Path, sampling: str) -> None:
     overrides = [
