@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spine_ignite.hookspecs import RegisterLabelScheme, RegisterLoss, hookimpl
+from spine_ignite.hookspecs import RegisterComponent, hookimpl
+from spine_ignite.spec import Component
 
 _LOSSES = {
     "dice": "Soft Dice over the batch",
@@ -19,17 +20,24 @@ _LOSSES = {
 }
 
 
+_SCHEMES = {
+    "mrspineseg": "MRSpineSeg: sacrum, nine vertebrae, nine discs (20 classes)",
+    "spider": "SPIDER: vertebrae and discs up to the skull, spinal canal",
+    "lumbar-vertebrae": "The vertebral bodies L5 to T11 alone",
+}
+
+
 @hookimpl
-def register_losses(register: RegisterLoss) -> None:
+def register_losses(register: RegisterComponent) -> None:
     """MONAI's losses."""
     for name, summary in _LOSSES.items():
         factory = "cross_entropy" if name == "ce" else name
-        register(name, f"spine_ignite.losses.criterion:{factory}", summary)
+        register(Component(name, f"spine_ignite.losses.criterion:{factory}", summary))
 
 
 @hookimpl
-def register_label_schemes(register: RegisterLabelScheme) -> None:
+def register_label_schemes(register: RegisterComponent) -> None:
     """The schemes that ship with the core."""
     folder = Path(__file__).with_name("schemes")
-    for name in ("mrspineseg", "spider", "lumbar-vertebrae"):
-        register(name, folder / f"{name}.yaml")
+    for name, summary in _SCHEMES.items():
+        register(Component(name, str(folder / f"{name}.yaml"), summary))

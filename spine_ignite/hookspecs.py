@@ -11,12 +11,11 @@ stays instant: what is heavy is named by a ``"package.module:name"`` target and 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
-from spine_ignite.spec import ModelSpec
+from spine_ignite.spec import Component, ModelSpec
 
 if TYPE_CHECKING:
     from ignite.engine import Engine
@@ -34,23 +33,16 @@ class RegisterModel(Protocol):
         """Register ``spec``; its name and aliases must be free."""
 
 
-class RegisterLoss(Protocol):
-    """Takes a loss by name."""
+class RegisterComponent(Protocol):
+    """Takes the description of a component."""
 
-    def __call__(self, name: str, target: str, summary: str) -> None:
-        """Register the loss that ``target`` (``"package.module:factory"``) builds."""
-
-
-class RegisterLabelScheme(Protocol):
-    """Takes a label scheme by name."""
-
-    def __call__(self, name: str, path: Path) -> None:
-        """Register the scheme in the YAML file ``path``."""
+    def __call__(self, component: Component) -> None:
+        """Register ``component``; its name must be free among those of its kind."""
 
 
 @hookspec
 def register_models(register: RegisterModel) -> None:
-    """Register architectures; called once, when plugins are loaded.
+    """Register architectures; this hook and those below are called once, when plugins are loaded.
 
     Example::
 
@@ -61,8 +53,8 @@ def register_models(register: RegisterModel) -> None:
 
 
 @hookspec
-def register_losses(register: RegisterLoss) -> None:
-    """Register losses for ``loss.name``; called once, when plugins are loaded.
+def register_losses(register: RegisterComponent) -> None:
+    """Register losses for ``loss.name``.
 
     The target is called as ``factory(num_classes=…, **loss.options)`` and returns a module that takes logits
     ``(B, num_classes, H, W)`` and labels ``(B, H, W)`` and returns a scalar.
@@ -71,19 +63,19 @@ def register_losses(register: RegisterLoss) -> None:
 
         @hookimpl
         def register_losses(register):
-            register("boundary", "spine_ignite_mynet.losses:boundary", "Boundary loss (Kervadec et al. 2019)")
+            register(Component("boundary", "spine_ignite_mynet.losses:boundary", "Boundary loss (Kervadec 2019)"))
     """
 
 
 @hookspec
-def register_label_schemes(register: RegisterLabelScheme) -> None:
-    """Register label schemes for ``data.scheme``; called once, when plugins are loaded.
+def register_label_schemes(register: RegisterComponent) -> None:
+    """Register label schemes for ``data.scheme``; the target is a YAML file.
 
     Example::
 
         @hookimpl
         def register_label_schemes(register):
-            register("mylab", Path(__file__).with_name("mylab.yaml"))
+            register(Component("mylab", str(Path(__file__).with_name("mylab.yaml")), "The labels of my laboratory"))
     """
 
 

@@ -1,4 +1,4 @@
-"""The model contract: what a plugin says about an architecture, and what its network returns.
+"""The plugin contract: what is said about an architecture or a component, and what a network returns.
 
 Nothing here imports torch, so that a plugin's entry module stays cheap to load.
 """
@@ -10,23 +10,87 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+CONTRACT = 1  # the version of what this module and hookspecs describe; it grows when a plugin must be changed for it
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_SUFFIX = re.compile(r"\.[a-z0-9]+(\.[a-z0-9]+)?")
 
 
-class ModelOptions(BaseModel):
-    """Base of an architecture's options: a closed, immutable schema.
+class Options(BaseModel):
+    """Base of the options of anything that a plugin brings: a closed, immutable schema.
 
-    Give every field a default, a range (``Field(ge=…, le=…)`` or ``Literal``) and a ``description``:
-    ``show-model`` prints them and ``--set model.<option>=…`` is checked against them.
+    Give every field a default, a range (``Field(ge=…, le=…)`` or ``Literal``) and a ``description``, which is shown.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelOptions(Options):
+    """Base of an architecture's options; ``show-model`` prints them, ``--set model.<option>=…`` is checked by them."""
+
+
+class OfClasses(Options):
+    """Options of a clean-up step that may be restricted to structures, as in ``components:L5,L4``."""
+
+    classes: tuple[str, ...] = Field((), description="names of the structures that are cleaned; none: all")
+
+
+def require_contract(made_for: object) -> None:
+    """Refuse what was made for another version of the plugin contract.
+
+    Raises:
+        ValueError: it was.
+    """
+    if made_for != CONTRACT:
+        raise ValueError(
+            f"made for version {made_for} of the plugin contract, and this spine-ignite has version {CONTRACT}; "
+            "install versions of both that fit"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One thing that a configuration can name: its name, where it lives, and its options.
+
+    What the target is and how it is called each hook of :mod:`spine_ignite.hookspecs` says for its kind.
+
+    Args:
+        name: lower case letters, digits, underscores and hyphens.
+        target: ``"package.module:Callable"``, imported only when it is used; of a label scheme its YAML file.
+        summary: one line for ``list-components``.
+        options: the class of its options; None: the keyword arguments of the target, by their names alone.
+        suffixes: of a reader, the endings of the files that it reads, in lower case: ``(".nrrd",)``.
+        contract: version of the plugin contract that it was made for.
+
+    Raises:
+        ValueError: a field does not follow these rules, or it was made for another contract.
+    """
+
+    name: str
+    target: str
+    summary: str
+    options: type[Options] | None = None
+    suffixes: tuple[str, ...] = ()
+    contract: int = 1
+
+    def __post_init__(self) -> None:
+        require_contract(self.contract)
+        if not _COMPONENT_NAME.fullmatch(self.name):
+            raise ValueError(f"component name {self.name!r} must match {_COMPONENT_NAME.pattern}")
+        if not (_TARGET.fullmatch(self.target) or self.target.endswith((".yaml", ".yml"))):
+            raise ValueError(f"target {self.target!r} of component {self.name!r} must look like 'package.module:Name'")
+        if self.options is not None and not (isinstance(self.options, type) and issubclass(self.options, Options)):
+            raise ValueError(f"options of component {self.name!r} must be a subclass of Options")
+        for suffix in self.suffixes:
+            if not _SUFFIX.fullmatch(suffix):
+                raise ValueError(f"suffix {suffix!r} of component {self.name!r} must look like '.nrrd' or '.nii.gz'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +120,10 @@ class ModelSpec:
         size_multiple: H and W are padded by the core to a multiple of this, and the logits cropped back.
         parameters: trainable parameters with default options, one input channel and 20 classes, for ``list-models``,
             which builds no network; the conformance kit checks the number.
+        contract: version of the plugin contract that it was made for.
 
     Raises:
-        ValueError: a field does not follow these rules.
+        ValueError: a field does not follow these rules, or it was made for another contract.
     """
 
     name: str
@@ -69,8 +134,10 @@ class ModelSpec:
     aliases: tuple[str, ...] = ()
     size_multiple: int = 1
     parameters: int | None = None
+    contract: int = 1
 
     def __post_init__(self) -> None:
+        require_contract(self.contract)
         for name in (self.name, *self.aliases):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"model name {name!r} must match {_NAME.pattern}")

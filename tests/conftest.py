@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ RunWriter = Callable[..., Path]
 Attach = Callable[[Engine, Engine, Any], None]
 Plugged = Callable[[Attach], AbstractContextManager[None]]
 Stopped = Callable[[int], AbstractContextManager[None]]
+Install = Callable[..., Path]
 
 
 def _affine(axes: str, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
@@ -262,3 +264,42 @@ def stopped() -> Stopped:
         return _plugged(attach)
 
     return stop
+
+
+@pytest.fixture
+def install(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install a distribution of one module, and return the folder that holds it; its files are those of pip.
+
+    ``install("acme-nets", source)``, or ``install("acme-nets", register_losses=["Component('mine', 'a.b:c', '…')"])``.
+    Deleting the folder uninstalls it. ``groups`` are those of its entry point.
+    """
+
+    def make(
+        distribution: str,
+        source: str = "",
+        *,
+        version: str = "1.0",
+        groups: Sequence[str] = ("spine_ignite",),
+        **registered: Sequence[str],
+    ) -> Path:
+        folder, module = tmp_path_factory.mktemp("site-packages"), f"{distribution.replace('-', '_')}_plugin"
+        lines = ["from spine_ignite.hookspecs import hookimpl", "from spine_ignite.spec import Component"]
+        for hook, components in registered.items():
+            lines += ["@hookimpl", f"def {hook}(register):", *(f"    register({text})" for text in components)]
+        (folder / f"{module}.py").write_text(source or "\n".join(lines), encoding="utf-8")
+        info = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        entries = "\n".join(f"[{group}]\n{module} = {module}" for group in groups)
+        (info / "entry_points.txt").write_text(entries + "\n")
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+        made.append(module)
+        load_registry.cache_clear()
+        return folder
+
+    made: list[str] = []
+    yield make
+    for module in made:
+        sys.modules.pop(module, None)
+    load_registry.cache_clear()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ from spine_ignite.errors import RunError, UsageError
 from spine_ignite.hookspecs import hookimpl
 from spine_ignite.models import create_model
 from spine_ignite.registry import Registry, build_registry, load_registry
-from spine_ignite.spec import ModelOptions, ModelSpec, Paper
+from spine_ignite.spec import Component, ModelOptions, ModelSpec, Paper
+from spine_ignite.spec import Options as OptionsOf
 
 PAPER = Paper("Title", "A. Author", "Venue", 2020, "https://example.org", "author2020")
 
@@ -151,18 +153,96 @@ def test_options_are_validated(install: Install, options: dict[str, Any], messag
     assert message in str(caught.value)
 
 
-def test_losses_and_schemes_come_through_the_same_hooks(install: Install) -> None:
-    @hookimpl
-    def register_losses(register: Callable[[str, str, str], None]) -> None:
-        register("mine", "json:dumps", "a loss")
+def registering(hook: str, *items: Any) -> dict[str, Any]:
+    def implementation(register: Callable[[Any], None]) -> None:
+        for item in items:
+            register(item)
 
-    registry = build_registry([install("dist-a", "a", register_losses=register_losses)])
-    assert {"mine", "dice_ce", "hausdorff_dt"} <= registry.losses().keys()
-    import json
+    return {hook: hookimpl(implementation)}
 
-    assert registry.loss_factory("mine") is json.dumps
+
+def test_components_come_through_the_same_hooks(install: Install) -> None:
+    registry = build_registry(
+        [install("dist-a", "a", **registering("register_losses", Component("mine", "json:dumps", "a loss")))]
+    )
+    assert {"mine", "dice_ce", "hausdorff_dt"} <= {item.value.name for item in registry.components("loss")}
+    assert registry.choose("loss", "mine").target is json.dumps
     with pytest.raises(UsageError, match=r"no loss 'dice-ce'. Did you mean 'dice_ce'\?"):
-        registry.loss_factory("dice-ce")
+        registry.choose("loss", "dice-ce")
+
+
+class Smoothing(OptionsOf):
+    steps: int = Field(2, ge=1, description="rounds")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"step": 1}, "options of loss 'mine': unknown key 'step'. Did you mean 'steps'? Known here: steps"),
+        ({"steps": 0}, "options of loss 'mine': steps: input should be greater than or equal to 1 (got 0)"),
+    ],
+)
+def test_a_component_s_options_are_its_own(install: Install, options: dict[str, int], message: str) -> None:
+    component = Component("mine", "builtins:dict", "a loss", Smoothing)
+    registry = build_registry([install("dist-a", "a", **registering("register_losses", component))])
+    assert registry.choose("loss", "mine", {"steps": 3})(num_classes=2) == {"num_classes": 2, "steps": 3}
+    assert registry.choose("loss", "mine")() == {"steps": 2}
+    with pytest.raises(UsageError) as caught:
+        registry.choose("loss", "mine", options)
+    assert str(caught.value) == message
+
+
+def test_a_component_that_raises_is_told_with_its_distribution(install: Install) -> None:
+    component = Component("mine", "json:loads", "a loss")
+    registry = build_registry([install("dist-a", "a", **registering("register_losses", component))])
+    with pytest.raises(RunError, match="loss 'mine' of dist-a 1.0 failed: JSONDecodeError: Expecting value"):
+        registry.choose("loss", "mine")("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("hook", "item", "error"),
+    [
+        ("register_losses", "mine", "TypeError: register_losses must be given a Component, got str"),
+        ("register_models", Component("mine", "a:b", ""), "register_models must be given a ModelSpec, got Component"),
+        ("register_losses", Component("mine", "a:b", "", suffixes=(".x",)), "loss 'mine' has no suffixes"),
+        ("register_losses", Component("mine", "/a/b.yaml", ""), "must be 'package.module:Name', got '/a/b.yaml'"),
+        ("register_label_schemes", Component("mine", "a:b", ""), "label scheme 'mine' must be a YAML file"),
+    ],
+)
+def test_what_does_not_belong_to_a_kind_is_reported(install: Install, hook: str, item: Any, error: str) -> None:
+    registry = build_registry([install("dist-a", "a", **registering(hook, item))])
+    assert error in registry.broken[0].error
+    assert "mine" not in {i.value.name for i in registry.components("loss")}
+
+
+FOR_ANOTHER = "made for version 2 of the plugin contract, and this spine-ignite has version 1"
+
+
+def test_a_plugin_for_another_contract_is_listed_as_broken_and_registers_nothing(install: Install) -> None:
+    """Whatever says so: a model, a component, or the module, whose hooks may be unknown."""
+
+    @hookimpl
+    def one_more_model(register: Callable[[ModelSpec], None]) -> None:
+        register(ModelSpec("one", "nowhere:Net", "", PAPER))
+        register(ModelSpec("two", "nowhere:Net", "", PAPER, contract=2))
+
+    @hookimpl
+    def one_more_loss(register: Callable[[Component], None]) -> None:
+        register(Component("one", "a:b", ""))
+        register(Component("two", "a:b", "", contract=2))
+
+    plugins = [
+        {"register_models": one_more_model},
+        {"register_models": models("three"), "register_losses": one_more_loss},
+        {"CONTRACT": 2, "register_models": models("four"), **registering("register_dreams")},
+    ]
+    points = [install(f"dist-{number}", "net", **hooks) for number, hooks in enumerate(plugins)]
+    registry = build_registry(points)
+    assert [FOR_ANOTHER in broken.error for broken in registry.broken] == [True, True, True]
+    assert names(registry) == []
+    assert "one" not in {item.value.name for item in registry.components("loss")}
+    with pytest.raises(UsageError, match=f"model 'net' cannot be used: its plugin dist-0 1.0 .*{FOR_ANOTHER}"):
+        registry.find("net")
 
 
 def test_the_installed_registry_is_sound() -> None:

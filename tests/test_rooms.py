@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import spine_ignite
-from spine_ignite import core_plugin
+from spine_ignite.registry import KINDS, build_registry
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "spine_ignite"
@@ -28,13 +28,23 @@ def strings(path: Path) -> list[str]:
     return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
-def test_what_is_named_by_strings_is_there() -> None:
-    targets: list[str] = []
-    core_plugin.register_losses(lambda name, target, summary: targets.append(target))
-    assert len(targets) > 5
-    for target in targets:
-        module, _, name = target.partition(":")
-        assert callable(getattr(importlib.import_module(module), name)), target
+# Where the components of a kind live.
+ROOMS = {"loss": "losses", "label-scheme": "schemes"}
+
+
+def test_what_is_named_by_strings_is_there_and_in_its_room() -> None:
+    registry = build_registry([])
+    found = {kind: [item.value for item in registry.components(kind)] for kind in KINDS}
+    assert {kind for kind, components in found.items() if components} == ROOMS.keys()
+    for kind, components in found.items():
+        for component in components:
+            module, _, name = component.target.rpartition(":")
+            if module:
+                assert callable(getattr(importlib.import_module(module), name)), component
+                assert module.split(".")[:2] == ["spine_ignite", ROOMS[kind]], component
+            else:
+                assert Path(component.target).parent == CORE / ROOMS[kind]
+                assert Path(component.target).is_file()
     for name in spine_ignite.__all__:
         assert getattr(spine_ignite, name) is not None
 

@@ -19,6 +19,7 @@ from spine_ignite.names import lines_printable, printable
 # name -> the line shown by --help; the module is spine_ignite.cli.<name with underscores>
 COMMANDS = {
     "list-models": "List every installed architecture, and the plugins that failed to load.",
+    "list-components": "List losses, optimizers, metrics, formats and all else that a configuration can name.",
     "show-model": "Show an architecture's paper, options and size.",
     "profile": "Measure what architectures cost: parameters, FLOPs, latency, memory.",
     "phantom": "Write a synthetic lumbar MRI dataset with all 20 labels.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spine_ignite.cli.list_components import tell_trouble
 from spine_ignite.cli.options import echo_json, json_option, print_table, say
 
 if TYPE_CHECKING:
@@ -65,10 +66,7 @@ def command(as_json: bool) -> None:
     print_table("", ["model", "paper", "encoder", "M parameters", "plugin", "what it is"], rows)
     if not models:
         say("No architecture is installed; from a checkout: pip install -r plugins/requirements.txt")
-    for broken in registry.broken:
-        say(f"Broken plugin '{broken.entry_point}' ({broken.distribution}): {broken.error}", err=True)
-    for clash in registry.clashes:
-        say(f"Clash: {clash}; name one as DISTRIBUTION:NAME", err=True)
+    tell_trouble(registry.broken, registry.clashes)
 
 
 def _encoder(spec: ModelSpec) -> str:

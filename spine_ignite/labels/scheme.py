@@ -170,7 +170,7 @@ def load_scheme(name_or_path: str | Path) -> LabelScheme:
     if path.suffix == ".json":
         return LabelScheme.from_dict(scheme_data(path), source=str(path))
     if path.suffix not in {".yaml", ".yml"}:
-        path = load_registry().label_scheme_path(str(name_or_path))
+        path = Path(load_registry().component("label-scheme", str(name_or_path)).value.target)
     try:
         data = read_yaml(path)
     except (OSError, YamlError) as error:

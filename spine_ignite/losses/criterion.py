@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spine_ignite.config import LossConfig
-from spine_ignite.errors import UsageError, suggest
+from spine_ignite.errors import UsageError
 from spine_ignite.losses.softmax_sums import softmax_sums, sums_by_class
 from spine_ignite.registry import load_registry
+from spine_ignite.registry.chosen import require_known
 from spine_ignite.spec import ModelOutput
 
 # Rows and columns of the slice that a loss is tried on: the smallest that a network must accept.
@@ -75,12 +76,9 @@ def create_loss(config: LossConfig, num_classes: int) -> Criterion:
     Raises:
         UsageError: the loss or one of its options does not exist, or it cannot be computed with them.
     """
-    factory = load_registry().loss_factory(config.name)
+    chosen = load_registry().choose("loss", config.name, config.options)
     try:
-        parameters = inspect.signature(factory).parameters.values()
-        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
-            _require_known(config.options, (p.name for p in parameters if p.name != "num_classes"))
-        loss = factory(num_classes=num_classes, **config.options)
+        loss = chosen.target(num_classes=num_classes, **chosen.options)
         value = _try(loss, num_classes)
         if value.ndim:
             raise ValueError(f"the loss must be one number, got a tensor of shape {tuple(value.shape)}")
@@ -98,13 +96,6 @@ def _try(loss: Callable[[Tensor, Tensor], Tensor], num_classes: int) -> Tensor:
     if isinstance(loss, nn.Module) and state is not None:
         loss.load_state_dict(state)
     return value
-
-
-def _require_known(options: dict[str, Any], known: Iterable[str]) -> None:
-    names = sorted(known)
-    for option in options:
-        if option not in names:
-            raise ValueError(f"there is no option '{option}'.{suggest(option, names)} Options: {', '.join(names)}")
 
 
 def edge_loss(logits: Tensor, label: Tensor) -> Tensor:
@@ -259,7 +250,7 @@ def _monai(name: str, options: dict[str, Any], **fixed: Any) -> nn.Module:
     import monai.losses
 
     loss = getattr(monai.losses, name)
-    _require_known(options, inspect.signature(loss).parameters.keys() - _SETTLED)
+    require_known(options, inspect.signature(loss).parameters.keys() - _SETTLED)
     return _Monai(loss(**{**fixed, **options}))
 
 

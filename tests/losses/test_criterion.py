@@ -18,6 +18,7 @@ from spine_ignite.registry import load_registry
 from spine_ignite.spec import Aux, ModelOutput
 from spine_ignite.training.run import resume, train
 
+Install = Callable[..., Path]
 Stopped = Callable[[int], AbstractContextManager[None]]
 
 
@@ -70,7 +71,7 @@ def test_a_class_that_the_batch_lacks_costs_nothing_in_soft_dice() -> None:
     assert float(five(logits, nothing).total) == 0.0
 
 
-@pytest.mark.parametrize("name", sorted(load_registry().losses()))
+@pytest.mark.parametrize("name", sorted(item.value.name for item in load_registry().components("loss")))
 def test_every_loss_falls_along_its_gradient(name: str) -> None:
     logits, label = example(0)
     logits = logits.float().requires_grad_()
@@ -102,23 +103,29 @@ def test_deep_supervision_and_penalties_add_up() -> None:
     assert value.parts.keys() == {"main", "aux/half", "penalty/kl"}
 
 
-def test_a_plugin_s_loss_must_give_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def free_options(num_classes: int, **options: Any) -> torch.nn.Module:
+    return torch.nn.Softmax(options["axis"])
+
+
+class OneOfEach(torch.nn.Module):
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return logits.mean((1, 2, 3))
+
+
+def component(name: str, target: object) -> str:
+    return f"Component('{name}', '{__name__}:{target.__name__}', 'a loss')"  # type: ignore[attr-defined]
+
+
+def test_a_plugin_s_loss_must_give_one_number(install: Install) -> None:
     """A loss with free options is a plugin's business, but what it returns is tried before training."""
-
-    def factory(num_classes: int, **options: Any) -> torch.nn.Module:
-        return torch.nn.Softmax(options["axis"])
-
-    class OneInput(torch.nn.Module):
-        def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-            return logits.mean((1, 2, 3))
-
-    registry = load_registry()
-    monkeypatch.setattr(registry, "loss_factory", lambda name: factory)
+    install("acme", register_losses=[component("mine", free_options), component("rows", OneOfEach)])
     with pytest.raises(UsageError, match="loss.options of 'mine' are refused"):
         create_loss(LossConfig(name="mine", options={"axis": 1}), 5)
-    monkeypatch.setattr(registry, "loss_factory", lambda name: lambda num_classes, **options: OneInput())
     with pytest.raises(UsageError, match="the loss must be one number, got a tensor of shape"):
-        create_loss(LossConfig(name="mine"), 5)
+        create_loss(LossConfig(name="rows"), 5)
 
 
 def test_half_precision_logits_are_judged_in_float32() -> None:
@@ -165,8 +172,8 @@ class Weighted(torch.nn.Module):
 
 
 @pytest.fixture
-def weighted(monkeypatch: pytest.MonkeyPatch) -> LossConfig:
-    monkeypatch.setattr(load_registry(), "loss_factory", lambda _name: Weighted)
+def weighted(install: Install) -> LossConfig:
+    install("acme", register_losses=[component("weighted", Weighted)])
     return LossConfig(name="weighted")
 
 
