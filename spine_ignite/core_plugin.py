@@ -36,6 +36,14 @@ def register_losses(register: RegisterComponent) -> None:
 
 
 @hookimpl
+def register_readers(register: RegisterComponent) -> None:
+    """The formats of volumes."""
+    nifti, meta = "spine_ignite.volumes.nifti:NiftiReader", "spine_ignite.volumes.metaimage:MetaImageReader"
+    register(Component("nifti", nifti, "NIfTI, through nibabel", suffixes=(".nii", ".nii.gz")))
+    register(Component("metaimage", meta, "MetaImage, through SimpleITK", suffixes=(".mha", ".mhd")))
+
+
+@hookimpl
 def register_label_schemes(register: RegisterComponent) -> None:
     """The schemes that ship with the core."""
     folder = Path(__file__).with_name("schemes")

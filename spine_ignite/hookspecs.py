@@ -68,6 +68,20 @@ def register_losses(register: RegisterComponent) -> None:
 
 
 @hookspec
+def register_readers(register: RegisterComponent) -> None:
+    """Register formats of volumes; ``suffixes`` are the endings of their files, which the core's own formats keep.
+
+    The target is called without arguments and returns a :class:`spine_ignite.volumes.reader.Reader`.
+
+    Example::
+
+        @hookimpl
+        def register_readers(register):
+            register(Component("nrrd", "spine_ignite_nrrd.reader:NrrdReader", "NRRD", suffixes=(".nrrd",)))
+    """
+
+
+@hookspec
 def register_label_schemes(register: RegisterComponent) -> None:
     """Register label schemes for ``data.scheme``; the target is a YAML file.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from spine_ignite.datasets.unread import describe, is_image, stem_of, unread_files
 from spine_ignite.errors import DataError
 from spine_ignite.names import printable
-from spine_ignite.volumes.volume import SUFFIXES, volume_stem, volume_suffix
+from spine_ignite.volumes.reader import suffixes, volume_stem, volume_suffix
 
 LAYOUTS = (
     "train/source + train/label (and test/), nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs), "
@@ -166,7 +166,7 @@ def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
         notes += [*_forgotten_masks(split, found), *_unread(split)]
     problems += _shared_ids(cases)
     if not cases and not problems:
-        raise DataError(f"dataset folder {root} holds no volumes ({', '.join(SUFFIXES)}); expected {LAYOUTS}")
+        raise DataError(f"dataset folder {root} holds no volumes ({', '.join(suffixes())}); expected {LAYOUTS}")
     return Dataset(root, layout, tuple(cases), tuple(notes)), problems
 
 

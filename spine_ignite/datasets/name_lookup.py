@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from spine_ignite.datasets.cases import case_id
-from spine_ignite.volumes.volume import volume_stem
+from spine_ignite.volumes.reader import volume_stem
 
 
 class CaseNames:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spine_ignite.names import cut, printable
-from spine_ignite.volumes.volume import volume_suffix
+from spine_ignite.volumes.reader import suffixes_listed, volume_suffix
 
 # What people and programs lay beside images; .raw and .zraw are the voxels of an .mhd.
 _SIDECARS = re.compile(
@@ -49,7 +49,7 @@ def describe(folder: Path, files: Sequence[Path]) -> str:
     listed = ", ".join(kind for kind, _ in kinds.most_common(4)) + (", …" if len(kinds) > 4 else "")
     names = ", ".join(cut(printable(path.name), 60) for path in files[:3]) + (", …" if len(files) > 3 else "")
     number = f"{len(files)} files in {folder} are" if len(files) > 1 else f"1 file in {folder} is"
-    return f"{number} not read ({listed}): {names}; .nii, .nii.gz, .mha and .mhd are"
+    return f"{number} not read ({listed}): {names}; {suffixes_listed()} are"
 
 
 def _bare(path: Path) -> Path:

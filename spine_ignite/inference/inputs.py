@@ -9,7 +9,7 @@ from pathlib import Path
 from spine_ignite.datasets.cases import case_names, image_folders, mask_folder, volume_files
 from spine_ignite.datasets.unread import describe, unread_files
 from spine_ignite.errors import DataError, UsageError
-from spine_ignite.volumes.volume import volume_stem, volume_suffix
+from spine_ignite.volumes.reader import suffixes_listed, volume_stem, volume_suffix, written_suffix
 
 
 def collect_jobs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -17,7 +17,7 @@ def collect_jobs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
     An input is a file, a folder of volumes, a split of a dataset, or a dataset (its test images, or all if it has none,
     whether they have masks or not). The output has the input's name, without nnU-Net's channel; ``.mhd`` becomes
-    ``.mha``.
+    ``.mha``, and a format that is only read becomes ``.nii.gz``.
 
     Raises:
         DataError: an input is missing or holds no volumes.
@@ -33,8 +33,7 @@ def collect_jobs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     sources: dict[str, Path] = {}  # what lies beside a label volume has its name without the suffix
     for source in files:
         name = names_in(source.parent).get(source, volume_stem(source))
-        suffix = ".mha" if volume_suffix(source) == ".mhd" else volume_suffix(source)
-        output = out / f"{name}{suffix}"
+        output = out / f"{name}{written_suffix(volume_suffix(source))}"
         other = sources.setdefault(name, source)
         if other.resolve() != source.resolve():
             raise _refuse(other, source, output)
@@ -68,7 +67,7 @@ def left_out(inputs: Sequence[Path]) -> list[str]:
 def _volumes(path: Path) -> list[Path]:
     if path.is_file():
         if volume_suffix(path) is None:
-            raise DataError(f"{path} is not a volume; .nii, .nii.gz, .mha and .mhd are read")
+            raise DataError(f"{path} is not a volume; {suffixes_listed()} are read")
         return [path]
     if not path.is_dir():
         raise DataError(f"input {path} does not exist")

@@ -16,7 +16,8 @@ from spine_ignite.locks import lock_folder
 from spine_ignite.volumes.digests import volume_sha256
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.maps import PlaneSpool, write_map, write_maps
-from spine_ignite.volumes.volume import read_image, volume_stem, write_label_like
+from spine_ignite.volumes.reader import volume_stem
+from spine_ignite.volumes.volume import read_image, write_label_like
 
 Progress = Callable[[Any], Any]
 Jobs = Sequence[tuple[Path, Path]]

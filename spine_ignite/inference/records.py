@@ -16,7 +16,8 @@ from spine_ignite.datasets.cases import volume_files
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import write_text
 from spine_ignite.volumes.digests import file_sha256
-from spine_ignite.volumes.volume import Reading, read_label, volume_stem, volume_suffix
+from spine_ignite.volumes.reader import volume_stem, volume_suffix
+from spine_ignite.volumes.volume import Reading, read_label
 
 _ELSEWHERE = "predict into another folder, or without --skip-existing"
 _REMOVE = "predict into another folder, or remove it"

@@ -16,6 +16,7 @@ from spine_ignite.registry.chosen import Chosen, choose
 from spine_ignite.registry.claims import BrokenPlugin, Distribution, Registered, Shelf
 from spine_ignite.registry.kinds import KINDS, MODEL, check
 from spine_ignite.spec import CONTRACT, Component, ModelOptions, ModelSpec, require_contract
+from spine_ignite.version import __version__
 
 if TYPE_CHECKING:
     from ignite.engine import Engine
@@ -25,6 +26,7 @@ class Registry:
     """Everything that the installed plugins register.
 
     Attributes:
+        core: the distribution of the core itself.
         broken: plugins that failed to load, with the reason.
         plugin_manager: pluggy's manager, for the hooks that are called later.
     """
@@ -32,6 +34,7 @@ class Registry:
     def __init__(self) -> None:
         self.plugin_manager = pluggy.PluginManager("spine_ignite")
         self.plugin_manager.add_hookspecs(hookspecs)
+        self.core = Distribution("spine-ignite", __version__)
         self.broken: list[BrokenPlugin] = []
         self._owners: dict[str, Distribution] = {}
         self._shelves: dict[str, Shelf[Any]] = {kind: Shelf(about.words) for kind, about in KINDS.items()}
@@ -171,10 +174,8 @@ class Registry:
 
 def build_registry(points: Iterable[EntryPoint]) -> Registry:
     """Build a registry of the core and the given entry points, each loaded on its own."""
-    from spine_ignite.version import __version__
-
     registry = Registry()
-    registry._add("spine-ignite:core", core_plugin, Distribution("spine-ignite", __version__))
+    registry._add("spine-ignite:core", core_plugin, registry.core)
     seen: set[tuple[str, str, str]] = set()
     for point in sorted(points, key=lambda p: (p.name, Distribution.of(p).name)):
         distribution = Distribution.of(point)

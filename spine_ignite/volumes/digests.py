@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from spine_ignite.errors import DataError
-from spine_ignite.volumes import metaimage
 from spine_ignite.volumes.headers import file_size
+from spine_ignite.volumes.reader import further_files
 from spine_ignite.volumes.volume import Volume
 
 
@@ -37,7 +37,7 @@ def parts_of(path: Path) -> list[Path]:
     Raises:
         DataError: of an .mhd, its header cannot be read.
     """
-    return [path, *metaimage.further_files(path)] if path.suffix.lower() == ".mhd" else [path]
+    return [path, *further_files(path)]
 
 
 def voxels_sha256(volume: Volume) -> str:

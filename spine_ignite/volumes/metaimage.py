@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spine_ignite.errors import DataError
 from spine_ignite.volumes.headers import MAX_ZLIB_RATIO, check_affine, check_spacing, file_size, spatial_shape
 from spine_ignite.volumes.metaheader import MATRICES, read_header
+from spine_ignite.volumes.reader import Stored
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -41,6 +42,29 @@ def read(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], bool]:
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: the file is truncated or corrupt") from error
     return array.reshape(shape), affine, _has_directions(path)
+
+
+class MetaImageReader:
+    """MetaImage as a component; a header by itself (.mhd) is written as one file."""
+
+    writes = (".mha",)
+
+    def read_geometry(self, path: Path) -> tuple[tuple[int, ...], NDArray[np.float64], bool]:
+        """See :func:`read_geometry`."""
+        return read_geometry(path)
+
+    def read(self, path: Path, dtype: Any) -> Stored:
+        """See :func:`read`."""
+        array, affine, oriented = read(path)
+        return Stored(np.ascontiguousarray(array, dtype), affine, oriented)
+
+    def write(self, path: Path, array: NDArray[Any], affine: NDArray[np.float64], header: Any) -> None:
+        """See :func:`write`; the format has no header to copy."""
+        write(path, array, affine)
+
+    def further_files(self, path: Path) -> list[Path]:
+        """See :func:`further_files`."""
+        return further_files(path)
 
 
 def _has_directions(path: Path) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError
 from spine_ignite.volumes.headers import MAX_ZLIB_RATIO, check_affine, check_spacing, file_size, spatial_shape
+from spine_ignite.volumes.reader import Stored
 
 # What says where the voxels are, in both versions of NIfTI, besides the spacing.
 _PLACE = ("xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z")
@@ -86,6 +87,25 @@ def read(path: Path, dtype: Any) -> tuple[NDArray[Any], NDArray[np.float64], Any
     return array.reshape(shape), affine, image.header
 
 
+class NiftiReader:
+    """NIfTI as a component."""
+
+    writes = (".nii.gz", ".nii")
+
+    def read_geometry(self, path: Path) -> tuple[tuple[int, ...], NDArray[np.float64], bool]:
+        """See :func:`read_geometry`."""
+        return read_geometry(path)
+
+    def read(self, path: Path, dtype: Any) -> Stored:
+        """See :func:`read`."""
+        array, affine, header = read(path, dtype)
+        return Stored(array, affine, has_affine(header), header)
+
+    def write(self, path: Path, array: NDArray[Any], affine: NDArray[np.float64], header: Any) -> None:
+        """Write voxels as :func:`image_like` does."""
+        nib.save(image_like(array, affine, header), path)
+
+
 def image_like(values: NDArray[Any], affine: NDArray[np.float64], header: Any) -> Any:
     """Return values ``(I, J, K)`` or ``(I, J, K, N)`` as nibabel's image on the grid of a volume.
 
@@ -95,9 +115,9 @@ def image_like(values: NDArray[Any], affine: NDArray[np.float64], header: Any) -
     Args:
         values: numbers; their type is that of the file.
         affine: of the volume; used where there is no header.
-        header: the NIfTI header of the volume, or None.
+        header: the header of the volume; one of another format says nothing here.
     """
-    if header is None:
+    if not isinstance(header, nib.Nifti1Header):
         image = nib.Nifti1Image(values, affine, dtype=values.dtype)
         image.header.set_xyzt_units("mm")
         return image

@@ -1,4 +1,4 @@
-"""Read and write volumes: NIfTI through nibabel, MetaImage (.mha, .mhd) through SimpleITK."""
+"""Read images and masks, and write labels, in any format that has a reader."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.config.sections import DataConfig, NanRule
 from spine_ignite.errors import DataError
 from spine_ignite.files import write_atomically
-from spine_ignite.volumes import metaimage, nifti
+from spine_ignite.volumes import nifti, reader
 from spine_ignite.volumes.orientation import affine_of, is_placeholder
-
-SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd")
+from spine_ignite.volumes.reader import volume_suffix, written_suffix
 
 
 @dataclass(frozen=True)
@@ -53,16 +51,6 @@ class Reading:
 STRICT = Reading()
 
 
-def volume_suffix(path: Path) -> str | None:
-    """Return the file name's volume suffix (``.nii.gz`` …), or None if it has none."""
-    return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
-
-
-def volume_stem(path: Path) -> str:
-    """Return the file name without its volume suffix."""
-    return path.name[: len(path.name) - len(volume_suffix(path) or "")]
-
-
 def reading_of(data: DataConfig) -> Reading:
     """Return how the files of a configuration's dataset are read."""
     return Reading(data.orientation, data.nan)
@@ -74,8 +62,7 @@ def read_geometry(path: Path, reading: Reading = STRICT) -> tuple[tuple[int, ...
     Raises:
         DataError: the file is missing, not an image, its header is nonsense, or does not say what it has to.
     """
-    module = metaimage if volume_suffix(path) in (".mha", ".mhd") else nifti
-    shape, affine, said = module.read_geometry(path)
+    shape, affine, said = reader.read_geometry(path)
     return shape, _oriented(path, affine, said, reading)
 
 
@@ -137,7 +124,7 @@ def write_label_like(
     The file is complete or not there. Header fields that may identify a patient are not copied.
 
     Args:
-        path: a name ending in .nii, .nii.gz or .mha.
+        path: a name ending in .nii, .nii.gz or .mha, or in what a plugin's reader writes.
         values: integers ``(I, J, K)``; their type is kept, except that 64 bits and bool become the smallest that fits.
         like: a volume read by this module.
         before: called with the complete file, just before it is renamed to ``path``.
@@ -149,14 +136,12 @@ def write_label_like(
     if values.shape != like.array.shape:
         raise DataError(f"{path}: labels of shape {values.shape} do not fit the volume's {like.array.shape}")
     suffix = volume_suffix(path)
-    if suffix not in (".nii", ".nii.gz", ".mha"):
-        raise DataError(f"{path}: label volumes are written as .nii, .nii.gz or .mha")
+    if suffix is None or written_suffix(suffix) != suffix:
+        raise DataError(f"{path}: label volumes are written as .nii, .nii.gz, .mha, or what a plugin writes")
     stored = _storable(path, values)
+    affine = like.affine if like.stored_affine is None else like.stored_affine
     with write_atomically(path) as temporary:
-        if suffix == ".mha":
-            metaimage.write(temporary, stored, like.affine if like.stored_affine is None else like.stored_affine)
-        else:
-            nib.save(nifti_like(stored, like), temporary)
+        reader.write(temporary, suffix, stored, affine, like.header)
         if before is not None:
             before(temporary)
 
@@ -170,15 +155,10 @@ def nifti_like(values: NDArray[Any], like: Volume) -> Any:
 
 
 def _read(path: Path, dtype: Any, reading: Reading) -> Volume:
-    header = None
-    if volume_suffix(path) in (".mha", ".mhd"):
-        array, affine, said = metaimage.read(path)
-        array = np.ascontiguousarray(array, dtype)
-    else:
-        array, affine, header = nifti.read(path, dtype)
-        said = nifti.has_affine(header)
-    oriented = _oriented(path, affine, said, reading)
-    return Volume(array, oriented, path, header, None if oriented is affine else affine)
+    stored = reader.read(path, dtype)
+    oriented = _oriented(path, stored.affine, stored.oriented, reading)
+    affine = None if oriented is stored.affine else stored.affine
+    return Volume(stored.array, oriented, path, stored.header, affine)
 
 
 def _oriented(path: Path, affine: NDArray[np.float64], said: bool, reading: Reading) -> NDArray[np.float64]:

@@ -22,7 +22,8 @@ from spine_ignite.runs.directory import read_rows
 from spine_ignite.training.events import TrainingEvents
 from spine_ignite.training.handlers.epoch_end import EpochEnd
 from spine_ignite.training.setup import Run
-from spine_ignite.volumes.volume import read_image, reading_of, volume_suffix, write_label_like
+from spine_ignite.volumes.reader import volume_suffix, written_suffix
+from spine_ignite.volumes.volume import read_image, reading_of, write_label_like
 
 _PICTURES = 4
 
@@ -147,7 +148,7 @@ def attach_volumes(run: Run) -> None:
         trained = TrainedNetwork(run.judged.eval(), run.description, run.directory.last)
         member = Member(trained, window=window_of(run.config), overlap=run.config.predict.overlap)
         labels = Predictor([member], device=run.device, precision=run.precision).segment(volume).values
-        name = f"{cases[0].name}{volume_suffix(source)}"
+        name = f"{cases[0].name}{written_suffix(volume_suffix(source))}"
         write_label_like(run.directory.predictions / f"epoch_{epoch}" / name, labels, volume)
 
     run.trainer.add_event_handler(TrainingEvents.RECORDED, write)
