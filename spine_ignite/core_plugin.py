@@ -20,6 +20,11 @@ _LOSSES = {
 }
 
 
+_LAYOUTS = {
+    "nnunet": "nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs)",
+    "mrspineseg": "train/source + train/label (and test/)",
+    "spider": "SPIDER (images, masks)",
+}
 _SCHEMES = {
     "mrspineseg": "MRSpineSeg: sacrum, nine vertebrae, nine discs (20 classes)",
     "spider": "SPIDER: vertebrae and discs up to the skull, spinal canal",
@@ -41,6 +46,13 @@ def register_readers(register: RegisterComponent) -> None:
     nifti, meta = "spine_ignite.volumes.nifti:NiftiReader", "spine_ignite.volumes.metaimage:MetaImageReader"
     register(Component("nifti", nifti, "NIfTI, through nibabel", suffixes=(".nii", ".nii.gz")))
     register(Component("metaimage", meta, "MetaImage, through SimpleITK", suffixes=(".mha", ".mhd")))
+
+
+@hookimpl
+def register_layouts(register: RegisterComponent) -> None:
+    """The layouts of datasets, in the order in which they are looked for."""
+    for name, summary in _LAYOUTS.items():
+        register(Component(name, f"spine_ignite.datasets.layouts:{name}", summary))
 
 
 @hookimpl

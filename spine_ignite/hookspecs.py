@@ -82,6 +82,22 @@ def register_readers(register: RegisterComponent) -> None:
 
 
 @hookspec
+def register_layouts(register: RegisterComponent) -> None:
+    """Register layouts of datasets, which are looked for after the core's own.
+
+    The target is called with the dataset's folder. It returns None for a folder that is not laid out so, else a list of
+    :class:`spine_ignite.datasets.cases.Folders`, whose files are paired by name, or of
+    :class:`spine_ignite.datasets.cases.Case`.
+
+    Example::
+
+        @hookimpl
+        def register_layouts(register):
+            register(Component("bids", "spine_ignite_bids.layout:find", "BIDS (sub-*/anat, derivatives/labels)"))
+    """
+
+
+@hookspec
 def register_label_schemes(register: RegisterComponent) -> None:
     """Register label schemes for ``data.scheme``; the target is a YAML file.
 

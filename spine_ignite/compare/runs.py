@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spine_ignite.datasets.cases import case_id
+from spine_ignite.datasets.case_ids import case_id
 from spine_ignite.datasets.split import read_split
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.evaluation.case_results import CaseResult

@@ -1,26 +1,30 @@
-"""Find the image and label pairs of a dataset, in any of three layouts, by case id."""
+"""Find the image and label pairs of a dataset, in any layout that is registered, by case id."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from spine_ignite.datasets.case_ids import CHANNEL, bare_id, natural_order, without_channel
 from spine_ignite.datasets.unread import describe, is_image, stem_of, unread_files
-from spine_ignite.errors import DataError
+from spine_ignite.errors import DataError, UsageError
 from spine_ignite.names import printable
+from spine_ignite.registry import Chosen, load_registry
 from spine_ignite.volumes.reader import suffixes, volume_stem, volume_suffix
-
-LAYOUTS = (
-    "train/source + train/label (and test/), nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs), "
-    "or SPIDER (images, masks)"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One exam: ``id`` is what image and mask have in common, ``name`` the image's file name without suffix."""
+    """One exam.
+
+    Args:
+        id: what image and mask have in common; :func:`case_id` gives it.
+        name: the image's file name without suffix.
+        image: its file.
+        label: the mask's file; None: there is none.
+        split: ``train`` or ``test``.
+    """
 
     id: str
     name: str
@@ -29,9 +33,25 @@ class Case:
     split: str
 
 
-# What the names of masks and predictions have before or after the case's own.
-_WORDS = "masks?|labels?|d?seg|segmentation|pred|prediction"
-_CHANNEL = re.compile(r"_(\d{4})$")
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a layout has the images and masks of a split, to be paired by their names.
+
+    Args:
+        name: ``train`` or ``test``.
+        images: folder of the images.
+        labels: folder of the masks.
+        labels_needed: whether an image without a mask is a problem.
+        channels: whether names of images end in nnU-Net's channel (``_0000``); names are compared whole then.
+    """
+
+    name: str
+    images: Path
+    labels: Path
+    labels_needed: bool = True
+    channels: bool = False
+
+
 _MASK_FOLDERS = {"source": "label", "images": "masks", "imagesTr": "labelsTr", "imagesTs": "labelsTs"}
 
 
@@ -59,34 +79,6 @@ class Dataset:
         return tuple(case for case in self.cases if case.split == name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Split:
-    name: str
-    images: Path
-    labels: Path
-    labels_needed: bool
-
-
-def case_id(path: Path) -> str:
-    """Return the id that an image, its mask and its predictions share.
-
-    ``Case7.nii.gz``, ``mask_case7.nii.gz`` and ``case07_seg.nii.gz`` are case ``7``; other names are compared whole, in
-    lower case.
-    """
-    return _id(volume_stem(path))
-
-
-def _id(stem: str) -> str:
-    bare = re.sub(rf"^({_WORDS})[_-](?=.)|(?<=.)[_.-]({_WORDS})$", "", stem.lower())
-    number = re.fullmatch(r"case[_-]?0*(\d+)", bare)
-    return number.group(1) if number else bare
-
-
-def natural_order(text: str) -> list[tuple[int, int | str]]:
-    """Sort key under which case 9 comes before case 10."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", text) if part]
-
-
 def volume_files(folder: Path) -> list[Path]:
     """Return the volumes directly in a folder, in natural order.
 
@@ -109,7 +101,7 @@ def case_names(folder: Path) -> dict[Path, str]:
     masks = mask_folder(folder)
     labelled = volume_files(masks) if masks is not None and masks.is_dir() else []
     names = {path: volume_stem(path) for path in volume_files(folder)}
-    return _without_channel(names, {path: volume_stem(path) for path in labelled})
+    return without_channel(names, {path: volume_stem(path) for path in labelled})
 
 
 def mask_folder(images: Path) -> Path | None:
@@ -119,12 +111,28 @@ def mask_folder(images: Path) -> Path | None:
 
 
 def image_folders(root: Path) -> dict[str, Path]:
-    """Return the folders of a dataset that hold images, by split.
+    """Return the folders of a dataset that hold images, by split; of a layout that names files there are none.
 
     Raises:
         DataError: ``root`` holds none of the layouts.
     """
-    return {split.name: split.images for split in _recognise(root)[1] if split.images.is_dir()}
+    found = _recognise(root)[1]
+    return {part.name: part.images for part in found if isinstance(part, Folders) and part.images.is_dir()}
+
+
+def image_files(root: Path) -> dict[str, list[Path]]:
+    """Return the images of a dataset by split, whether they have masks or not.
+
+    Raises:
+        DataError: ``root`` holds none of the layouts, or a folder cannot be read.
+    """
+    files: dict[str, list[Path]] = {}
+    for part in _recognise(root)[1]:
+        if isinstance(part, Case):
+            files.setdefault(part.split, []).append(part.image)
+        elif part.images.is_dir():
+            files[part.name] = volume_files(part.images)
+    return files
 
 
 def match_by_id(predictions: Sequence[Path], references: Sequence[Path]) -> dict[str, tuple[Path | None, Path | None]]:
@@ -138,7 +146,7 @@ def match_by_id(predictions: Sequence[Path], references: Sequence[Path]) -> dict
     """
     masks = {path: volume_stem(path) for path in references}
     problems: list[Problem] = []
-    found = _by_id(_without_channel({path: volume_stem(path) for path in predictions}, masks), False, problems)
+    found = _by_id(without_channel({path: volume_stem(path) for path in predictions}, masks), False, problems)
     wanted = _by_id(masks, False, problems)
     if problems:
         raise DataError(f"{problems[0].file} {problems[0].message}")
@@ -153,48 +161,57 @@ def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataError(f"dataset folder {root} does not exist; expected {LAYOUTS}")
-    layout, splits = _recognise(root)
+        raise DataError(f"dataset folder {root} does not exist; expected {_layouts()}")
+    layout, found = _recognise(root)
     cases: list[Case] = []
     problems: list[Problem] = []
     notes: list[str] = []
-    for split in splits:
-        found, wrong = _pair(split, nnunet=layout == "nnunet")
-        cases += found
-        wrong += _unread_cases(split, nnunet=layout == "nnunet")
-        problems += [replace(problem, split=split.name) for problem in wrong]
-        notes += [*_forgotten_masks(split, found), *_unread(split)]
+    for part in found:
+        if isinstance(part, Case):
+            cases.append(part)
+            continue
+        paired, wrong = _pair(part)
+        cases += paired
+        wrong += _unread_cases(part)
+        problems += [replace(problem, split=part.name) for problem in wrong]
+        notes += [*_forgotten_masks(part, paired), *_unread(part)]
     problems += _shared_ids(cases)
     if not cases and not problems:
-        raise DataError(f"dataset folder {root} holds no volumes ({', '.join(suffixes())}); expected {LAYOUTS}")
+        raise DataError(f"dataset folder {root} holds no volumes ({', '.join(suffixes())}); expected {_layouts()}")
     return Dataset(root, layout, tuple(cases), tuple(notes)), problems
 
 
-def _recognise(root: Path) -> tuple[str, list[_Split]]:
-    if (root / "imagesTr").is_dir() or (root / "imagesTs").is_dir():
-        splits = [
-            _Split("train", root / "imagesTr", root / "labelsTr", True),
-            _Split("test", root / "imagesTs", root / "labelsTs", False),
-        ]
-        return "nnunet", splits
-    splits = [
-        _Split(name, root / name / "source", root / name / "label", name == "train") for name in ("train", "test")
-    ]
-    if any(split.images.is_dir() for split in splits) and not (root / "masks").is_dir():
-        return "mrspineseg", splits
-    if (root / "images").is_dir():
-        return "spider", [_Split("train", root / "images", root / "masks", True)]
-    raise DataError(f"dataset folder {root} has no known layout; expected {LAYOUTS}")
+def _recognise(root: Path) -> tuple[str, list[Folders] | list[Case]]:
+    """Return the name of a dataset's layout, and what it finds: the core's layouts come first, in their order."""
+    registry = load_registry()
+    found: list[tuple[Chosen, list[Folders] | list[Case]]] = []
+    for item in registry.components("layout"):
+        chosen = registry.choose("layout", f"{item.distribution.name}:{item.value.name}")
+        seen = chosen(root)
+        if seen is not None and item.distribution == registry.core:
+            return item.value.name, seen
+        if seen is not None:
+            found.append((chosen, seen))
+    if len(found) > 1:
+        raise UsageError(f"dataset folder {root} fits the {' and the '.join(str(c) for c, _ in found)}; uninstall one")
+    if not found:
+        raise DataError(f"dataset folder {root} has no known layout; expected {_layouts()}")
+    return found[0][0].component.name, found[0][1]
 
 
-def _pair(split: _Split, nnunet: bool) -> tuple[list[Case], list[Problem]]:
+def _layouts() -> str:
+    *most, last = (item.value.summary for item in load_registry().components("layout"))
+    return f"{', '.join(most)}, or {last}"
+
+
+def _pair(split: Folders) -> tuple[list[Case], list[Problem]]:
     problems: list[Problem] = []
     masks = _names(split.labels, problems)
     names = _names(split.images, problems)
-    if nnunet:
-        names = _without_channel(names, masks)
-    images = _by_id(names, nnunet, problems)
-    labels = _by_id(masks, nnunet, problems)
+    if split.channels:
+        names = without_channel(names, masks)
+    images = _by_id(names, split.channels, problems)
+    labels = _by_id(masks, split.channels, problems)
     cases = []
     for key in sorted(images, key=natural_order):
         if key not in labels and split.labels_needed:
@@ -209,7 +226,7 @@ def _pair(split: _Split, nnunet: bool) -> tuple[list[Case], list[Problem]]:
     return cases, problems
 
 
-def _forgotten_masks(split: _Split, cases: Sequence[Case]) -> list[str]:
+def _forgotten_masks(split: Folders, cases: Sequence[Case]) -> list[str]:
     """Say which masks a test split lacks; one without any is meant for prediction."""
     missing = [case.image.name for case in cases if case.label is None]
     if not missing or len(missing) == len(cases):
@@ -221,16 +238,16 @@ def _forgotten_masks(split: _Split, cases: Sequence[Case]) -> list[str]:
     ]
 
 
-def _unread(split: _Split) -> list[str]:
+def _unread(split: Folders) -> list[str]:
     found = ((folder, unread_files(folder)) for folder in (split.images, split.labels))
     return [describe(folder, files) for folder, files in found if files]
 
 
-def _unread_cases(split: _Split, nnunet: bool) -> list[Problem]:
+def _unread_cases(split: Folders) -> list[Problem]:
     """Images and masks in formats that are not read, of cases that lack them otherwise."""
 
     def key(stem: str) -> str:
-        return _CHANNEL.sub("", stem).lower() if nnunet else _id(stem)
+        return CHANNEL.sub("", stem).lower() if split.channels else bare_id(stem)
 
     problems: dict[tuple[Path, str], Problem] = {}
     for folder in (split.images, split.labels):
@@ -255,28 +272,13 @@ def _names(folder: Path, problems: list[Problem]) -> dict[Path, str]:
     return names
 
 
-def _without_channel(names: Mapping[Path, str], masks: Mapping[Path, str]) -> dict[Path, str]:
-    """Strip nnU-Net's channel (``_0000``) from image names, but not the number of a case that has four digits.
-
-    Masks tell these apart. Without any, names that differ in the number alone are those of cases.
-    """
-    stems, labelled = set(names.values()), {_id(stem) for stem in masks.values()}
-    bare = {path: _CHANNEL.sub("", stem) for path, stem in names.items()}
-    if not masks and len(names) > 1 and len(set(bare.values())) == 1:
-        return dict(names)
-    return {
-        path: bare[path] if f"{bare[path]}_0000" in stems and _id(stem) not in labelled else stem
-        for path, stem in names.items()
-    }
-
-
 def _by_id(names: Mapping[Path, str], nnunet: bool, problems: list[Problem]) -> dict[str, Path]:
     seen: dict[str, Path] = {}
     for path, name in names.items():
-        key = name.lower() if nnunet else _id(name)
+        key = name.lower() if nnunet else bare_id(name)
         other = seen.setdefault(key, path)
         if other is not path:
-            channels = [_CHANNEL.search(volume_stem(file)) for file in (path, other)]
+            channels = [CHANNEL.search(volume_stem(file)) for file in (path, other)]
             if nnunet and all(channels):
                 message = (
                     f"is a second channel of case '{key}' besides {other.name}, and networks here see one; keep the "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from spine_ignite.datasets.cases import case_id
+from spine_ignite.datasets.case_ids import case_id
 from spine_ignite.volumes.reader import volume_stem
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from spine_ignite.datasets.cases import natural_order
+from spine_ignite.datasets.case_ids import natural_order
 from spine_ignite.datasets.name_lookup import CaseNames
 from spine_ignite.errors import DataError
 from spine_ignite.names import cut

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from spine_ignite.datasets.cases import case_names, image_folders, mask_folder, volume_files
+from spine_ignite.datasets.cases import case_names, image_files, image_folders, mask_folder, volume_files
 from spine_ignite.datasets.unread import describe, unread_files
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.volumes.reader import suffixes_listed, volume_stem, volume_suffix, written_suffix
@@ -71,11 +71,23 @@ def _volumes(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"input {path} does not exist")
-    found = [file for folder in _folders(path) for file in volume_files(folder)]
+    found = _found(path)
     if not found:
         others = left_out([path])
         raise DataError(f"folder {path} holds neither volumes nor a dataset{f': {others[0]}' if others else ''}")
     return found
+
+
+def _found(path: Path) -> list[Path]:
+    """The volumes in a folder, in a split of a dataset, or of a dataset."""
+    found = [file for folder in _folders(path) for file in volume_files(folder)]
+    if found:
+        return found
+    try:
+        images = image_files(path)
+    except DataError:
+        return []
+    return images.get("test") or [file for files in images.values() for file in files]
 
 
 def _folders(path: Path) -> list[Path]:

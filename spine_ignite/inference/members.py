@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spine_ignite.config import RunConfig, load_config
-from spine_ignite.datasets.cases import natural_order
+from spine_ignite.datasets.case_ids import natural_order
 from spine_ignite.errors import RunError, UsageError, suggest
 from spine_ignite.inference.options import CHECKPOINTS, InferenceOptions
 from spine_ignite.inference.views import View, views_of

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from spine_ignite.datasets.cases import case_id, find_cases, match_by_id, natural_order
-from spine_ignite.errors import DataError
+from spine_ignite.datasets.case_ids import case_id, natural_order
+from spine_ignite.datasets.cases import Case, find_cases, match_by_id
+from spine_ignite.errors import DataError, UsageError
+from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.volumes.reader import volume_stem
+
+Install = Callable[..., Path]
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -167,7 +173,7 @@ def test_every_pairing_problem_is_found_at_once(tmp_path: Path) -> None:
 def test_an_empty_or_unknown_folder_is_refused_with_what_was_expected(tmp_path: Path, folders: list[str]) -> None:
     for folder in folders:
         (tmp_path / folder).mkdir(parents=True)
-    with pytest.raises(DataError, match=r"expected train/source \+ train/label"):
+    with pytest.raises(DataError, match=r"expected nnU-Net raw .*, train/source \+ train/label"):
         find_cases(tmp_path)
 
 
@@ -224,3 +230,35 @@ def test_a_test_split_never_stops_what_the_training_split_allows(tmp_path: Path)
         ("b", "test", True),
     ]
     assert [(problem.case, problem.split) for problem in problems] == [("c", "test")]
+
+
+def bids(root: Path) -> list[Case] | None:
+    """``sub-*/anat`` and ``derivatives/labels``: images of a name, masks of another, in folders of their own."""
+    images = sorted(root.glob("sub-*/anat/*_T2w.nii.gz"))
+    masks = {image: root / "derivatives" / "labels" / image.name.replace("_T2w", "_T2w_dseg") for image in images}
+    return [
+        Case(case_id(image), volume_stem(image), image, mask if mask.exists() else None, "train")
+        for image, mask in masks.items()
+    ] or None
+
+
+def test_a_plugin_brings_a_layout(install: Install, tmp_path: Path) -> None:
+    root = touch(
+        tmp_path,
+        *(f"sub-{n}/anat/sub-{n}_T2w.nii.gz" for n in "12"),
+        *(f"derivatives/labels/sub-{n}_T2w_dseg.nii.gz" for n in "12"),
+    )
+    with pytest.raises(DataError, match=r"has no known layout; expected nnU-Net raw .*, or SPIDER \(images, masks\)"):
+        find_cases(root)
+    component = f"Component('bids', '{__name__}:bids', 'BIDS')"
+    install("acme", register_layouts=[component])
+    dataset, problems = find_cases(root)
+    assert (dataset.layout, problems) == ("bids", [])
+    assert [(c.id, c.name, c.label.name) for c in dataset.cases if c.label] == [
+        ("sub-1_t2w", "sub-1_T2w", "sub-1_T2w_dseg.nii.gz"),
+        ("sub-2_t2w", "sub-2_T2w", "sub-2_T2w_dseg.nii.gz"),
+    ]
+    assert [source for source, _ in collect_jobs([root], tmp_path / "out")] == [c.image for c in dataset.cases]
+    install("other", register_layouts=[component.replace("'bids'", "'bids2'")])
+    with pytest.raises(UsageError, match="fits the dataset layout 'bids' of acme 1.0 and the dataset"):
+        find_cases(root)
