@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from spine_ignite.hookspecs import RegisterComponent, hookimpl
-from spine_ignite.spec import Component
+from spine_ignite.spec import Component, OfClasses
 
 _LOSSES = {
     "dice": "Soft Dice over the batch",
@@ -24,6 +24,16 @@ _LAYOUTS = {
     "nnunet": "nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs)",
     "mrspineseg": "train/source + train/label (and test/)",
     "spider": "SPIDER (images, masks)",
+}
+_CLEANUP = {
+    "levels": ("levels:order_levels", "one level for each vertebra, in the order of the column"),
+    "sacrum": (
+        "column:anchor_on_sacrum",
+        "the vertebra on the sacrum is the scheme's first: a column that is named one level off is moved back",
+    ),
+    "discs": ("column:name_discs", "a disc has the name that its place between the vertebrae gives it"),
+    "components": ("shapes:keep_largest", "of each structure the largest connected component"),
+    "holes": ("shapes:fill_holes", "no holes in a structure's slices"),
 }
 _SCHEMES = {
     "mrspineseg": "MRSpineSeg: sacrum, nine vertebrae, nine discs (20 classes)",
@@ -53,6 +63,14 @@ def register_layouts(register: RegisterComponent) -> None:
     """The layouts of datasets, in the order in which they are looked for."""
     for name, summary in _LAYOUTS.items():
         register(Component(name, f"spine_ignite.datasets.layouts:{name}", summary))
+
+
+@hookimpl
+def register_cleanup_steps(register: RegisterComponent) -> None:
+    """The steps of post-processing, in the order in which they are taken."""
+    for name, (target, summary) in _CLEANUP.items():
+        options = OfClasses if target.startswith("shapes") else None
+        register(Component(name, f"spine_ignite.inference.postprocess.{target}", summary, options))
 
 
 @hookimpl

@@ -98,6 +98,22 @@ def register_layouts(register: RegisterComponent) -> None:
 
 
 @hookspec
+def register_cleanup_steps(register: RegisterComponent) -> None:
+    """Register steps of post-processing for ``predict.postprocess``, which are taken after the core's own.
+
+    The target is called as ``step(indices, affine, scheme)`` with class indices ``(I, J, K)`` of type uint8, the affine
+    (voxel indices to RAS+ mm) and the label scheme, and returns a :class:`spine_ignite.inference.postprocess.Cleaned`.
+    With the options :class:`spine_ignite.spec.OfClasses` it gets ``classes`` too, the indices of those to clean.
+
+    Example::
+
+        @hookimpl
+        def register_cleanup_steps(register):
+            register(Component("smooth", "spine_ignite_smooth:smooth", "smooth surfaces", OfClasses))
+    """
+
+
+@hookspec
 def register_label_schemes(register: RegisterComponent) -> None:
     """Register label schemes for ``data.scheme``; the target is a YAML file.
 

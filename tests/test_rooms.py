@@ -29,7 +29,13 @@ def strings(path: Path) -> list[str]:
 
 
 # Where the components of a kind live.
-ROOMS = {"loss": "losses", "reader": "volumes", "layout": "datasets", "label-scheme": "schemes"}
+ROOMS = {
+    "loss": "losses",
+    "reader": "volumes",
+    "layout": "datasets",
+    "cleanup-step": "inference",
+    "label-scheme": "schemes",
+}
 
 
 def test_what_is_named_by_strings_is_there_and_in_its_room() -> None:

@@ -29,7 +29,7 @@ def command(run: Path, checkpoint: str, device: str, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from spine_ignite.config.postprocess import STEPS
+    from spine_ignite.config.postprocess import parse_step
     from spine_ignite.evaluation.postprocess_search import learn_postprocess
 
     trials = learn_postprocess(
@@ -40,7 +40,7 @@ def command(run: Path, checkpoint: str, device: str, as_json: bool) -> None:
         return
     rows = []
     for trial in trials:
-        meaning = STEPS[trial.step.partition(":")[0]]
+        meaning = parse_step(trial.step).component.summary
         kept = "kept" if trial.kept else "-"
         rows.append([trial.step, meaning, f"{trial.before:.4f}", f"{trial.after:.4f}", kept])
     print_table("Clean-up on the validation cases", ["step", "what it does", "Dice before", "after", ""], rows)

@@ -253,7 +253,7 @@ class PredictConfig(Section):
 
     postprocess: tuple[Annotated[str, AfterValidator(check_step)], ...] = Field(
         (),
-        description="clean-up steps: levels, sacrum, discs, components, holes; "
+        description="clean-up steps: levels, sacrum, discs, components, holes, or a plugin's (list-components); "
         "spine-ignite postprocess finds those that help",
     )
     tta: bool = Field(False, description="test-time augmentation: the mean of several views of each slice")

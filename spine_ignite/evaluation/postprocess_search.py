@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
-from spine_ignite.config.postprocess import OF_CLASSES, STEPS
+from spine_ignite.config.postprocess import steps, takes_classes
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.judged_cases import judged_cases
 from spine_ignite.inference.inputs import collect_jobs
@@ -76,10 +76,11 @@ def try_steps(
     kept: list[str] = []
     trials = []
     before = _dice(pairs, scheme, kept, reading)
-    for name in progress(list(STEPS)) if progress is not None else STEPS:
+    known = steps()
+    for name in progress(list(known)) if progress is not None else known:
         step = name
         after = _dice(pairs, scheme, [*kept, step], reading)
-        if name in OF_CLASSES:
+        if takes_classes(known[name]):
             helped = [label for label, gain in zip(scheme.names[1:], after - before, strict=True) if gain > 0]
             step = f"{name}:{','.join(helped)}" if helped else name
             after = _dice(pairs, scheme, [*kept, step], reading) if helped else after

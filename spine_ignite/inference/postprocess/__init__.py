@@ -1,68 +1,79 @@
 """Anatomical clean-up of a predicted volume, step by step.
 
-A step is named by a string, see :data:`spine_ignite.config.postprocess.STEPS`; some may be restricted to classes, as in
+A step is named by a string, see :class:`spine_ignite.config.postprocess.Step`; some may be restricted to classes, as in
 ``components:L5,L4``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_ignite.config.postprocess import STEPS, check_step
-from spine_ignite.errors import UsageError
+from spine_ignite.config.postprocess import Step, parse_step, steps, takes_classes
+from spine_ignite.errors import RunError, UsageError
 from spine_ignite.inference.postprocess.cleaned import Cleaned
-from spine_ignite.inference.postprocess.column import anchor_on_sacrum, name_discs
-from spine_ignite.inference.postprocess.levels import order_levels
-from spine_ignite.inference.postprocess.shapes import fill_holes, keep_largest
 from spine_ignite.labels import LabelScheme
+from spine_ignite.registry import Chosen, load_registry
 
 Indices = NDArray[np.uint8]
 Affine = NDArray[np.float64]
 
-_COLUMN: dict[str, Callable[[Indices, Affine, LabelScheme], Cleaned]] = {
-    "levels": order_levels,
-    "sacrum": anchor_on_sacrum,
-    "discs": name_discs,
-}
-_SHAPES: dict[str, Callable[[Indices, Affine, Sequence[int]], Cleaned]] = {
-    "components": keep_largest,
-    "holes": fill_holes,
-}
 
-
-def clean(indices: Indices, affine: Affine, scheme: LabelScheme, steps: Sequence[str]) -> Cleaned:
-    """Take the steps, in their own order, whatever the order in which they are given.
+def clean(indices: Indices, affine: Affine, scheme: LabelScheme, chosen: Sequence[str]) -> Cleaned:
+    """Take steps in their own order, whatever the order in which they are given.
 
     Args:
         indices: class indices ``(I, J, K)``.
         affine: voxel indices to RAS+ mm.
         scheme: its vertebrae and discs are listed from the sacrum up, a disc below the vertebra of the same place.
-        steps: their names.
+        chosen: the steps.
 
     Raises:
         UsageError: there is no such step or class.
+        RunError: a plugin's step fails.
     """
-    chosen = [_parse(step, scheme) for step in steps]
+    order = list(steps())
+    parsed = sorted((parse_step(text) for text in chosen), key=lambda step: order.index(step.component.name))
+    ready = [(_choose(step), _classes(step, scheme)) for step in parsed]
     messages = []
-    for name, classes in sorted(chosen, key=lambda step: list(STEPS).index(step[0])):
-        done = _COLUMN[name](indices, affine, scheme) if name in _COLUMN else _SHAPES[name](indices, affine, classes)
+    for step, given in ready:
+        done = _checked(step, step(indices, affine, scheme, **given), indices, scheme)
         indices = done.indices
         messages.append(done.message)
     return Cleaned(indices, "; ".join(messages))
 
 
-def _parse(step: str, scheme: LabelScheme) -> tuple[str, list[int]]:
-    name, _, classes = check_step(step).partition(":")
+def _choose(step: Step) -> Chosen:
+    chosen = load_registry().choose("cleanup-step", step.name)
+    options = {name: value for name, value in chosen.options.items() if name != "classes"}  # given as indices
+    return replace(chosen, options=options)
+
+
+def _classes(step: Step, scheme: LabelScheme) -> dict[str, list[int]]:
+    """Return the indices of the classes that a step is to clean, as its argument."""
+    if not takes_classes(step.component):
+        return {}
     structures = {c.name: c.index for c in scheme.classes[1:]}
-    if not classes:
-        return name, list(structures.values())
-    unknown = [label for label in classes.split(",") if label not in structures]
-    if unknown:
-        raise UsageError(f"post-processing step '{step}': scheme '{scheme.name}' has no structure '{unknown[0]}'")
-    return name, [structures[label] for label in classes.split(",")]
+    for label in step.classes:
+        if label not in structures:
+            raise UsageError(f"post-processing step '{step.name}': scheme '{scheme.name}' has no structure '{label}'")
+    return {"classes": [structures[label] for label in step.classes or structures]}
+
+
+def _checked(step: Chosen, done: Any, before: Indices, scheme: LabelScheme) -> Cleaned:
+    """Refuse what cannot be written: a plugin's step is not believed."""
+    if isinstance(done, Cleaned) and isinstance(done.indices, np.ndarray):
+        found = done.indices
+        if found.shape == before.shape and found.dtype == np.uint8 and found.max(initial=0) < scheme.num_classes:
+            return done
+    raise RunError(
+        f"{step} must give a Cleaned with class indices (uint8, below {scheme.num_classes}) of shape {before.shape}; "
+        "report this to its author, or leave it out"
+    )
 
 
 __all__ = ["Cleaned", "clean"]

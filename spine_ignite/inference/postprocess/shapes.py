@@ -9,18 +9,20 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spine_ignite.inference.postprocess.cleaned import Cleaned
+from spine_ignite.labels import LabelScheme
 from spine_ignite.volumes.geometry import sagittal_axis
 
 Indices = NDArray[np.uint8]
 _ALL_NEIGHBOURS = np.ones((3, 3, 3), bool)
 
 
-def keep_largest(indices: Indices, affine: NDArray[np.float64], classes: Sequence[int]) -> Cleaned:
+def keep_largest(indices: Indices, affine: NDArray[np.float64], scheme: LabelScheme, classes: Sequence[int]) -> Cleaned:
     """Turn all but the largest component of each class into background; voxels that share a corner are connected.
 
     Args:
         indices: class indices ``(I, J, K)``.
         affine: not used; all steps take the same arguments.
+        scheme: not used either.
         classes: the classes to clean.
     """
     result = indices.copy()
@@ -38,7 +40,7 @@ def keep_largest(indices: Indices, affine: NDArray[np.float64], classes: Sequenc
     return Cleaned(result, f"{removed} voxels beside the largest components removed" if removed else "no stray voxels")
 
 
-def fill_holes(indices: Indices, affine: NDArray[np.float64], classes: Sequence[int]) -> Cleaned:
+def fill_holes(indices: Indices, affine: NDArray[np.float64], scheme: LabelScheme, classes: Sequence[int]) -> Cleaned:
     """Fill background that a class encloses in a sagittal slice.
 
     Slices are looked at one by one: they are several times as thick as their pixels, so that a hole in one of them
@@ -47,6 +49,7 @@ def fill_holes(indices: Indices, affine: NDArray[np.float64], classes: Sequence[
     Args:
         indices: class indices ``(I, J, K)``.
         affine: voxel indices to RAS+ mm.
+        scheme: not used; all steps take the same arguments.
         classes: the classes to clean; where two enclose the same voxel, the one that is listed last gets it.
     """
     result = indices.copy()

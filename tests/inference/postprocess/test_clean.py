@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spine_ignite.config.postprocess import STEPS
-from spine_ignite.errors import UsageError
-from spine_ignite.inference.postprocess import clean
+from spine_ignite.config.postprocess import check_step, steps
+from spine_ignite.errors import RunError, UsageError
+from spine_ignite.inference.postprocess import Cleaned, clean
 from spine_ignite.labels import load_scheme
 
+Install = Callable[..., Path]
 SCHEME = load_scheme("lumbar-vertebrae")
 AFFINE = np.diag([4.0, 1.0, 1.0, 1.0])
 
@@ -74,10 +78,52 @@ def test_no_step_fails_whatever_a_network_gives(
     affine[:3, :3] = np.diag([4.0, 0.7, -0.9])[:, axes]
     volume = scattered(kind, shape, seed)
     with np.errstate(divide="raise", invalid="raise"):
-        for step in STEPS:
+        for step in steps():
             found = clean(volume, affine, scheme, [step])
             assert found.indices.shape == volume.shape
             assert found.indices.max() < scheme.num_classes
             if step != "holes":
                 assert not found.indices[volume == 0].any(), "only holes are filled"
-        clean(volume, affine, scheme, list(STEPS))
+        clean(volume, affine, scheme, list(steps()))
+
+
+def invert(indices: NDArray[np.uint8], affine: object, scheme: object, classes: list[int]) -> Cleaned:
+    """Of each class its upper half, if there is such a thing."""
+    return Cleaned(np.where(np.isin(indices, classes), 0, indices).astype(np.uint8), f"{classes} removed")
+
+
+def wrong(indices: NDArray[np.uint8], affine: object, scheme: object) -> Cleaned:
+    return Cleaned(indices + np.uint8(200), "")
+
+
+def fails(indices: NDArray[np.uint8], affine: object, scheme: object) -> Cleaned:
+    raise IndexError("there is no such thing")
+
+
+def component(name: str, options: str = "None") -> str:
+    return f"Component('{name}', '{__name__}:{name}', 'does it', {options})"
+
+
+def test_a_plugin_s_step_is_taken_after_the_core_s(install: Install) -> None:
+    with pytest.raises(UsageError, match="no post-processing step 'invert'"):
+        clean(np.zeros((2, 2, 2), np.uint8), AFFINE, SCHEME, ["invert"])
+    options = "__import__('spine_ignite.spec').spec.OfClasses"
+    install("acme", register_cleanup_steps=[component("invert", options), component("wrong"), component("fails")])
+    volume = np.full((2, 3, 3), 2, np.uint8)
+    volume[0] = 1
+    cleaned = clean(volume, AFFINE, SCHEME, ["invert:L4", "components"])
+    assert cleaned.message == "no stray voxels; [2] removed"
+    assert np.unique(cleaned.indices).tolist() == [0, 1]
+    assert not clean(volume, AFFINE, SCHEME, ["acme:invert"]).indices.any(), "without classes: all"
+    with pytest.raises(RunError, match=r"clean-up step 'wrong' of acme 1.0 must give a Cleaned with class indices"):
+        clean(volume, AFFINE, SCHEME, ["wrong"])
+    with pytest.raises(RunError, match=r"clean-up step 'fails' of acme 1.0 failed: IndexError: there is no such thing"):
+        clean(volume, AFFINE, SCHEME, ["fails"])
+
+
+def test_a_step_that_two_plugins_claim_is_chosen_by_distribution(install: Install) -> None:
+    install("acme", register_cleanup_steps=[component("wrong")])
+    install("other", register_cleanup_steps=[component("fails").replace("'fails'", "'wrong'", 1)])
+    with pytest.raises(UsageError, match="clean-up step 'wrong' is registered by both acme 1.0 and other 1.0"):
+        check_step("wrong")
+    assert check_step("other:wrong") == "other:wrong"
