@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spine_ignite.commands import COMMANDS
 from spine_ignite.hookspecs import RegisterComponent, hookimpl
 from spine_ignite.spec import Component, OfClasses
 
@@ -71,6 +72,13 @@ def register_cleanup_steps(register: RegisterComponent) -> None:
     for name, (target, summary) in _CLEANUP.items():
         options = OfClasses if target.startswith("shapes") else None
         register(Component(name, f"spine_ignite.inference.postprocess.{target}", summary, options))
+
+
+@hookimpl
+def register_commands(register: RegisterComponent) -> None:
+    """The commands."""
+    for name, summary in COMMANDS.items():
+        register(Component(name, f"spine_ignite.cli.{name.replace('-', '_')}:command", summary))
 
 
 @hookimpl

@@ -126,6 +126,21 @@ def register_label_schemes(register: RegisterComponent) -> None:
 
 
 @hookspec
+def register_commands(register: RegisterComponent) -> None:
+    """Register commands of ``spine-ignite``; the target is a ``click.Command``, imported when it is run.
+
+    The plugin needs an entry point in the group ``spine_ignite.commands`` besides (or instead of) ``spine_ignite``, so
+    that ``spine-ignite --help`` need not load all others. Names of the core's commands stay the core's.
+
+    Example::
+
+        @hookimpl
+        def register_commands(register):
+            register(Component("cobb", "spine_ignite_cobb.command:cobb", "Measure Cobb's angle."))
+    """
+
+
+@hookspec
 def attach_handlers(trainer: Engine, evaluator: Engine, run: Any) -> None:
     """Attach handlers of one's own to the events of training; called after the core's, before training starts.
 

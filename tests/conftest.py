@@ -18,7 +18,7 @@ from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
 from spine_ignite.hookspecs import hookimpl
-from spine_ignite.registry import load_registry
+from spine_ignite.registry import load_commands, load_registry
 
 Writer = Callable[..., Path]
 RunWriter = Callable[..., Path]
@@ -266,6 +266,11 @@ def stopped() -> Stopped:
     return stop
 
 
+def _forget_plugins() -> None:
+    load_registry.cache_clear()
+    load_commands.cache_clear()
+
+
 @pytest.fixture
 def install(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Install a distribution of one module, and return the folder that holds it; its files are those of pip.
@@ -295,11 +300,11 @@ def install(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
         monkeypatch.syspath_prepend(folder)
         monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         made.append(module)
-        load_registry.cache_clear()
+        _forget_plugins()
         return folder
 
     made: list[str] = []
     yield make
     for module in made:
         sys.modules.pop(module, None)
-    load_registry.cache_clear()
+    _forget_plugins()

@@ -34,6 +34,7 @@ ROOMS = {
     "reader": "volumes",
     "layout": "datasets",
     "cleanup-step": "inference",
+    "command": "cli",
     "label-scheme": "schemes",
 }
 

@@ -13,28 +13,9 @@ from typing import Any
 
 import click
 
-from spine_ignite.errors import SpineIgniteError, suggest
+from spine_ignite.commands import COMMAND_ENTRY_POINTS, COMMANDS
+from spine_ignite.errors import RunError, SpineIgniteError, suggest
 from spine_ignite.names import lines_printable, printable
-
-# name -> the line shown by --help; the module is spine_ignite.cli.<name with underscores>
-COMMANDS = {
-    "list-models": "List every installed architecture, and the plugins that failed to load.",
-    "list-components": "List losses, optimizers, metrics, formats and all else that a configuration can name.",
-    "show-model": "Show an architecture's paper, options and size.",
-    "profile": "Measure what architectures cost: parameters, FLOPs, latency, memory.",
-    "phantom": "Write a synthetic lumbar MRI dataset with all 20 labels.",
-    "check": "Report every problem of a dataset at once.",
-    "preprocess": "Turn volumes into the slice store that training reads.",
-    "find-lr": "Suggest a learning rate by a range test, with a plot.",
-    "train": "Train a network, or resume a run.",
-    "evaluate": "Judge a run, or any tool's predictions, in 3D per case and class.",
-    "compare": "Compare evaluated runs: the paper's table, tests of all pairs, figures.",
-    "report": "Write a run as one HTML page with pictures, curves and a viewer.",
-    "postprocess": "Find the anatomical clean-up that helps a run on its validation cases.",
-    "predict": "Segment volumes; label volumes come out on the input's own grid.",
-    "export": "Write a run's network to a file for other programs, verified.",
-    "pack": "Pack the logs of runs into a .zip or .tar.gz.",
-}
 
 EPILOG = """\b
 A first run, on synthetic data:
@@ -44,16 +25,19 @@ A first run, on synthetic data:
 
 
 class LazyGroup(click.Group):
-    """Imports ``spine_ignite.cli.<command>`` when the command is run, so that --help stays instant."""
+    """Imports a command's module when the command is run, so that --help stays instant.
+
+    Plugins that bring commands are looked for where the core has none of a name, and for --help.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order in which they are used."""
-        return list(COMMANDS)
+        """Names in the order in which they are used, those of plugins last."""
+        return [*COMMANDS, *_of_plugins()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command, or None if there is none of this name."""
         if cmd_name not in COMMANDS:
-            return None
+            return _of_plugin(cmd_name)
         module = importlib.import_module(f"spine_ignite.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
@@ -63,13 +47,41 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one is answered with the closest known name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"No such command '{args[0]}'.{suggest(args[0], COMMANDS)}", ctx)
+            known = self.list_commands(ctx)
+            if args[0].rpartition(":")[2] not in known:
+                raise click.UsageError(f"No such command '{args[0]}'.{suggest(args[0], known)}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        if brought := _of_plugins():
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(name, printable(summary)) for name, summary in brought.items()])
+
+
+def _of_plugins() -> dict[str, str]:
+    """Return the commands of plugins with a line about each; none of the core's names is theirs."""
+    from importlib.metadata import entry_points
+
+    if not entry_points(group=COMMAND_ENTRY_POINTS):
+        return {}
+    from spine_ignite.registry import load_commands
+
+    found = {item.value.name: item.value.summary for item in load_commands().components("command")}
+    return {name: summary for name, summary in found.items() if name not in COMMANDS}
+
+
+def _of_plugin(name: str) -> click.Command | None:
+    if name.rpartition(":")[2] not in _of_plugins():
+        return None
+    from spine_ignite.registry import load_commands
+
+    chosen = load_commands().choose("command", name)
+    if not isinstance(chosen.target, click.Command):
+        raise RunError(f"{chosen} is a {type(chosen.target).__name__}, not a click command; report it to its author")
+    return chosen.target
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

@@ -6,7 +6,7 @@ Uses the plugin contract alone. Everything by name goes through here, and the co
 from spine_ignite.registry.chosen import Chosen, import_target
 from spine_ignite.registry.claims import BrokenPlugin, Distribution, Registered
 from spine_ignite.registry.kinds import KINDS
-from spine_ignite.registry.plugins import Registry, build_registry, load_registry
+from spine_ignite.registry.plugins import Registry, build_registry, load_commands, load_registry
 
 __all__ = [
     "KINDS",
@@ -17,5 +17,6 @@ __all__ = [
     "Registry",
     "build_registry",
     "import_target",
+    "load_commands",
     "load_registry",
 ]

@@ -11,6 +11,7 @@ import pluggy
 from pydantic import ValidationError
 
 from spine_ignite import core_plugin, hookspecs
+from spine_ignite.commands import COMMAND_ENTRY_POINTS
 from spine_ignite.errors import RunError, SpineIgniteError, UsageError
 from spine_ignite.registry.chosen import Chosen, choose
 from spine_ignite.registry.claims import BrokenPlugin, Distribution, Registered, Shelf
@@ -131,16 +132,22 @@ class Registry:
                     "or uninstall it"
                 ) from error
 
-    def load(self, entry_point: EntryPoint, distribution: Distribution) -> None:
-        """Import one plugin and take what it registers; any failure is recorded, none is raised."""
+    def load(self, entry_point: EntryPoint, distribution: Distribution, commands: bool = True) -> None:
+        """Import one plugin and take what it registers; any failure is recorded, none is raised.
+
+        Args:
+            entry_point: names the plugin's module.
+            distribution: whose it is.
+            commands: whether it may bring commands.
+        """
         try:
             plugin = entry_point.load()
-            self._add(f"{distribution.name}:{entry_point.name}", plugin, distribution)
+            self._add(f"{distribution.name}:{entry_point.name}", plugin, distribution, commands)
         except (Exception, SystemExit) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             self.broken.append(BrokenPlugin(entry_point.name, distribution, reason))
 
-    def _add(self, name: str, plugin: Any, distribution: Distribution) -> None:
+    def _add(self, name: str, plugin: Any, distribution: Distribution, commands: bool = True) -> None:
         found: list[tuple[str, Any]] = []
 
         def taker(kind: str) -> Callable[[Any], None]:
@@ -157,6 +164,8 @@ class Registry:
         try:
             manager.check_pending()  # a misspelt hook would else never be called
             implemented = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
+            if "register_commands" in implemented and not commands:
+                raise ValueError(f"register_commands needs an entry point in the group '{COMMAND_ENTRY_POINTS}' too")
             others = [other for _, other in manager.list_name_plugin() if other is not plugin]
             for kind, about in KINDS.items():
                 if about.hook in implemented:
@@ -176,18 +185,23 @@ def build_registry(points: Iterable[EntryPoint]) -> Registry:
     """Build a registry of the core and the given entry points, each loaded on its own."""
     registry = Registry()
     registry._add("spine-ignite:core", core_plugin, registry.core)
-    seen: set[tuple[str, str, str]] = set()
+    # A module may be listed twice: in both groups, and by an editable install.
+    groups: dict[tuple[Distribution, str], dict[str, EntryPoint]] = {}
     for point in sorted(points, key=lambda p: (p.name, Distribution.of(p).name)):
-        distribution = Distribution.of(point)
-        # An editable install can be listed twice, by the same distribution.
-        key = (distribution.name, point.name, point.value)
-        if key not in seen:
-            seen.add(key)
-            registry.load(point, distribution)
+        groups.setdefault((Distribution.of(point), point.value), {})[point.group] = point
+    for (distribution, _), found in groups.items():
+        registry.load(next(iter(found.values())), distribution, COMMAND_ENTRY_POINTS in found)
     return registry
 
 
 @cache
 def load_registry() -> Registry:
     """Return the registry of the installed plugins; they are loaded once in a process."""
-    return build_registry(entry_points(group=hookspecs.ENTRY_POINT_GROUP))
+    groups = (hookspecs.ENTRY_POINT_GROUP, COMMAND_ENTRY_POINTS)
+    return build_registry(point for group in groups for point in entry_points(group=group))
+
+
+@cache
+def load_commands() -> Registry:
+    """Return a registry of those plugins alone that bring commands."""
+    return build_registry(entry_points(group=COMMAND_ENTRY_POINTS))
