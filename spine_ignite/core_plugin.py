@@ -21,6 +21,17 @@ _LOSSES = {
 }
 
 
+_OPTIMIZERS = {
+    "sgd": "Stochastic gradient descent with momentum",
+    "adam": "Adam (Kingma & Ba 2015)",
+    "adamw": "Adam with decoupled weight decay (Loshchilov & Hutter 2019), the default",
+}
+_SCHEDULES = {
+    "constant": "The peak rate throughout",
+    "step": "A factor at each step, such as 0.8 every tenth of training",
+    "poly": "Falls as a power of what is left of training (Chen et al. 2018)",
+    "cosine": "Falls as half a cosine wave (Loshchilov & Hutter 2017), the default",
+}
 _LAYOUTS = {
     "nnunet": "nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs)",
     "mrspineseg": "train/source + train/label (and test/)",
@@ -79,6 +90,20 @@ def register_commands(register: RegisterComponent) -> None:
     """The commands."""
     for name, summary in COMMANDS.items():
         register(Component(name, f"spine_ignite.cli.{name.replace('-', '_')}:command", summary))
+
+
+@hookimpl
+def register_optimizers(register: RegisterComponent) -> None:
+    """PyTorch's optimizers."""
+    for name, summary in _OPTIMIZERS.items():
+        register(Component(name, f"spine_ignite.training.optimizers:{name}", summary))
+
+
+@hookimpl
+def register_schedules(register: RegisterComponent) -> None:
+    """The courses of the learning rate after warm-up."""
+    for name, summary in _SCHEDULES.items():
+        register(Component(name, f"spine_ignite.training.schedule:{name}", summary))
 
 
 @hookimpl

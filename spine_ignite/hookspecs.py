@@ -68,6 +68,36 @@ def register_losses(register: RegisterComponent) -> None:
 
 
 @hookspec
+def register_optimizers(register: RegisterComponent) -> None:
+    """Register optimizers for ``optimizer.name``.
+
+    The target is called as ``factory(groups, lr=…, **optimizer.options)`` and returns a ``torch.optim.Optimizer``. The
+    groups are those of PyTorch, each with its ``weight_decay``; the schedule sets their ``lr``.
+
+    Example::
+
+        @hookimpl
+        def register_optimizers(register):
+            register(Component("lion", "spine_ignite_lion:Lion", "Sign of the momentum (Chen et al. 2023)"))
+    """
+
+
+@hookspec
+def register_schedules(register: RegisterComponent) -> None:
+    """Register courses of the learning rate for ``schedule.name``.
+
+    The target is called as ``curve(t, **schedule.options)``, where ``t`` runs from 0, after warm-up, to 1, and returns
+    the factor on the peak rate. It depends on ``t`` alone, so that a resumed run goes on where it stopped.
+
+    Example::
+
+        @hookimpl
+        def register_schedules(register):
+            register(Component("linear", "spine_ignite_linear:linear", "A straight line to zero"))
+    """
+
+
+@hookspec
 def register_readers(register: RegisterComponent) -> None:
     """Register formats of volumes; ``suffixes`` are the endings of their files, which the core's own formats keep.
 

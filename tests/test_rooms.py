@@ -35,6 +35,8 @@ ROOMS = {
     "layout": "datasets",
     "cleanup-step": "inference",
     "command": "cli",
+    "optimizer": "training",
+    "schedule": "training",
     "label-scheme": "schemes",
 }
 

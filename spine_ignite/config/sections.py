@@ -19,7 +19,6 @@ from pydantic import (
 )
 
 from spine_ignite.config.augment import AugmentConfig
-from spine_ignite.config.postprocess import check_step
 from spine_ignite.errors import UsageError
 
 PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
@@ -188,23 +187,25 @@ class DataConfig(Section):
 class OptimizerConfig(Section):
     """The optimizer."""
 
-    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    name: str = Field("adamw", description="sgd, adam, adamw, or one of a plugin (list-components)")
     lr: Annotated[float, Field(gt=0)] = Field(1e-3, description="peak learning rate")
     weight_decay: Annotated[float, Field(ge=0)] = Field(1e-2, description="not applied to biases and norm weights")
     momentum: Fraction = Field(0.9, description="for sgd")
     nesterov: bool = Field(True, description="for sgd")
     betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="for adam and adamw")
+    options: dict[str, Any] = Field(default_factory=dict, description="of a plugin's optimizer: its own options")
 
 
 class ScheduleConfig(Section):
     """Learning rate as a function of the share of training that is done (steps, or minutes)."""
 
-    name: Literal["constant", "step", "poly", "cosine"] = "cosine"
+    name: str = Field("cosine", description="constant, step, poly, cosine, or one of a plugin (list-components)")
     warmup: Fraction = Field(0.05, description="share of training with a linear rise from 0")
     power: Annotated[float, Field(gt=0)] = Field(0.9, description="for poly")
     step_share: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="for step: share of training per step")
     gamma: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="for step: factor at each step")
     final: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="for cosine: final share of the peak rate")
+    options: dict[str, Any] = Field(default_factory=dict, description="of a plugin's schedule: its own options")
 
 
 class LossConfig(Section):
@@ -251,7 +252,7 @@ def _check_window(value: Any) -> Any:
 class PredictConfig(Section):
     """What is done to predictions by evaluate and predict, unless they are told otherwise."""
 
-    postprocess: tuple[Annotated[str, AfterValidator(check_step)], ...] = Field(
+    postprocess: tuple[str, ...] = Field(
         (),
         description="clean-up steps: levels, sacrum, discs, components, holes, or a plugin's (list-components); "
         "spine-ignite postprocess finds those that help",

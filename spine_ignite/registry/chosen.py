@@ -65,8 +65,8 @@ def choose(words: str, item: Registered[Component], options: Mapping[str, Any]) 
     try:
         if component.options is not None:
             checked = component.options.model_validate(checked).model_dump()
-        elif all(p.kind is not p.VAR_KEYWORD for p in inspect.signature(target).parameters.values()):
-            require_known(checked, keywords(target))
+        elif (known := keywords(target)) is not None:
+            require_known(checked, known)
     except ValidationError as error:
         from spine_ignite.validation_errors import describe
 
@@ -77,9 +77,15 @@ def choose(words: str, item: Registered[Component], options: Mapping[str, Any]) 
     return Chosen(words, component, item.distribution, target, checked)
 
 
-def keywords(target: Callable[..., Any]) -> list[str]:
-    """Return the names of a target's options: its keyword arguments that have a default."""
-    return [p.name for p in inspect.signature(target).parameters.values() if p.default is not p.empty]
+def keywords(target: Callable[..., Any]) -> list[str] | None:
+    """Return the names of a target's options, its arguments with a default; None if it takes any, or hides them."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters if p.default is not p.empty]
 
 
 def require_known(options: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -15,12 +15,12 @@ import torch
 from spine_ignite.batches.cropping import lost_by_cropping
 from spine_ignite.batches.loaders import select
 from spine_ignite.config import RunConfig, dump_config
+from spine_ignite.config.components import require_components
 from spine_ignite.datasets.split import PARTS, unused
 from spine_ignite.files import write_text
 from spine_ignite.inference.records import is_made_by_hand
 from spine_ignite.machine.workers import workers_end_with_us
 from spine_ignite.names import printable
-from spine_ignite.registry import load_registry
 from spine_ignite.runs.checkpoints import read_newest
 from spine_ignite.runs.directory import describe_environment, open_run_directory, plan_run_directory
 from spine_ignite.runs.resumption import (
@@ -90,7 +90,7 @@ def train(
         SpineIgniteError: the configuration, data, device or directory cannot be used; nothing was started.
         RunError: the loss is not finite, or a checkpoint cannot be written.
     """
-    load_registry().resolve_options(config.model.name, config.model.options)
+    require_components(config)
     directory = plan_run_directory(config, out, force)
     config = without_variety(config)
     config = find_batch_size(config) if find_batch_size is not None else config

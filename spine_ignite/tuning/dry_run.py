@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from spine_ignite.config import RunConfig
+from spine_ignite.config.components import require_components
 from spine_ignite.errors import RunError
 from spine_ignite.machine.peak_memory import peak_memory_mib
 from spine_ignite.machine.workers import workers_end_with_us
-from spine_ignite.registry import load_registry
 from spine_ignite.runs.directory import plan_run_directory
 from spine_ignite.slices.place import store_folder
 from spine_ignite.training.faults import faults_explained
@@ -95,7 +95,7 @@ def dry_run(
         SpineIgniteError: the run could not start.
         RunError: a batch does not fit into memory, or its loss is not finite.
     """
-    load_registry().resolve_options(config.model.name, config.model.options)
+    require_components(config)
     directory = plan_run_directory(config, out, force)
     config = without_variety(config)
     with ExitStack() as stack:

@@ -15,10 +15,10 @@ from ignite.engine import Engine, Events
 from ignite.handlers import FastaiLRFinder, TerminateOnNan
 
 from spine_ignite.config import RunConfig
+from spine_ignite.config.components import require_components
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_with
 from spine_ignite.machine.workers import workers_end_with_us
-from spine_ignite.registry import load_registry
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.training.faults import faults_explained
 from spine_ignite.training.overfit import without_variety
@@ -89,7 +89,7 @@ def find_learning_rate(
         raise UsageError(f"the range test needs 0 < start < end, got --start {start:g} and --end {end:g}")
     if diverge <= 1:
         raise UsageError(f"--diverge must be above 1, got {diverge:g}: it is a multiple of the lowest loss")
-    load_registry().resolve_options(config.model.name, config.model.options)
+    require_components(config)
     config = resolve_batch_size(without_variety(config), progress, echo)
     # Nothing is decayed and nothing warms up: the rate of every update is the test's.
     optimizer = config.optimizer.model_copy(update={"lr": start})

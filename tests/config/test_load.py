@@ -68,7 +68,6 @@ def test_overrides_reach_every_depth_and_keep_their_types() -> None:
         ("augment.affine.degree=[1, 2]", r"Did you mean 'degrees'\?"),
         ("data.batch_size=0", r"data.batch_size: must be a whole number of at least 1, or auto \(got 0\)"),
         ("data.batch_size=all", r"data.batch_size: must be a whole number of at least 1, or auto \(got 'all'\)"),
-        ("optimizer.name=lion", r"optimizer.name: input should be 'sgd', 'adam' or 'adamw' \(got 'lion'\)"),
         ("data.fold=5", "fold 5 does not exist: folds are numbered 0 to 4"),
         ("data.clip_percentiles=[90, 10]", "clip_percentiles must satisfy"),
         ("data.in_channels=3", "in_channels is 3, but context_slices 0 gives 1"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,11 @@ import torch
 from torch import nn
 
 from spine_ignite.config import OptimizerConfig
+from spine_ignite.errors import RunError, UsageError
 from spine_ignite.training.optimizers import create_optimizer
+
+Install = Callable[..., Path]
+NONE = "Component('none', 'builtins:dict', 'No optimizer')"
 
 
 def network() -> nn.Module:
@@ -48,3 +54,33 @@ def test_frozen_parameters_are_left_out_and_all_others_are_in_once() -> None:
     groups = create_optimizer(net, OptimizerConfig()).param_groups
     held = [id(p) for group in groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in net.parameters() if p is not frozen)
+
+
+class Sign(torch.optim.Optimizer):
+    """Sign descent, whose decay is a factor."""
+
+    def __init__(self, groups: Any, lr: float, scale: float = 1.0) -> None:
+        super().__init__(groups, {"lr": lr, "scale": scale})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(p.grad.sign(), alpha=group["lr"] * group["scale"])
+
+
+def test_a_plugin_s_optimizer_gets_the_groups_and_its_options(install: Install) -> None:
+    install("acme", register_optimizers=[f"Component('sign', '{__name__}:Sign', 'Signs')", NONE])
+    ours = network()
+    before = [p.detach().clone() for p in ours.parameters()]
+    config = {"name": "sign", "lr": 0.5, "weight_decay": 0.1, "options": {"scale": 2.0}}
+    optimizer = create_optimizer(ours, OptimizerConfig.model_validate(config))
+    ours(torch.ones(1, 1, 8, 8)).square().mean().backward()
+    optimizer.step()
+    for old, new in zip(before, ours.parameters(), strict=True):
+        decay = 0.1 if old.ndim > 1 else 0.0
+        torch.testing.assert_close(new, old * (1 - 0.5 * decay) - new.grad.sign())  # type: ignore[union-attr]
+    with pytest.raises(RunError, match=r"optimizer 'none' of acme 1.0 must give a torch.optim.Optimizer, and gives a"):
+        create_optimizer(ours, OptimizerConfig(name="none"))
+    with pytest.raises(UsageError, match=r"options of optimizer 'sign': there is no option 'lr'. Options: scale"):
+        create_optimizer(ours, OptimizerConfig(name="sign", options={"scale": 1.0, "lr": 2.0}))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spine_ignite.config import OptimizerConfig, ScheduleConfig
+from spine_ignite.errors import RunError
 from spine_ignite.training.optimizers import create_optimizer
 from spine_ignite.training.schedule import LearningRateSchedule, rate
+
+Install = Callable[..., Path]
+NEGATIVE = f"Component('negative', '{__name__}:negative', 'Below zero')"
 
 
 def test_the_formulas() -> None:
@@ -46,3 +52,20 @@ def test_the_optimizer_is_driven_by_progress_and_vectors_do_not_decay() -> None:
     progress[0] = 0.9
     schedule(None)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+def negative(t: float) -> float:
+    return -1.0
+
+
+def sawtooth(t: float, teeth: int = 2) -> float:
+    return 1 - (t * teeth) % 1
+
+
+def test_a_plugin_s_schedule_follows_the_warm_up(install: Install) -> None:
+    install("acme", register_schedules=[f"Component('saw', '{__name__}:sawtooth', 'Teeth')", NEGATIVE])
+    config = ScheduleConfig(name="saw", warmup=0.2, options={"teeth": 4})
+    assert rate(config, 0.1) == pytest.approx(0.5)
+    assert rate(config, 0.3) == pytest.approx(0.5)
+    with pytest.raises(RunError, match=r"schedule 'negative' of acme 1.0 must give a factor .* and gives -1.0"):
+        rate(ScheduleConfig(name="negative"), 0.5)

@@ -1,0 +1,49 @@
+"""What of the installed plugins a configuration names, and whether it is there: asked before data are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spine_ignite.config.postprocess import parse_step
+from spine_ignite.config.sections import RunConfig
+from spine_ignite.registry import load_registry
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A component that a configuration names.
+
+    Args:
+        kind: of :data:`spine_ignite.registry.KINDS`.
+        name: as it is named, with a distribution if that was said.
+        options: given for it.
+    """
+
+    kind: str
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def components_of(config: RunConfig) -> list[Use]:
+    """Return the components that a configuration names, besides its architecture."""
+    return [
+        Use("loss", config.loss.name, config.loss.options),
+        Use("optimizer", config.optimizer.name, config.optimizer.options),
+        Use("schedule", config.schedule.name, config.schedule.options),
+        *(Use("cleanup-step", parse_step(step).name) for step in config.predict.postprocess),
+    ]
+
+
+def require_components(config: RunConfig) -> None:
+    """Refuse a configuration that names what is not installed, or gives it options that it does not take.
+
+    Raises:
+        UsageError: it does; the message names the closest known name.
+        RunError: a plugin cannot be imported.
+    """
+    registry = load_registry()
+    registry.resolve_options(config.model.name, config.model.options)
+    for use in components_of(config):
+        registry.choose(use.kind, use.name, use.options)
