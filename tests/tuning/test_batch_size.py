@@ -201,7 +201,7 @@ def test_a_mistake_keeps_its_kind_and_a_death_is_told(
     batch_size.main()
     (tmp_path / "said").write_text(capsys.readouterr().out)
     monkeypatch.setattr(sys, "executable", program(tmp_path, f"echo a plugin says hello; cat {tmp_path / 'said'}"))
-    with pytest.raises(UsageError, match="loss.options of 'dice' are refused: there is no option 'smoth'"):
+    with pytest.raises(UsageError, match="options of loss 'dice': there is no option 'smoth'"):
         resolve_batch_size(wrong)
     monkeypatch.setattr(sys, "executable", program(tmp_path, "cat > /dev/null; echo oh >&2; exit 1"))
     with pytest.raises(
