@@ -39,7 +39,7 @@ from spine_ignite.evaluation.case_results import evaluate_case
 from spine_ignite.inference.members import load_members
 from spine_ignite.inference.predictor import Predictor
 from spine_ignite.labels import LabelScheme
-from spine_ignite.losses.criterion import dice_ce
+from spine_ignite.losses.dice import dice_ce
 from spine_ignite.machine.precision import choose_precision
 from spine_ignite.phantom import make_phantom, write_phantoms
 from spine_ignite.runs.directory import RunDirectory

@@ -25,7 +25,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor
 
-from spine_ignite.losses.criterion import dice_ce
+from spine_ignite.losses.dice import dice_ce
 from spine_ignite.machine.peak_memory import peak_memory_mib
 
 CLASSES = 20

@@ -9,15 +9,19 @@ from spine_ignite.hookspecs import RegisterComponent, hookimpl
 from spine_ignite.spec import Component, OfClasses
 
 _LOSSES = {
-    "dice": "Soft Dice over the batch",
-    "dice_ce": "Soft Dice plus cross-entropy, the default",
-    "ce": "Cross-entropy",
-    "focal": "Focal loss (Lin et al. 2017)",
-    "dice_focal": "Soft Dice plus focal",
-    "tversky": "Tversky loss (Salehi et al. 2017)",
-    "generalised_dice": "Generalised Dice (Sudre et al. 2017)",
-    "generalised_dice_focal": "Generalised Dice plus focal",
-    "hausdorff_dt": "Hausdorff distance by distance transforms (Karimi et al. 2019)",
+    "dice": ("dice:dice", "Soft Dice over the batch"),
+    "dice_ce": ("dice:dice_ce", "Soft Dice plus cross-entropy, the default"),
+    "ce": ("cross_entropy:cross_entropy", "Cross-entropy"),
+    "structure": ("structure:StructureLoss", "Cross-entropy and IoU weighted towards borders (Wei et al. 2020)"),
+    "focal": ("from_monai:focal", "Focal loss (Lin et al. 2017)"),
+    "dice_focal": ("from_monai:dice_focal", "Soft Dice plus focal"),
+    "tversky": ("from_monai:tversky", "Tversky loss (Salehi et al. 2017)"),
+    "generalised_dice": ("from_monai:generalised_dice", "Generalised Dice (Sudre et al. 2017)"),
+    "generalised_dice_focal": ("from_monai:generalised_dice_focal", "Generalised Dice plus focal"),
+    "hausdorff_dt": (
+        "from_monai:hausdorff_dt",
+        "Hausdorff distance by distance transforms (Karimi et al. 2019)",
+    ),
 }
 
 
@@ -56,10 +60,9 @@ _SCHEMES = {
 
 @hookimpl
 def register_losses(register: RegisterComponent) -> None:
-    """MONAI's losses."""
-    for name, summary in _LOSSES.items():
-        factory = "cross_entropy" if name == "ce" else name
-        register(Component(name, f"spine_ignite.losses.criterion:{factory}", summary))
+    """The project's losses and MONAI's."""
+    for name, (target, summary) in _LOSSES.items():
+        register(Component(name, f"spine_ignite.losses.{target}", summary))
 
 
 @hookimpl

@@ -23,8 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spine_ignite.batches.phantom_slices import make_slices
-from spine_ignite.losses.criterion import Criterion, SoftDice
-from spine_ignite.losses.criterion import dice_ce as dice_ce_loss
+from spine_ignite.losses.criterion import Criterion
+from spine_ignite.losses.dice import SoftDice
+from spine_ignite.losses.dice import dice_ce as dice_ce_loss
 from spine_ignite.models import create_model
 from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput

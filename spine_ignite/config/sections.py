@@ -224,7 +224,10 @@ class TrainConfig(Section):
     )
     steps_per_epoch: PositiveInt | None = Field(None, description="default: once through the training slices")
     accumulate: PositiveInt = Field(1, description="steps whose gradients are added before an update")
-    clip_norm: Annotated[float, Field(gt=0)] | None = Field(12.0, description="largest gradient norm")
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(12.0, description="largest gradient norm; null: any")
+    clip_value: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="largest size of any one derivative, clipped before the norm; default: any"
+    )
     ema: Fraction | None = Field(
         None, description="decay of an exponential moving average of the weights, judged and saved"
     )

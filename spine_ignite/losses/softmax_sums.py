@@ -28,6 +28,14 @@ def softmax_sums(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return sums
 
 
+def softmax_sums_of_squares(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`softmax_sums`, but ``predicted`` sums the squares of the probabilities; by autograd alone."""
+    index = label.flatten(1)
+    log_p = logits.flatten(2).log_softmax(1)
+    log_chosen = log_p.gather(1, index[:, None])[:, 0]
+    return sums_by_class(log_chosen.exp(), index, logits.shape[1]), log_p.exp().square().sum(2), log_chosen.mean()
+
+
 def sums_by_class(values: Tensor, index: Tensor, classes: int) -> Tensor:
     """Sum values ``(B, N)`` by class index ``(B, N)``: ``(B, classes)``."""
     count = len(index)

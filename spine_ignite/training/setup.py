@@ -218,6 +218,7 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
         precision=precision,
         accumulate=config.train.accumulate,
         clip_norm=config.train.clip_norm,
+        clip_value=config.train.clip_value,
         augment=augment,
         channels_last=config.channels_last,
         seed=config.seed,

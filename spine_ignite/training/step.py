@@ -45,6 +45,7 @@ class UpdateStep:
         precision: Precision,
         accumulate: int = 1,
         clip_norm: float | None = None,
+        clip_value: float | None = None,
         augment: Augment | None = None,
         channels_last: bool = True,
         seed: int = 0,
@@ -57,6 +58,7 @@ class UpdateStep:
         self.precision = precision
         self.accumulate = accumulate
         self.clip_norm = clip_norm
+        self.clip_value = clip_value
         self.augment = augment
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.seed = seed
@@ -108,13 +110,20 @@ class UpdateStep:
         self.scaler.unscale_(self.optimizer)
         engine.fire_event(TrainingEvents.GRADIENTS_READY)
         trained = [p for p in (*self.network.parameters(), *self.criterion.parameters()) if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        norm = self._norm(trained)
+        if self.clip_value is not None:
+            nn.utils.clip_grad_value_(trained, self.clip_value)
         if self.clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(trained, self.clip_norm, norm)
+            now = norm if self.clip_value is None else self._norm(trained)
+            nn.utils.clip_grads_with_norm_(trained, self.clip_norm, now)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
+
+    @staticmethod
+    def _norm(trained: list[nn.Parameter]) -> Tensor:
+        return nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
 
 
 def create_trainer(step: UpdateStep) -> Engine:

@@ -29,13 +29,19 @@ def example(seed: int, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @settings(deadline=None, max_examples=25)
-@given(seed=st.integers(0, 999), batch=st.booleans(), background=st.booleans())
-def test_dice_and_dice_ce_are_monai_s(seed: int, batch: bool, background: bool) -> None:
+@given(seed=st.integers(0, 999), batch=st.booleans(), background=st.booleans(), squared=st.booleans())
+def test_dice_and_dice_ce_are_monai_s(seed: int, batch: bool, background: bool, squared: bool) -> None:
     """Value and gradient, to rounding. MONAI's smoothing terms are set to ours."""
-    options: dict[str, Any] = {"batch": batch, "include_background": background, "skip_absent": False}
+    options: dict[str, Any] = {
+        "batch": batch,
+        "include_background": background,
+        "skip_absent": False,
+        "squared": squared,
+    }
     monai_options = {
         "batch": batch,
         "include_background": background,
+        "squared_pred": squared,
         "softmax": True,
         "to_onehot_y": True,
         "smooth_nr": 1e-5,

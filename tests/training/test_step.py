@@ -38,6 +38,7 @@ def trainer(
     net: nn.Module,
     accumulate: int = 1,
     clip_norm: float | None = None,
+    clip_value: float | None = None,
     augment: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None,
     lr: float = 0.1,
 ) -> Engine:
@@ -51,6 +52,7 @@ def trainer(
         precision=choose_precision("fp32", CPU),
         accumulate=accumulate,
         clip_norm=clip_norm,
+        clip_value=clip_value,
         augment=augment,
     )
     return create_trainer(step)
@@ -74,6 +76,23 @@ def test_the_gradient_norm_is_clipped() -> None:
     before, after = network(), network()
     trainer(after, clip_norm=0.01, lr=1.0).run(batches(1), max_epochs=1)
     assert float((weights(after) - weights(before)).norm()) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_each_derivative_is_clipped_and_the_norm_after_it() -> None:
+    """Against a gradient that is clamped by hand; with both limits the norm is that of what is left."""
+    data, free = batches(1), network()
+    nn.functional.cross_entropy(free(data[0]["image"]), data[0]["label"].long()).backward()
+    gradient = torch.cat([p.grad.flatten() for p in free.parameters() if p.grad is not None])
+    limit = float(gradient.abs().median())
+    clamped = gradient.clamp(-limit, limit)
+    assert not torch.equal(clamped, gradient)
+    for clip_norm, expected in ((None, clamped), (0.01, 0.01 * clamped / clamped.norm())):
+        net = network()
+        before = weights(net)
+        engine = trainer(net, clip_norm=clip_norm, clip_value=limit, lr=1.0)
+        engine.run(data, max_epochs=1)
+        torch.testing.assert_close(before - weights(net), expected, rtol=1e-3, atol=1e-6)
+        assert float(engine.state.output["gradient_norm"]) == pytest.approx(float(gradient.norm()), rel=1e-4)
 
 
 def test_scaled_gradients_are_unscaled_before_they_are_clipped() -> None:

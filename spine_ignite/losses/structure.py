@@ -1,0 +1,73 @@
+"""The structure loss: cross-entropy and intersection over union, both weighted towards borders."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class StructureLoss(nn.Module):
+    """Weighted binary cross-entropy plus weighted soft IoU (Wei et al. 2020, F³Net, equations 5 to 9).
+
+    For a mask ``g`` a pixel weighs ``w = 1 + emphasis |mean of g over window x window - g|``, with zeros beyond the
+    border. With ``p`` the probability, an image has the loss ``sum(w bce) / sum(w) + 1 - (sum(w p g) + 1) / (sum(w (p +
+    g - p g)) + 1)``, and the loss is the mean over the images.
+
+    The publication has one structure. For several the formula is taken for each class but the background against all
+    others, ``p`` being its softmax probability, and averaged; that is ours. For two classes it is the published one.
+
+    Args:
+        num_classes: classes, background included.
+        window: rows and columns of the mean, in pixels; odd. Published for images of 352 x 352.
+        emphasis: the largest that the weight rises above 1.
+        weighted_bce: False: the cross-entropy is a plain mean over batch and pixels, as in the released code of PraNet,
+            Inf-Net and CaraNet, whose argument ``reduce='none'`` means that.
+
+    Raises:
+        ValueError: the window is not odd, or the emphasis negative.
+    """
+
+    def __init__(self, num_classes: int, window: int = 31, emphasis: float = 5.0, weighted_bce: bool = True) -> None:
+        super().__init__()
+        if not isinstance(window, int) or window < 1 or window % 2 == 0:
+            raise ValueError(f"window must be an odd number of pixels, got {window}")
+        if emphasis < 0:
+            raise ValueError(f"emphasis must be 0 or more, got {emphasis}")
+        self.num_classes = num_classes
+        self.window = window
+        self.emphasis = emphasis
+        self.weighted_bce = weighted_bce
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of logits ``(B, K, H, W)`` for labels ``(B, H, W)``."""
+        classes = torch.arange(1, self.num_classes, device=label.device)
+        inside = label[:, None].long() == classes[:, None, None]
+        mask = inside.to(logits.dtype)
+        weight = 1 + self.emphasis * (self._mean(mask) - mask).abs()
+        log_p, log_rest = one_against_rest(logits)
+        bce = -torch.where(inside, log_p[:, 1:], log_rest[:, 1:])
+        entropy = (weight * bce).sum((2, 3)) / weight.sum((2, 3)) if self.weighted_bce else bce.mean((0, 2, 3))
+        p = log_p[:, 1:].exp()
+        overlap = (weight * p * mask).sum((2, 3))
+        either = (weight * (p + mask)).sum((2, 3)) - overlap
+        return (entropy + 1 - (overlap + 1) / (either + 1)).mean()
+
+    def _mean(self, mask: Tensor) -> Tensor:
+        """Return the mean over the window, along rows and then along columns."""
+        reach = self.window // 2
+        rows = F.avg_pool2d(mask, (1, self.window), 1, (0, reach))
+        return F.avg_pool2d(rows, (self.window, 1), 1, (reach, 0))
+
+
+def one_against_rest(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logarithms of each class's softmax probability and of the sum of all others', ``(B, K, H, W)`` both.
+
+    ``log(1 - p)`` keeps its digits as ``p`` nears 1: only the likeliest class can come near, and its rest is the sum of
+    the others.
+    """
+    log_p = logits.log_softmax(1)
+    likeliest = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, logits.argmax(1, keepdim=True), True)
+    of_others = torch.log1p(-log_p.exp().masked_fill(likeliest, 0.0))
+    of_likeliest = log_p.masked_fill(likeliest, -torch.inf).logsumexp(1, keepdim=True)
+    return log_p, torch.where(likeliest, of_likeliest, of_others)
