@@ -120,6 +120,9 @@ class ModelSpec:
         size_multiple: H and W are padded by the core to a multiple of this, and the logits cropped back.
         parameters: trainable parameters with default options, one input channel and 20 classes, for ``list-models``,
             which builds no network; the conformance kit checks the number.
+        aux_align_corners: how the loss resizes auxiliary logits to the label's size: true puts the outermost samples of
+            both on each other, false their outer edges. To be what the authors' code does, as this moves what an
+            auxiliary head learns by up to half a cell.
         contract: version of the plugin contract that it was made for.
 
     Raises:
@@ -134,6 +137,7 @@ class ModelSpec:
     aliases: tuple[str, ...] = ()
     size_multiple: int = 1
     parameters: int | None = None
+    aux_align_corners: bool = False
     contract: int = 1
 
     def __post_init__(self) -> None:
@@ -171,7 +175,8 @@ class ModelOutput:
 
     Args:
         logits: main logits, ``(B, num_classes, H, W)`` at the input's size.
-        aux: deep supervision by name; each is resized to the label's size and adds ``weight * loss``.
+        aux: deep supervision by name; each is resized to the label's size, as the spec's ``aux_align_corners`` says,
+            and adds ``weight * loss``.
         penalties: model-specific scalar losses by name, added as they are.
     """
 

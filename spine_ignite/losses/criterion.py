@@ -33,12 +33,17 @@ class Criterion(nn.Module):
     It is a module, so that buffers and parameters of the loss go to the device, into the optimizer and the checkpoint.
 
     The total is ``loss(logits) + sum(weight * loss(aux)) + sum(penalties)``; auxiliary logits are resized to the
-    label's size (bilinear, ``align_corners=False``).
+    label's size (bilinear); main logits have it.
+
+    Args:
+        loss: of logits ``(B, K, H, W)`` for labels ``(B, H, W)``.
+        aux_align_corners: of the resizing of auxiliary logits, the architecture's ``ModelSpec.aux_align_corners``.
     """
 
-    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], aux_align_corners: bool = False) -> None:
         super().__init__()
         self.loss = loss
+        self.aux_align_corners = aux_align_corners
 
     def __call__(self, output: Tensor | ModelOutput, label: Tensor) -> LossValue:
         """Return the loss of an output for labels ``(B, H, W)`` of class indices."""
@@ -53,7 +58,7 @@ class Criterion(nn.Module):
         parts = {"main": main.detach()}
         total = main
         for name, aux in output.aux.items():
-            logits = _resize(aux.logits.float(), label)
+            logits = _resize(aux.logits.float(), label, self.aux_align_corners)
             value = edge_loss(logits, label) if aux.target == "edge" else self.loss(logits, label)
             parts[f"aux/{name}"] = value.detach()
             total = total + aux.weight * value
@@ -63,7 +68,7 @@ class Criterion(nn.Module):
         return LossValue(total, parts)
 
 
-def create_loss(config: LossConfig, num_classes: int) -> Criterion:
+def create_loss(config: LossConfig, num_classes: int, aux_align_corners: bool = False) -> Criterion:
     """Build the loss of a configuration.
 
     The loss is tried once on a blank slice: many losses, MONAI's among them, look at an option only when they are used,
@@ -81,7 +86,7 @@ def create_loss(config: LossConfig, num_classes: int) -> Criterion:
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"loss.options of '{config.name}' are refused: {reason}") from error
-    return Criterion(loss)
+    return Criterion(loss, aux_align_corners)
 
 
 def _try(loss: Callable[[Tensor, Tensor], Tensor], num_classes: int) -> Tensor:
@@ -104,7 +109,7 @@ def edge_loss(logits: Tensor, label: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype))
 
 
-def _resize(logits: Tensor, label: Tensor) -> Tensor:
+def _resize(logits: Tensor, label: Tensor, align_corners: bool) -> Tensor:
     if logits.shape[-2:] == label.shape[-2:]:
         return logits
-    return F.interpolate(logits, label.shape[-2:], mode="bilinear", align_corners=False)
+    return F.interpolate(logits, label.shape[-2:], mode="bilinear", align_corners=align_corners)

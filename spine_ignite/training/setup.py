@@ -204,7 +204,8 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
     if device.type == "cpu":
         keep_freed_memory()
     precision = choose_precision(config.precision, device)
-    criterion = create_loss(config.loss, data.scheme.num_classes).to(device)
+    spec = load_registry().find(config.model.name).value
+    criterion = create_loss(config.loss, data.scheme.num_classes, spec.aux_align_corners).to(device)
     network, description = setup_model(config, data, device)
     Description.from_state(description.state_dict(), directory.root)  # what is saved must be what can be read
     contract = Contract(description.model, plugin_of(config), data.scheme.num_classes)

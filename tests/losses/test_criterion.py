@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import monai.losses
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -123,6 +124,53 @@ class OneOfEach(torch.nn.Module):
 
 def component(name: str, target: object) -> str:
     return f"Component('{name}', '{__name__}:{target.__name__}', 'a loss')"  # type: ignore[attr-defined]
+
+
+def stretched(coarse: torch.Tensor, size: tuple[int, int], align_corners: bool) -> torch.Tensor:
+    """Bilinear interpolation: for each pixel the weighted mean of the two nearest rows and columns."""
+    axes = []
+    for wanted, there in zip(size, coarse.shape[-2:], strict=True):
+        weights = torch.zeros(wanted, there, dtype=coarse.dtype)
+        for pixel in range(wanted):
+            place = pixel * (there - 1) / (wanted - 1) if align_corners else (pixel + 0.5) * there / wanted - 0.5
+            place = min(max(place, 0.0), there - 1.0)
+            low = min(int(place), there - 2)
+            weights[pixel, low] += low + 1 - place
+            weights[pixel, low + 1] += place - low
+        axes.append(weights)
+    return torch.einsum("yi,xj,bkij->bkyx", *axes, coarse)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(3, 4), (5, 10), (12, 7)])
+def test_auxiliary_logits_are_resized_as_the_architecture_says(align_corners: bool, size: tuple[int, int]) -> None:
+    """Value and gradient against a plain reference in float64: cross-entropy with the label, and with its borders."""
+    main, label = example(4)
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.randn(3, 5, *size, generator=generator, dtype=torch.float64)
+    edge = torch.randn(3, 1, *size, generator=generator, dtype=torch.float64)
+    ours, theirs = ([x.clone().requires_grad_() for x in (coarse, edge)] for _ in range(2))
+
+    criterion = create_loss(LossConfig(name="ce"), 5, align_corners)
+    output = ModelOutput(main, {"coarse": Aux(ours[0], 0.4), "edge": Aux(ours[1], 1.5, "edge")})
+    found = criterion(output, label).total
+    found.backward()
+
+    def cross_entropy(logits: torch.Tensor) -> torch.Tensor:
+        return -logits.log_softmax(1).gather(1, label.long()[:, None]).mean()
+
+    borders = torch.zeros(3, 1, 12, 10, dtype=torch.float64)
+    for image, y, x in np.ndindex(3, 12, 10):
+        around = label[image, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
+        borders[image, 0, y, x] = len(around.unique()) > 1
+    probability = stretched(theirs[1], (12, 10), align_corners).sigmoid()
+    of_edge = -(borders * probability.log() + (1 - borders) * (1 - probability).log()).mean()
+    expected = cross_entropy(main) + 0.4 * cross_entropy(stretched(theirs[0], (12, 10), align_corners)) + 1.5 * of_edge
+    expected.backward()
+
+    assert float(found) == pytest.approx(float(expected), rel=1e-6)
+    for mine, plain in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, plain.grad, rtol=1e-5, atol=1e-8)
 
 
 def test_a_plugin_s_loss_must_give_one_number(install: Install) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
+from spine_ignite.registry import load_registry
 from spine_ignite.testing import ModelConformance, assert_agrees
 from spine_ignite_ann.model import AsymmetricFusion
 
@@ -82,3 +83,8 @@ def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: s
     with pytest.raises(UsageError) as caught:
         create_model("ann", 1, 2, **options)
     assert message in str(caught.value)
+
+
+def test_auxiliary_logits_are_resized_as_the_source_does() -> None:
+    """MendelXu/ANN f4eabeb, `models/seg/nets/annn.py`, resizes them with `align_corners=True`."""
+    assert load_registry().find("ann").value.aux_align_corners is True

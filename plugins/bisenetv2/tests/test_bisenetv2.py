@@ -9,6 +9,7 @@ from torch import Tensor
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
+from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput
 from spine_ignite.testing import ModelConformance, assert_agrees
 from spine_ignite_bisenetv2.model import GuidedAggregation
@@ -176,3 +177,8 @@ def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: s
     with pytest.raises(UsageError) as caught:
         create_model("bisenetv2", 1, 2, **options)
     assert message in str(caught.value)
+
+
+def test_auxiliary_logits_are_resized_as_the_source_does() -> None:
+    """The paper leaves it open; CoinCheung/BiSeNet 6b4b67a, `lib/models/bisenetv2.py`: `align_corners=False`."""
+    assert load_registry().find("bisenetv2").value.aux_align_corners is False

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
+from spine_ignite.registry import load_registry
 from spine_ignite.testing import ModelConformance, assert_agrees, randomise
 from spine_ignite_caranet.context import FeaturePyramid, SingleAxisAttention
 
@@ -137,3 +138,8 @@ def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: s
     with pytest.raises(UsageError) as caught:
         create_model("caranet", 1, 2, **options)
     assert message in str(caught.value)
+
+
+def test_auxiliary_logits_are_resized_as_the_source_does() -> None:
+    """AngeLouCN/CaraNet 052ed72, `CaraNet.py`: `F.interpolate` without the argument, which is False."""
+    assert load_registry().find("caranet").value.aux_align_corners is False

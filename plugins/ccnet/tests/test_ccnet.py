@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
+from spine_ignite.registry import load_registry
 from spine_ignite.testing import ModelConformance, assert_agrees
 from spine_ignite_ccnet.model import CrissCrossAttention
 
@@ -87,3 +88,8 @@ def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: s
     with pytest.raises(UsageError) as caught:
         create_model("ccnet", 1, 2, **options)
     assert message in str(caught.value)
+
+
+def test_auxiliary_logits_are_resized_as_the_source_does() -> None:
+    """speedinghzl/CCNet e54a977, `CriterionDSN` in `loss/criterion.py`, resizes them with `align_corners=True`."""
+    assert load_registry().find("ccnet").value.aux_align_corners is True

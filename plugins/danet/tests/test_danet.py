@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
+from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput
 from spine_ignite.testing import ModelConformance, assert_agrees
 from spine_ignite_danet.model import ChannelAttention, PositionAttention
@@ -87,3 +88,8 @@ def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: s
     with pytest.raises(UsageError) as caught:
         create_model("danet", 1, 2, **options)
     assert message in str(caught.value)
+
+
+def test_auxiliary_logits_are_resized_as_the_source_does() -> None:
+    """junfu1115/DANet b0a0fa0, `up_kwargs` in `encoding/models/sseg/base.py`: `align_corners=True`."""
+    assert load_registry().find("danet").value.aux_align_corners is True

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
+from spine_ignite.registry import load_registry
 from spine_ignite.testing import ModelConformance, assert_agrees
 
 
@@ -103,3 +104,8 @@ def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: s
     with pytest.raises(UsageError) as caught:
         create_model("deeplabv3", 1, 2, **options)
     assert message in str(caught.value)
+
+
+def test_auxiliary_logits_are_resized_as_the_source_does() -> None:
+    """The TensorFlow release has none; they are resized as it resizes the logits, with aligned corners."""
+    assert load_registry().find("deeplabv3").value.aux_align_corners is True

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
+from spine_ignite.registry import load_registry
 from spine_ignite.testing import ModelConformance, randomise
 from spine_ignite_gff.model import GatedFusion
 
@@ -85,3 +86,8 @@ def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: s
     with pytest.raises(UsageError) as caught:
         create_model("gff", 1, 2, **options)
     assert message in str(caught.value)
+
+
+def test_auxiliary_logits_are_resized_as_the_source_does() -> None:
+    """The paper leaves it open; the head is PSPNet's (hszhao/semseg 4f274c3), resized with `align_corners=True`."""
+    assert load_registry().find("gff").value.aux_align_corners is True

@@ -7,6 +7,7 @@ import torch
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
+from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput
 from spine_ignite.testing import ModelConformance
 
@@ -78,3 +79,8 @@ def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: s
     with pytest.raises(UsageError) as caught:
         create_model("infnet", 1, 2, **options)
     assert message in str(caught.value)
+
+
+def test_auxiliary_logits_are_resized_as_the_source_does() -> None:
+    """DengPingFan/Inf-Net d4dd1e8, `InfNet_Res2Net.py`: `F.interpolate` without the argument, which is False."""
+    assert load_registry().find("infnet").value.aux_align_corners is False

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
+from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput
 from spine_ignite.testing import ModelConformance, assert_agrees
 from spine_ignite_unetpp.grid import NestedDecoder, double_convolution
@@ -134,3 +135,8 @@ def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: s
     with pytest.raises(UsageError) as caught:
         create_model("unetpp", 1, 2, **options)
     assert message in str(caught.value)
+
+
+def test_auxiliary_logits_are_resized_as_the_source_does() -> None:
+    """The authors' are at full size; behind an encoder 2x2 convolutions put the levels' outer edges on each other."""
+    assert load_registry().find("unetpp").value.aux_align_corners is False

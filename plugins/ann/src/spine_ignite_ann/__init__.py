@@ -36,6 +36,7 @@ SPEC = ModelSpec(
     ),
     options=ANNOptions,
     parameters=67_694_184,
+    aux_align_corners=True,
 )
 
 

@@ -38,6 +38,7 @@ SPEC = ModelSpec(
     ),
     options=CCNetOptions,
     parameters=71_287_785,
+    aux_align_corners=True,
 )
 
 

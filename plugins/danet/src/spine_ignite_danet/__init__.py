@@ -33,6 +33,7 @@ SPEC = ModelSpec(
     ),
     options=DANetOptions,
     parameters=66_450_046,
+    aux_align_corners=True,
 )
 
 

@@ -40,6 +40,7 @@ SPEC = ModelSpec(
     ),
     options=DeepLabV3Options,
     parameters=58_034_132,
+    aux_align_corners=True,
 )
 
 

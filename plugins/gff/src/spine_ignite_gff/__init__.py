@@ -33,6 +33,7 @@ SPEC = ModelSpec(
     ),
     options=GFFOptions,
     parameters=67_895_148,
+    aux_align_corners=True,
 )
 
 

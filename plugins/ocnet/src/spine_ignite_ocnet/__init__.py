@@ -38,6 +38,7 @@ SPEC = ModelSpec(
     ),
     options=OCNetOptions,
     parameters=57_722_728,
+    aux_align_corners=True,
 )
 
 

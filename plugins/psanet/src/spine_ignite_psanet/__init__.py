@@ -37,6 +37,7 @@ SPEC = ModelSpec(
     ),
     options=PSANetOptions,
     parameters=72_164_712,
+    aux_align_corners=True,
 )
 
 

@@ -38,6 +38,7 @@ SPEC = ModelSpec(
     ),
     options=PSPNetOptions,
     parameters=49_079_656,
+    aux_align_corners=True,
 )
 
 
