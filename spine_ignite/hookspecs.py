@@ -72,7 +72,7 @@ def register_optimizers(register: RegisterComponent) -> None:
     """Register optimizers for ``optimizer.name``.
 
     The target is called as ``factory(groups, lr=…, **optimizer.options)`` and returns a ``torch.optim.Optimizer``. The
-    groups are those of PyTorch, each with its ``weight_decay``; the schedule sets their ``lr``.
+    groups are those of PyTorch, each with its ``lr``, which the schedule sets, and its ``weight_decay``.
 
     Example::
 

@@ -19,10 +19,10 @@ from pydantic import (
 )
 
 from spine_ignite.config.augment import AugmentConfig
+from spine_ignite.config.optimization import OptimizerConfig, ScheduleConfig
+from spine_ignite.config.section import Fraction, PositiveInt, Section
 from spine_ignite.errors import UsageError
 
-PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = tuple[PositiveInt, PositiveInt]
 BorderRule = Literal["inside", "all"]
 NanRule = Literal["refuse", "border"]
@@ -41,12 +41,6 @@ def check_orientation(value: str) -> str:
 
 
 MOST_CONTEXT = 5  # neighbouring slices on each side
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are refused, values cannot change after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelConfig(BaseModel):
@@ -182,30 +176,6 @@ class DataConfig(Section):
         if self.batch_size == "auto":
             raise UsageError("data.batch_size is auto, which is for new runs: give a number here")
         return self.batch_size
-
-
-class OptimizerConfig(Section):
-    """The optimizer."""
-
-    name: str = Field("adamw", description="sgd, adam, adamw, or one of a plugin (list-components)")
-    lr: Annotated[float, Field(gt=0)] = Field(1e-3, description="peak learning rate")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(1e-2, description="not applied to biases and norm weights")
-    momentum: Fraction = Field(0.9, description="for sgd")
-    nesterov: bool = Field(True, description="for sgd")
-    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="for adam and adamw")
-    options: dict[str, Any] = Field(default_factory=dict, description="of a plugin's optimizer: its own options")
-
-
-class ScheduleConfig(Section):
-    """Learning rate as a function of the share of training that is done (steps, or minutes)."""
-
-    name: str = Field("cosine", description="constant, step, poly, cosine, or one of a plugin (list-components)")
-    warmup: Fraction = Field(0.05, description="share of training with a linear rise from 0")
-    power: Annotated[float, Field(gt=0)] = Field(0.9, description="for poly")
-    step_share: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="for step: share of training per step")
-    gamma: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="for step: factor at each step")
-    final: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="for cosine: final share of the peak rate")
-    options: dict[str, Any] = Field(default_factory=dict, description="of a plugin's schedule: its own options")
 
 
 class LossConfig(Section):

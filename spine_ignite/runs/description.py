@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from spine_ignite.config.sections import MOST_CONTEXT, BorderRule, Section
+from spine_ignite.config.section import Section
+from spine_ignite.config.sections import MOST_CONTEXT, BorderRule
 from spine_ignite.errors import RunError, SpineIgniteError
 from spine_ignite.labels import LabelScheme
 from spine_ignite.names import brief

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from spine_ignite.config.sections import Section
+from spine_ignite.config.section import Section
 from spine_ignite.errors import RunError
 from spine_ignite.runs.checkpoints import TrainedNetwork
 from spine_ignite.runs.description import Description

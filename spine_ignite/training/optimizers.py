@@ -12,32 +12,22 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from spine_ignite.config import OptimizerConfig
 from spine_ignite.errors import RunError
 from spine_ignite.registry import load_registry
-
-Groups = list[dict[str, Any]]
+from spine_ignite.training.parameter_groups import Groups, parameter_groups
 
 # Options of the core's own optimizers that have a key in the section.
 _KEYS = {"sgd": ("momentum", "nesterov"), "adam": ("betas",), "adamw": ("betas",)}
 
 
 def create_optimizer(network: nn.Module, config: OptimizerConfig, criterion: nn.Module | None = None) -> Optimizer:
-    """Build the optimizer; weight decay spares biases, normalisation and every other vector or scalar.
-
-    Parameters that need no gradient are left out. Those of a loss (``criterion``) are trained too, without decay.
+    """Build the optimizer of the groups that :func:`parameter_groups` makes.
 
     Raises:
-        UsageError: there is no such optimizer, or an option is unknown or cannot be.
+        UsageError: there is no such optimizer or part of the network, or an option is unknown or cannot be.
         RunError: a plugin's optimizer fails, or is none.
     """
-    trained = [p for p in network.parameters() if p.requires_grad]
-    groups: Groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    of_loss = [p for p in criterion.parameters() if p.requires_grad] if criterion is not None else []
-    groups.append({"params": of_loss, "weight_decay": 0.0})
     registry = load_registry()
     chosen = registry.choose("optimizer", config.name, optimizer_options(config))
-    optimizer = chosen([group for group in groups if group["params"]], lr=config.lr)
+    optimizer = chosen(parameter_groups(network, config, criterion), lr=config.lr)
     if not isinstance(optimizer, Optimizer):
         raise RunError(f"{chosen} must give a torch.optim.Optimizer, and gives a {type(optimizer).__name__}")
     return optimizer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ignite.engine import Engine
@@ -15,7 +15,7 @@ from spine_ignite.errors import RunError
 from spine_ignite.registry import load_registry
 
 # Options of the core's own schedules that have a key in the section.
-_KEYS = {"step": ("step_share", "gamma"), "poly": ("power",), "cosine": ("final",)}
+_KEYS = {"step": ("step_share", "gamma", "milestones"), "poly": ("power",), "cosine": ("final",)}
 
 
 def create_schedule(config: ScheduleConfig) -> Callable[[float], float]:
@@ -63,8 +63,10 @@ def constant(t: float) -> float:
     return 1.0
 
 
-def step(t: float, step_share: float = 0.1, gamma: float = 0.8) -> float:
-    """Return ``gamma^floor(t / step_share)``."""
+def step(t: float, step_share: float = 0.1, gamma: float = 0.8, milestones: Sequence[float] = ()) -> float:
+    """Return ``gamma`` to the power of the steps until ``t``: one each ``step_share``, or one at each milestone."""
+    if milestones:
+        return float(gamma ** sum(t >= milestone - 1e-9 for milestone in milestones))
     return float(gamma ** math.floor(t / step_share + 1e-9))
 
 

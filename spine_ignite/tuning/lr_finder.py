@@ -22,6 +22,7 @@ from spine_ignite.machine.workers import workers_end_with_us
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.training.faults import faults_explained
 from spine_ignite.training.overfit import without_variety
+from spine_ignite.training.parameter_groups import base_rate
 from spine_ignite.training.setup import Run, setup_data, setup_run
 from spine_ignite.tuning.batch_size import resolve_batch_size
 
@@ -105,13 +106,14 @@ def find_learning_rate(
 def _sweep(run: Run, start: float, end: float, steps: int, diverge: float, on_step: Callable[[], None]) -> RateCurve:
     trainer, data = run.trainer, run.data.training
     batches = steps * run.config.train.accumulate
+    groups = run.optimizer.param_groups
     finder = FastaiLRFinder()
     finder.logger.setLevel("CRITICAL")
     rates: list[float] = []
 
     def note(_engine: Engine) -> None:
         # Ignite's own record is one step ahead of the rate that the optimizer has.
-        rates.append(float(run.optimizer.param_groups[0]["lr"]))
+        rates.append(base_rate(run.optimizer))
 
     trainer.add_event_handler(Events.ITERATION_STARTED, note)
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda _engine: on_step())
@@ -126,8 +128,8 @@ def _sweep(run: Run, start: float, end: float, steps: int, diverge: float, on_st
             {"model": run.network, "optimizer": run.optimizer},
             output_transform=lambda output: output["loss"],
             num_iter=batches,
-            start_lr=start,
-            end_lr=end,
+            start_lr=[start * group["factor"] for group in groups],
+            end_lr=[end * group["factor"] for group in groups],
             smooth_f=0.0,
             diverge_th=diverge,
         ) as testing,

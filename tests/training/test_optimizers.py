@@ -13,7 +13,7 @@ from spine_ignite.errors import RunError, UsageError
 from spine_ignite.training.optimizers import create_optimizer
 
 Install = Callable[..., Path]
-NONE = "Component('none', 'builtins:dict', 'No optimizer')"
+NONE = f"Component('none', '{__name__}:no_optimizer', 'No optimizer')"
 
 
 def network() -> nn.Module:
@@ -67,6 +67,10 @@ class Sign(torch.optim.Optimizer):
         for group in self.param_groups:
             for p in group["params"]:
                 p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(p.grad.sign(), alpha=group["lr"] * group["scale"])
+
+
+def no_optimizer(groups: Any, lr: float) -> str:
+    return "none"
 
 
 def test_a_plugin_s_optimizer_gets_the_groups_and_its_options(install: Install) -> None:

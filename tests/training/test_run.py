@@ -96,7 +96,13 @@ def test_the_resolved_configuration_repeats_the_run(tiny_dataset: Path, tmp_path
 
 
 @pytest.mark.parametrize("stop_at", [2, 5, 8])
-@pytest.mark.parametrize("overrides", [[], ["data.sampling=patches", "data.patch.size=[32, 32]"]])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optimizer.lr_factors={encoder: 0.1, head: 2}", "optimizer.bias_factor=2", "train.clip_value=0.01"],
+        ["data.sampling=patches", "data.patch.size=[32, 32]"],
+    ],
+)
 def test_a_run_stopped_at_any_step_resumes_bit_for_bit(
     tiny_dataset: Path, tmp_path: Path, stopped: Stopped, stop_at: int, overrides: list[str]
 ) -> None:

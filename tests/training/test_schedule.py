@@ -4,11 +4,13 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from spine_ignite.config import OptimizerConfig, ScheduleConfig
 from spine_ignite.errors import RunError
@@ -20,14 +22,23 @@ NEGATIVE = f"Component('negative', '{__name__}:negative', 'Below zero')"
 
 
 def test_the_formulas() -> None:
-    def at(progress: float, **options: float | str) -> float:
+    def at(progress: float, **options: Any) -> float:
         return rate(ScheduleConfig.model_validate({"warmup": 0.0, **options}), progress)
 
     assert at(0.25, name="poly", power=0.9) == pytest.approx(0.75**0.9)
     assert at(0.25, name="cosine") == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
     assert at(1.0, name="cosine", final=0.1) == pytest.approx(0.1)
     assert [at(x, name="step", step_share=0.25, gamma=0.5) for x in (0, 0.24, 0.25, 0.99)] == [1, 1, 0.5, 0.125]
+    assert [at(x, name="step", milestones=(0.5, 0.75), gamma=0.1) for x in (0, 0.49, 0.5, 0.75, 0.99)] == pytest.approx(
+        [1, 1, 0.1, 0.01, 0.01]
+    )
     assert at(0.7, name="constant") == 1.0
+
+
+def test_milestones_rise() -> None:
+    for milestones in ([0.5, 0.5], [0.6, 0.5], [0.0], [1.0]):
+        with pytest.raises(ValidationError, match=r"shares of training above 0 that rise|less than 1"):
+            ScheduleConfig.model_validate({"name": "step", "milestones": milestones})
 
 
 @given(name=st.sampled_from(["constant", "step", "poly", "cosine"]), warmup=st.floats(0.01, 0.5))

@@ -42,16 +42,21 @@ def test_rates_rise_evenly_on_a_logarithmic_scale_and_are_those_of_the_updates(
     build = lr_finder.setup_run
     monkeypatch.setattr(lr_finder, "setup_run", lambda *a: runs.append(build(*a)) or runs[0])
     seen: list[float] = []
+    ratios: set[float] = set()
 
     def look() -> None:
-        seen.append(float(runs[0].optimizer.param_groups[0]["lr"]))
+        rates = [float(group["lr"]) for group in runs[0].optimizer.param_groups]
+        seen.append(max(rates))
+        ratios.update(round(rate / max(rates), 6) for rate in rates)
 
-    curve = find_learning_rate(config(tiny_dataset), start=1e-5, end=1.0, steps=50, diverge=1e9, on_step=look)
+    settings = config(tiny_dataset, "optimizer.lr_factors={encoder: 0.1}")
+    curve = find_learning_rate(settings, start=1e-5, end=1.0, steps=50, diverge=1e9, on_step=look)
     assert len(curve.rates) == len(curve.losses) == 51
     np.testing.assert_allclose(np.diff(np.log(curve.rates[1:])), math.log(1e5) / 50, rtol=1e-4)
     assert curve.rates[0] == pytest.approx(1e-5, rel=0.3)
     assert curve.rates[-1] == pytest.approx(1.0, rel=0.3)
     np.testing.assert_allclose(seen, curve.rates, rtol=1e-9)
+    assert ratios == {1.0, 0.1}, "a part keeps its factor throughout"
 
 
 def test_the_suggestion_is_where_the_loss_falls_fastest_and_training_with_it_works(

@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from spine_ignite.training.events import TrainingEvents
+from spine_ignite.training.parameter_groups import base_rate
 from spine_ignite.training.setup import Run
 
 # Steps at the start of an epoch whose gradient norms stand for how it began.
@@ -143,7 +144,7 @@ class Vitals:
             self._measure_update()
 
     def _measure_update(self) -> None:
-        share = float(self.run.optimizer.param_groups[0]["lr"]) / self.run.config.optimizer.lr
+        share = base_rate(self.run.optimizer) / self.run.config.optimizer.lr
         if share >= _LEAST_RATE:
             with torch.no_grad():
                 change = [p[:1] - before for p, before in zip(self.weights, self._before, strict=True)]

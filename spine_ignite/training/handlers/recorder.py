@@ -15,6 +15,7 @@ from torch import Tensor
 
 from spine_ignite.errors import RunError
 from spine_ignite.files import explain, open_to_append
+from spine_ignite.training.parameter_groups import base_rate
 from spine_ignite.training.setup import Run
 
 
@@ -50,7 +51,7 @@ class EpochRecord:
         """Return the epoch's mean loss, last rate and slices per second."""
         loss = float(torch.stack(self.losses).float().mean()) if self.losses else math.nan
         seconds = max(time.monotonic() - self.started, 1e-9)
-        rate = float(self.run.optimizer.param_groups[0]["lr"])
+        rate = base_rate(self.run.optimizer)
         return {"train/loss": loss, "lr": rate, "slices_per_second": self.samples / seconds}
 
     def state_dict(self) -> dict[str, Any]:
