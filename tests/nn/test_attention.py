@@ -76,7 +76,10 @@ def test_products_are_exact_under_autocast() -> None:
 @pytest.mark.parametrize("anchors", [(), (1, 2)])
 @pytest.mark.parametrize("projected", [True, False])
 def test_object_context_is_the_formula(anchors: tuple[int, ...], projected: bool) -> None:
-    """models.md, section 4: OCNet's base block and ANN's pyramid block."""
+    """OCNet's base block (Yuan & Wang 2018, section 3.2) and ANN's pyramid block (Zhu et al. 2019, section 3).
+
+    openseg-group/OCNet.pytorch 679a45b, `oc_module/base_oc_block.py`; MendelXu/ANN f4eabeb, `models/seg/utils/apnb.py`.
+    """
     block = ObjectContext(6, 4, 5, 6 if projected else None, "relu", anchors)
 
     def pool(x: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def dilations(encoder: nn.Module, stage: int) -> list[int]:
     return found
 
 
-# The table of models.md, section 2, for residual networks at output stride 8.
+# Of residual networks at output stride 8, as the repositories have them that docs/models.md names.
 @pytest.mark.parametrize(
     ("pattern", "third", "fourth"),
     [
@@ -120,7 +120,8 @@ def test_a_vgg_draws_no_weights_of_a_classifier() -> None:
     assert {k: v.shape for k, v in encoder.net.state_dict().items()} == {k: v.shape for k, v in expected.items()}
 
 
-# models.md, section 2: trainable parameters without the classifier, three channels.
+# Trainable parameters without the classifier, three channels: counted in torchvision (resnet, vgg), hszhao/semseg
+# 4f274c3 (deep stems), DengPingFan/PraNet 95f12bd (Res2Net) and jfzhang95/pytorch-deeplab-xception 9135e10.
 @pytest.mark.parametrize(
     ("backbone", "millions"),
     [

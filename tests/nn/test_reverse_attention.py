@@ -26,7 +26,7 @@ def plain(block: Any, x: Tensor, relu: bool = False) -> Tensor:
 
 
 def test_two_classes_give_the_binary_network_s_weight() -> None:
-    """models.md, section 5: with logits (0, S) the weight is 1 - sigmoid(S)."""
+    """With logits (0, S) the weight is the papers' 1 - sigmoid(S) (Fan et al. 2020, PraNet, section 2.2)."""
     score = torch.randn(2, 1, 5, 4, dtype=torch.float64)
     weight = background_probability(torch.cat([torch.zeros_like(score), score], 1))
     torch.testing.assert_close(weight, 1 - 1 / (1 + (-score).exp()))

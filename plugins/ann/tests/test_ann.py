@@ -49,7 +49,10 @@ def test_the_official_network_has_its_size() -> None:
 
 
 def test_asymmetric_fusion_is_its_formula() -> None:
-    """models.md, section 4: queries of the high features, keys and values the means over cells of the low ones."""
+    """Queries of the high features, keys and values the means over cells of the low ones.
+
+    Zhu et al. 2019, section 3; MendelXu/ANN f4eabeb, `models/seg/utils/afnb.py`.
+    """
     block = AsymmetricFusion(3, 6, 4, (1, 2), dropout=0.1)
 
     def cells(x: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def gather(inputs: int, outputs: int, stride: int) -> int:
 
 
 def test_both_designs_have_the_sizes_of_their_layers() -> None:
-    """The port: 5.231 M with boosters, 3.359 M without, for three channels and 19 classes (models.md, block 25).
+    """The port: 5.231 M with boosters, 3.359 M without, for three channels and 19 classes (CoinCheung/BiSeNet 6b4b67a).
 
     The paper's boosters are those of the port's first version (3.646 M with them), and its context embedding ends in a
     plain convolution: a bias for each channel in place of a batch norm.

@@ -50,7 +50,10 @@ def test_the_network_has_the_size_of_its_layers(classes: int, millions: float) -
 
 
 def along_width(block: Any, x: Tensor) -> Tensor:
-    """models.md, section 4: A = sigmoid(sum over channels and rows of q k), W x W for each image."""
+    """A = sigmoid(sum over channels and rows of q k), W x W for each image.
+
+    Lou et al. 2022, section 2.3; AngeLouCN/CaraNet 052ed72, `lib/self_attention.py`, mode "w".
+    """
     query, key, value = (torch.einsum("bchw,oc->bohw", x, part.weight[..., 0, 0]) for part in parts(block))
     weights = 1 / (1 + (-torch.einsum("bchi,bchj->bij", query, key)).exp())
     return block.gamma * torch.einsum("bij,bchj->bchi", weights, value) + x

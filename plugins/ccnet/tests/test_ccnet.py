@@ -49,7 +49,7 @@ def test_the_official_network_has_its_size() -> None:
 
 @pytest.mark.parametrize("size", [(4, 6), (5, 3), (1, 7)])
 def test_criss_cross_attention_is_dense_attention_with_all_but_the_cross_masked(size: tuple[int, int]) -> None:
-    """models.md, section 4: logits of minus infinity unless two pixels share a row or a column."""
+    """Logits of minus infinity unless two pixels share a row or a column (Huang et al. 2019, section 3.2)."""
     block = CrissCrossAttention(16)
     height, width = size
     place = torch.arange(height * width)

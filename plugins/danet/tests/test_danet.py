@@ -47,7 +47,7 @@ def test_the_official_network_has_its_size() -> None:
 
 
 def test_position_attention_is_its_formula() -> None:
-    """models.md, section 4: P = softmax(Q^T K), gamma V P^T + X."""
+    """P = softmax(Q^T K), gamma V P^T + X (Fu et al. 2019, section 3.2)."""
     block = PositionAttention(16)
 
     def reference(x: Tensor) -> Tensor:
@@ -59,7 +59,10 @@ def test_position_attention_is_its_formula() -> None:
 
 
 def test_channel_attention_looks_at_unlike_channels() -> None:
-    """models.md, section 4: P = softmax over rows of -X X^T, gamma P X + X; the release's 'max minus energy'."""
+    """P = softmax over rows of -X X^T, gamma P X + X: as the release has it, not Fu et al. 2019, section 3.3.
+
+    junfu1115/DANet b0a0fa0, `CAM_Module` in `encoding/nn/da_att.py`: the maximum minus the energy.
+    """
     block = ChannelAttention()
 
     def reference(x: Tensor) -> Tensor:

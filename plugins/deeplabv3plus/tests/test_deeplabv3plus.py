@@ -57,7 +57,8 @@ def test_xception_brings_separable_convolutions() -> None:
     pyramid = 2 * (conv(2048, 256) + norm(256)) + 3 * separable(2048) + conv(5 * 256, 256) + norm(256)
     decoder = conv(256, 48) + norm(48) + separable(304) + separable(256) + conv(256, 21, bias=True)
     assert count(3, 21, backbone="xception65") == 37_867_312 + pyramid + decoder
-    # The port that models.md counts (54.705 M) has plain convolutions, and fine features of 128 channels, not 256.
+    # The port (jfzhang95/pytorch-deeplab-xception 9135e10: 54.705 M) has plain convolutions, and fine features of 128
+    # channels, not 256.
     plain = count(3, 21, backbone="xception65", separable=False)
     assert (plain - 128 * 48) / 1e6 == pytest.approx(54.705, abs=5e-4)
 

@@ -82,7 +82,10 @@ def test_the_unit_s_convolutions_start_from_he_s_distribution() -> None:
 
 
 def test_the_attention_unit_is_its_formula() -> None:
-    """models.md, section 4. No gradient flows through the steps, in the release and here."""
+    """Li et al. 2019, section 3.3; XiaLiPKU/EMANet f09ffac, `EMAU` in `network.py`.
+
+    No gradient flows through the steps, in the release and here.
+    """
     block = EMAttention(6, bases=3)
 
     def reference(x: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class TestFCNOfTheRelease(ModelConformance):
     }  # fmt: skip
 
 
-# models.md, block 3: 21 classes, three channels; in all, and without the fixed deconvolutions.
+# The layers of shelhamer/fcn.berkeleyvision.org 1305c73, `voc-fcn8s/train.prototxt` and its siblings: 21 classes, three
+# channels; in all, and without the fixed deconvolutions.
 @pytest.mark.parametrize(
     ("variant", "millions", "learnable"),
     [("8s", 134.490, 134.363), ("16s", 134.816, 134.357), ("32s", 136.153, 134.347)],

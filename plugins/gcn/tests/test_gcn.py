@@ -57,7 +57,7 @@ def test_the_network_has_the_size_of_its_layers(kernel: int, millions: float) ->
 
 @pytest.mark.parametrize("biases", [True, False])
 def test_the_block_is_one_dense_convolution(biases: bool) -> None:
-    """models.md, section 4: the sum of two outer products; at the border the inner biases tell it apart."""
+    """The sum of two outer products (Peng et al. 2017, section 3.1); at the border the inner biases tell it apart."""
     block = randomise(GlobalConvolution(3, 2, 5)).double()
     if not biases:
         for pair in (block.left, block.right):

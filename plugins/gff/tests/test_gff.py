@@ -36,7 +36,7 @@ def count(in_channels: int, classes: int, **options: Any) -> int:
 
 
 def test_the_network_has_the_size_of_its_layers() -> None:
-    """No official code exists; models.md estimates a head of 22.9 M, and 68 to 69 M with encoder and auxiliary head."""
+    """The layers of Li et al. 2020, section 3; no code of this network was published that could be counted."""
     levels = (256, 512, 1024, 2048)
     head = sum(conv(level, 256) + norm(256) for level in levels) + 4 * conv(256, 1, bias=True)
     head += 4 * (conv(2048, 512) + norm(512)) + conv(4096, 256, 3) + norm(256)

@@ -60,7 +60,10 @@ def test_the_official_networks_have_their_sizes(
 
 
 def plain_spread(masks: Tensor, mask: int, direction: str) -> Tensor:
-    """models.md, section 4, pair by pair."""
+    """Collect and distribute (Zhao et al. 2018, sections 3.1 and 3.2), pair by pair.
+
+    hszhao/semseg 4f274c3, `lib/psa/src/cpu/psamask.cpp`.
+    """
     batch, _, rows, columns = masks.shape
     reach = (mask - 1) // 2
     out = torch.zeros(batch, rows * columns, rows * columns, dtype=masks.dtype)
