@@ -13,7 +13,8 @@ from pydantic import Field
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.hookspecs import hookimpl
 from spine_ignite.models import create_model
-from spine_ignite.registry import Registry, build_registry, load_registry
+from spine_ignite.registry import Distribution, Registry, build_registry, load_registry
+from spine_ignite.registry.origins import remembering
 from spine_ignite.spec import Component, ModelOptions, ModelSpec, Paper
 from spine_ignite.spec import Options as OptionsOf
 
@@ -265,3 +266,40 @@ def test_a_target_that_does_not_exist_is_told_with_its_distribution(
 def test_a_network_needs_channels_and_classes(channels: int, classes: int) -> None:
     with pytest.raises(UsageError, match="at least 1 input channel and 2 classes"):
         create_model("unet", channels, classes)
+
+
+def test_the_core_s_names_stay_the_core_s(install: Install) -> None:
+    """A stranger's claim to one is told, and changes nothing that names it."""
+    component = Component("dice", "json:dumps", "a loss")
+    registry = build_registry([install("dist-a", "a", **registering("register_losses", component))])
+    assert registry.component("loss", "dice").distribution.name == "spine-ignite"
+    assert registry.component("loss", "dist-a:dice").value is component
+    (clash,) = registry.clashes
+    assert clash == "loss 'dice' is registered by spine-ignite 0.1.0 and dist-a 1.0, and is that of spine-ignite"
+
+
+def test_a_remembered_name_is_resolved_by_its_distribution(install: Install) -> None:
+    points = [
+        install("dist-a", "net", register_models=models("net", "other")),
+        install("dist-b", "net", register_models=models("net")),
+        install("dist-c", "broken", register_models=models("net"), register_dream=models()),
+    ]
+    registry = build_registry(points)
+    origins = {
+        "model net": Distribution("dist-b", "0.9"),
+        "model other": Distribution("dist-b", "0.9"),
+        "loss edgy": Distribution("dist-c", "1.0"),
+    }
+    with remembering(origins):
+        assert registry.find("net").distribution == Distribution("dist-b", "1.0")
+        assert registry.find("dist-a:net").distribution.name == "dist-a"
+        with pytest.raises(RunError) as caught:
+            registry.find("other")
+        assert str(caught.value) == (
+            "model 'other' was that of dist-b 0.9, which is not installed, or has it no more; install that version "
+            "again: pip install 'dist-b==0.9'"
+        )
+        with pytest.raises(RunError, match=r"loss 'edgy' was that of dist-c 1.0, which cannot be used: .*register_dre"):
+            registry.component("loss", "edgy")
+    with pytest.raises(UsageError, match="registered by both"):
+        registry.find("net")

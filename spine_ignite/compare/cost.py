@@ -14,6 +14,7 @@ from spine_ignite.errors import RunError
 from spine_ignite.files import guard, write_text
 from spine_ignite.registry import load_registry
 from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.runs.provenance import as_recorded
 
 REPEATS = 10  # timed passes, of which the median is taken
 
@@ -47,6 +48,11 @@ def run_cost(directory: RunDirectory, classes: int, device: str | None = "cpu") 
     Raises:
         SpineIgniteError: the architecture is not installed, or cannot be measured here.
     """
+    with as_recorded(directory):
+        return _run_cost(directory, classes, device)
+
+
+def _run_cost(directory: RunDirectory, classes: int, device: str | None) -> Cost:
     network = _network(directory, classes)
     setting = _setting(directory, device) if device is not None else {}
     cached = _read(directory.evaluation / "cost.json")
@@ -87,11 +93,12 @@ def _network(directory: RunDirectory, classes: int) -> dict[str, Any]:
     """What defines the network; where its training started from does not."""
     config = load_config(directory.config)
     registry = load_registry()
+    plugin = registry.find(config.model.name).distribution
     options = registry.resolve_options(config.model.name, config.model.options).model_dump(mode="json")
     start = {"pretrained": False, "weights": None}
     return {
         "model": config.model.name,
-        "plugin": str(registry.find(config.model.name).distribution),
+        "plugin": str(plugin),
         "options": {name: start.get(name, value) for name, value in options.items()},
         "in_channels": config.data.channels,
         "classes": classes,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from spine_ignite.config.postprocess import parse_step
 from spine_ignite.config.sections import RunConfig
+from spine_ignite.labels.scheme import FILES
 from spine_ignite.registry import load_registry
 
 
@@ -32,6 +34,7 @@ def components_of(config: RunConfig) -> list[Use]:
         Use("loss", config.loss.name, config.loss.options),
         Use("optimizer", config.optimizer.name, config.optimizer.options),
         Use("schedule", config.schedule.name, config.schedule.options),
+        *([Use("label-scheme", config.data.scheme)] if Path(config.data.scheme).suffix not in FILES else []),
         *(Use("cleanup-step", parse_step(step).name) for step in config.predict.postprocess),
     ]
 
@@ -46,4 +49,7 @@ def require_components(config: RunConfig) -> None:
     registry = load_registry()
     registry.resolve_options(config.model.name, config.model.options)
     for use in components_of(config):
-        registry.choose(use.kind, use.name, use.options)
+        if use.kind == "label-scheme":  # a file, which is read with the data
+            registry.component(use.kind, use.name)
+        else:
+            registry.choose(use.kind, use.name, use.options)

@@ -10,7 +10,9 @@ from spine_ignite.datasets.case_ids import CHANNEL, bare_id, natural_order, with
 from spine_ignite.datasets.unread import describe, is_image, stem_of, unread_files
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.names import printable
-from spine_ignite.registry import Chosen, load_registry
+from spine_ignite.registry import Registered, load_registry
+from spine_ignite.registry.origins import remembered
+from spine_ignite.spec import Component
 from spine_ignite.volumes.reader import suffixes, volume_stem, volume_suffix
 
 
@@ -178,25 +180,37 @@ def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
     problems += _shared_ids(cases)
     if not cases and not problems:
         raise DataError(f"dataset folder {root} holds no volumes ({', '.join(suffixes())}); expected {_layouts()}")
-    return Dataset(root, layout, tuple(cases), tuple(notes)), problems
+    return Dataset(root, layout.value.name, tuple(cases), tuple(notes)), problems
 
 
-def _recognise(root: Path) -> tuple[str, list[Folders] | list[Case]]:
-    """Return the name of a dataset's layout, and what it finds: the core's layouts come first, in their order."""
+def layout_of(root: Path) -> Registered[Component]:
+    """Return a dataset's layout.
+
+    Raises:
+        DataError: ``root`` holds none of the layouts.
+        UsageError: it fits those of two plugins.
+    """
+    return _recognise(root)[0]
+
+
+def _recognise(root: Path) -> tuple[Registered[Component], list[Folders] | list[Case]]:
+    """Return a dataset's layout, and what it finds: the core's layouts come first, in their order."""
     registry = load_registry()
-    found: list[tuple[Chosen, list[Folders] | list[Case]]] = []
+    found: list[tuple[Registered[Component], list[Folders] | list[Case]]] = []
     for item in registry.components("layout"):
-        chosen = registry.choose("layout", f"{item.distribution.name}:{item.value.name}")
-        seen = chosen(root)
+        seen = registry.choose("layout", f"{item.distribution.name}:{item.value.name}")(root)
         if seen is not None and item.distribution == registry.core:
-            return item.value.name, seen
+            return item, seen
         if seen is not None:
-            found.append((chosen, seen))
+            found.append((item, seen))
     if len(found) > 1:
-        raise UsageError(f"dataset folder {root} fits the {' and the '.join(str(c) for c, _ in found)}; uninstall one")
+        found = [(i, seen) for i, seen in found if remembered("layout", i.value.name) == i.distribution] or found
+    if len(found) > 1:
+        fitting = " and the ".join(f"dataset layout '{item.value.name}' of {item.distribution}" for item, _ in found)
+        raise UsageError(f"dataset folder {root} fits the {fitting}; uninstall one")
     if not found:
         raise DataError(f"dataset folder {root} has no known layout; expected {_layouts()}")
-    return found[0][0].component.name, found[0][1]
+    return found[0]
 
 
 def _layouts() -> str:

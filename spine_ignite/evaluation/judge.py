@@ -28,6 +28,7 @@ from spine_ignite.locks import lock_folder
 from spine_ignite.ownership import Listed, own_folder
 from spine_ignite.places import require_apart
 from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.runs.provenance import as_recorded
 from spine_ignite.volumes.alignment import aligned
 from spine_ignite.volumes.volume import Reading, Volume, read_image, read_label
 
@@ -78,31 +79,32 @@ def evaluate(
     """
     options = options or InferenceOptions()
     runs = [found for path in (run, *options.ensemble) for found in find_runs(path)]
-    config = load_config(runs[0].config)
-    options = options.on(config.data)
-    judged = judged_cases(runs, split, data, Reading(options.orientation, options.nan))
-    for note in judged.notes:
-        echo(note)
-    cases = judged.cases
-    directory = RunDirectory(run)
-    tables, folder = directory.evaluation / split, directory.predictions / split
-    if out is not None:
-        tables, folder = out, out / "predictions"
-    guard(run)
-    if out is not None:
-        require_apart({"--out": out}, {"data.root": data or config.data.root})
-    predictor = load_predictor(run, options)
-    jobs = collect_jobs([case.image for case in cases], folder)
-    scheme = load_scheme(config.data.scheme)
-    settings = {"scheme": scheme.name, "split": split, "notes": list(judged.notes), **predictor.settings}
-    with _held(tables, own=out is not None), lock_folder(folder, "is predicting into it"):
-        results = {r.source: r for r in predict_files(predictor, jobs, progress=progress, lock=False)}
-        predicted = [(case, results[case.image]) for case in cases]
-        pairs = [_pair(case, result.output) for case, result in predicted if result.error is None]
-        clean_ups = {case.name: result.note for case, result in predicted if result.note}
-        failed = {case.name: result.error for case, result in predicted if result.error is not None}
-        nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed)
-        return _judge(pairs, scheme, nothing, tables, progress, predictor.reading)
+    with as_recorded(runs[0]):
+        config = load_config(runs[0].config)
+        options = options.on(config.data)
+        judged = judged_cases(runs, split, data, Reading(options.orientation, options.nan))
+        for note in judged.notes:
+            echo(note)
+        cases = judged.cases
+        directory = RunDirectory(run)
+        tables, folder = directory.evaluation / split, directory.predictions / split
+        if out is not None:
+            tables, folder = out, out / "predictions"
+        guard(run)
+        if out is not None:
+            require_apart({"--out": out}, {"data.root": data or config.data.root})
+        predictor = load_predictor(run, options)
+        jobs = collect_jobs([case.image for case in cases], folder)
+        scheme = load_scheme(config.data.scheme)
+        settings = {"scheme": scheme.name, "split": split, "notes": list(judged.notes), **predictor.settings}
+        with _held(tables, own=out is not None), lock_folder(folder, "is predicting into it"):
+            results = {r.source: r for r in predict_files(predictor, jobs, progress=progress, lock=False)}
+            predicted = [(case, results[case.image]) for case in cases]
+            pairs = [_pair(case, result.output) for case, result in predicted if result.error is None]
+            clean_ups = {case.name: result.note for case, result in predicted if result.note}
+            failed = {case.name: result.error for case, result in predicted if result.error is not None}
+            nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed)
+            return _judge(pairs, scheme, nothing, tables, progress, predictor.reading)
 
 
 def evaluate_folders(

@@ -20,6 +20,7 @@ from spine_ignite.inference.postprocess.learned import Trial, write_learned
 from spine_ignite.inference.predict_files import predict
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.runs.directory import open_run_directory
+from spine_ignite.runs.provenance import as_recorded
 from spine_ignite.volumes.alignment import aligned
 from spine_ignite.volumes.volume import STRICT, Reading, read_label, reading_of
 
@@ -47,7 +48,7 @@ def learn_postprocess(
         RunError: another process trains or writes in the run.
     """
     directory = open_run_directory(run)
-    with directory.lock("is looking for its clean-up"):
+    with directory.lock("is looking for its clean-up"), as_recorded(directory):
         config = load_config(directory.config)
         cases = judged_cases([directory], "validation").cases
         jobs = collect_jobs([case.image for case in cases], directory.predictions / "validation")

@@ -79,7 +79,7 @@ def export_run(
     require_file_apart("--out", out, {"data.root": load_config(run.config).data.root})
     trained = load_network(source)
     description = trained.description
-    plugin = str(load_registry().find(description.model).distribution)
+    plugin = str(description.plugin or load_registry().find(description.model).distribution)
     shape = (description.in_channels, *description.size)
     batch = torch.randn((3, *shape), generator=torch.Generator().manual_seed(0))
     with run.lock("is exporting into it") if beside else nullcontext(), write_atomically(out) as temporary:

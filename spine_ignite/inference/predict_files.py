@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from spine_ignite.errors import DataError, reason
+from spine_ignite.inference.members import find_runs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import Predictor, load_predictor
 from spine_ignite.inference.records import is_done, require_replaceable, write_record
 from spine_ignite.locks import lock_folder
+from spine_ignite.runs.provenance import as_recorded
 from spine_ignite.volumes.digests import volume_sha256
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.maps import PlaneSpool, write_map, write_maps
@@ -75,8 +77,9 @@ def predict(
     Raises:
         SpineIgniteError: a run, a checkpoint or the device cannot be used.
     """
-    predictor = load_predictor(run, options or InferenceOptions())
-    return predict_files(predictor, jobs, extras=extras, skip_existing=skip_existing, progress=progress)
+    with as_recorded(find_runs(run)[0]):
+        predictor = load_predictor(run, options or InferenceOptions())
+        return predict_files(predictor, jobs, extras=extras, skip_existing=skip_existing, progress=progress)
 
 
 def predict_files(

@@ -15,6 +15,7 @@ from spine_ignite.labels.dataset_json import scheme_data
 from spine_ignite.names import brief, cut
 from spine_ignite.plain_yaml import YamlError, read_yaml
 
+FILES = (".yaml", ".yml", ".json")  # a scheme of another name is a registered one
 _LONGEST = 100  # characters of a name
 _MOST_VALUES = 256  # of a class
 Kind = Literal["background", "sacrum", "vertebra", "disc", "canal", "other"]
@@ -169,7 +170,7 @@ def load_scheme(name_or_path: str | Path) -> LabelScheme:
     path = Path(name_or_path)
     if path.suffix == ".json":
         return LabelScheme.from_dict(scheme_data(path), source=str(path))
-    if path.suffix not in {".yaml", ".yml"}:
+    if path.suffix not in FILES:
         path = Path(load_registry().component("label-scheme", str(name_or_path)).value.target)
     try:
         data = read_yaml(path)

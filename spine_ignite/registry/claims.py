@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Generic, TypeVar
@@ -9,6 +10,7 @@ from typing import Generic, TypeVar
 from spine_ignite.errors import UsageError, suggest
 
 T = TypeVar("T")
+_NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99} [A-Za-z0-9][A-Za-z0-9.+!_-]{0,99}")  # nothing for a shell
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,18 @@ class Distribution:
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
+
+    @classmethod
+    def parse(cls, text: str) -> Distribution:
+        """Read what ``str`` gave.
+
+        Raises:
+            ValueError: the text is not that.
+        """
+        if not _NAMED.fullmatch(text):
+            raise ValueError("what is said about a plugin's distribution is no name with a version")
+        name, _, version = text.rpartition(" ")
+        return cls(name, version)
 
     @classmethod
     def of(cls, point: EntryPoint) -> Distribution:
@@ -50,10 +64,12 @@ class Shelf(Generic[T]):
 
     Args:
         words: what the kind is called in a sentence.
+        core: the distribution whose names stay its own, whoever else claims them.
     """
 
-    def __init__(self, words: str) -> None:
+    def __init__(self, words: str, core: Distribution) -> None:
         self.words = words
+        self.core = core
         self.entries: dict[str, list[Registered[T]]] = {}
 
     def add(self, name: str, item: Registered[T]) -> None:
@@ -63,14 +79,14 @@ class Shelf(Generic[T]):
             claims.append(item)
 
     def find(self, name: str) -> Registered[T]:
-        """Return what has this name; ``distribution:name`` chooses between distributions.
+        """Return what has this name, the core's own if it has one; ``distribution:name`` chooses a distribution.
 
         Raises:
             UsageError: nothing has it, or two distributions claim it.
         """
         distribution, _, bare = name.rpartition(":")
         claims = [c for c in self.entries.get(bare, []) if not distribution or c.distribution.name == distribution]
-        if len(claims) == 1:
+        if len(claims) == 1 or (claims and claims[0].distribution == self.core):
             return claims[0]
         if claims:
             owners = " and ".join(str(claim.distribution) for claim in claims)
@@ -91,7 +107,9 @@ class Shelf(Generic[T]):
     def clashes(self) -> list[str]:
         """Names that more than one distribution claims, each as a sentence."""
         return [
-            f"{self.words} '{name}' is registered by " + " and ".join(str(claim.distribution) for claim in claims)
+            f"{self.words} '{name}' is registered by "
+            + " and ".join(str(claim.distribution) for claim in claims)
+            + (f", and is that of {self.core.name}" if claims[0].distribution == self.core else "")
             for name, claims in sorted(self.entries.items())
             if len(claims) > 1
         ]

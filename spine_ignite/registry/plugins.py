@@ -16,6 +16,7 @@ from spine_ignite.errors import RunError, SpineIgniteError, UsageError
 from spine_ignite.registry.chosen import Chosen, choose
 from spine_ignite.registry.claims import BrokenPlugin, Distribution, Registered, Shelf
 from spine_ignite.registry.kinds import KINDS, MODEL, check
+from spine_ignite.registry.origins import remembered
 from spine_ignite.spec import CONTRACT, Component, ModelOptions, ModelSpec, require_contract
 from spine_ignite.version import __version__
 
@@ -38,7 +39,7 @@ class Registry:
         self.core = Distribution("spine-ignite", __version__)
         self.broken: list[BrokenPlugin] = []
         self._owners: dict[str, Distribution] = {}
-        self._shelves: dict[str, Shelf[Any]] = {kind: Shelf(about.words) for kind, about in KINDS.items()}
+        self._shelves: dict[str, Shelf[Any]] = {kind: Shelf(about.words, self.core) for kind, about in KINDS.items()}
 
     def models(self) -> list[Registered[ModelSpec]]:
         """Return every registered architecture once, by name."""
@@ -71,6 +72,7 @@ class Registry:
 
         Raises:
             UsageError: there is none, or two claim it.
+            RunError: a run had it from a distribution that is gone.
         """
         return self._find(kind, name)
 
@@ -84,9 +86,12 @@ class Registry:
         return choose(KINDS[kind].words, self.component(kind, name), options or {})
 
     def _find(self, kind: str, name: str) -> Registered[Any]:
+        origin = remembered(kind, name)
         try:
-            return self._shelves[kind].find(name)
+            return self._shelves[kind].find(name if origin is None else f"{origin.name}:{name}")
         except UsageError as error:
+            if origin is not None:
+                raise self._gone(kind, name, origin) from error
             for plugin in self.broken:
                 if name in (plugin.entry_point, plugin.distribution.name.removeprefix("spine-ignite-")):
                     raise UsageError(
@@ -94,6 +99,15 @@ class Registry:
                         f"its plugin {plugin.distribution} failed to load: {plugin.error}"
                     ) from error
             raise
+
+    def _gone(self, kind: str, name: str, origin: Distribution) -> RunError:
+        """Say what a run was made with and is not there any more."""
+        broken = next((plugin for plugin in self.broken if plugin.distribution.name == origin.name), None)
+        why = f"which cannot be used: {broken.error}" if broken else "which is not installed, or has it no more"
+        return RunError(
+            f"{KINDS[kind].words} '{name}' was that of {origin}, {why}; install that version again: "
+            f"pip install '{origin.name}=={origin.version}'"
+        )
 
     def resolve_options(self, name: str, options: dict[str, Any]) -> ModelOptions:
         """Validate an architecture's options.

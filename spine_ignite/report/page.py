@@ -30,6 +30,7 @@ from spine_ignite.report.outlines import Picture, color, picture
 from spine_ignite.report.run_record import RunRecord, read_run
 from spine_ignite.report.run_tables import case_table, class_table, matrix
 from spine_ignite.report.viewer import NIIVUE, Viewer, viewer
+from spine_ignite.runs.provenance import as_recorded
 from spine_ignite.version import __version__
 
 Progress = Callable[[Any], Any]
@@ -97,24 +98,25 @@ def write_report(
     problems: list[str] = []
     sections: dict[str, Any] = {"pictures": [], "viewer": None, "evaluated": None}
     viewed: list[ShownCase] = []
-    if record.summary is not None:
-        scheme = load_scheme(load_config(record.directory.config).data.scheme)
-        pictures: list[Picture] = []
-        chosen = extremes(record.summary.cases, max(cases, _PICTURES))
-        shown = load_cases(record, progress(chosen) if progress is not None else chosen, scheme, data)
-        for number, case in enumerate(shown):
-            if isinstance(case, str):
-                problems.append(case)
-                continue
-            if len(pictures) < _PICTURES:
-                pictures.append(picture(case, scheme))
-            if number < cases:
-                viewed.append(case)
-        sections = {
-            "pictures": sorted(pictures, key=lambda p: p.dice),
-            "viewer": viewer(viewed, scheme) if viewed else None,
-            "evaluated": _evaluated(record.summary, scheme),
-        }
+    with as_recorded(record.directory):
+        if record.summary is not None:
+            scheme = load_scheme(load_config(record.directory.config).data.scheme)
+            pictures: list[Picture] = []
+            chosen = extremes(record.summary.cases, max(cases, _PICTURES))
+            shown = load_cases(record, progress(chosen) if progress is not None else chosen, scheme, data)
+            for number, case in enumerate(shown):
+                if isinstance(case, str):
+                    problems.append(case)
+                    continue
+                if len(pictures) < _PICTURES:
+                    pictures.append(picture(case, scheme))
+                if number < cases:
+                    viewed.append(case)
+            sections = {
+                "pictures": sorted(pictures, key=lambda p: p.dice),
+                "viewer": viewer(viewed, scheme) if viewed else None,
+                "evaluated": _evaluated(record.summary, scheme),
+            }
     text = _render(record, problems, sections)
     if out is None:
         with lock_folder(record.directory.root, "is writing its report", ".lock-report"):  # it may be in training

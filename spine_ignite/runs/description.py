@@ -14,6 +14,7 @@ from spine_ignite.config.sections import MOST_CONTEXT, BorderRule
 from spine_ignite.errors import RunError, SpineIgniteError
 from spine_ignite.labels import LabelScheme
 from spine_ignite.names import brief
+from spine_ignite.registry import Distribution
 from spine_ignite.validation_errors import describe
 
 FORMAT = 1
@@ -42,11 +43,15 @@ class _State(Section):
     context_slices: Annotated[_Whole, Field(ge=0, le=MOST_CONTEXT)]
     size: tuple[_Pixels, _Pixels]
     border: BorderRule = "all"  # of checkpoints that are older than the other rule
+    plugin: Annotated[str, Field(max_length=200)] | None = None
 
 
 @dataclass(frozen=True)
 class Description:
-    """All that is needed to use a network without its run's configuration; plain data in a checkpoint."""
+    """All that is needed to use a network without its run's configuration; plain data in a checkpoint.
+
+    ``plugin`` is the distribution that the architecture comes from, and is built by ever after.
+    """
 
     model: str
     options: dict[str, Any]
@@ -57,6 +62,7 @@ class Description:
     context_slices: int
     size: tuple[int, int]
     border: BorderRule = "inside"
+    plugin: Distribution | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data that ``torch.load(weights_only=True)`` accepts."""
@@ -72,6 +78,7 @@ class Description:
             "context_slices": self.context_slices,
             "size": list(self.size),
             "border": self.border,
+            "plugin": None if self.plugin is None else str(self.plugin),
         }
 
     @classmethod
@@ -88,6 +95,7 @@ class Description:
             fields = _State.model_validate(dict(state))
             scheme = LabelScheme.from_dict(fields.scheme, source="its label scheme")
             _require_sense(fields, scheme)
+            plugin = None if fields.plugin is None else Distribution.parse(fields.plugin)
         except ValidationError as error:
             raise RunError(f"the description in {path} cannot be used: {describe(error, _State)}") from error
         except (SpineIgniteError, ValueError) as error:
@@ -102,6 +110,7 @@ class Description:
             context_slices=fields.context_slices,
             size=fields.size,
             border=fields.border,
+            plugin=plugin,
         )
 
     def require_same(self, other: Description, path: Path) -> None:

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess  # nosec B404 # fixed arguments, no shell
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -180,12 +180,18 @@ def open_run_directory(root: Path) -> RunDirectory:
     return run
 
 
-def describe_environment(device: str, precision: str, fingerprint: str, plugin: str) -> str:
-    """Return what a run should record about where it ran, as JSON."""
+def describe_environment(
+    device: str, precision: str, fingerprint: str, plugin: object, components: Mapping[str, object]
+) -> str:
+    """Return what a run should record about where it ran, as JSON.
+
+    ``plugin`` is the distribution of the architecture, ``components`` those of all that the run uses.
+    """
     versions = {name: _version(name) for name in ("spine-ignite", *_PACKAGES)}
     record: dict[str, Any] = {
         "versions": versions,
-        "plugin": plugin,
+        "plugin": str(plugin),
+        "components": {key: str(distribution) for key, distribution in components.items()},
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "device": device,

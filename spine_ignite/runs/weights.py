@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from spine_ignite.errors import RunError, SpineIgniteError
 from spine_ignite.models import create_model
 from spine_ignite.names import cut
+from spine_ignite.registry.origins import origin_key, remembering
 from spine_ignite.runs.description import Description
 
 _MOST_COMPUTED = 2**30  # bytes of buffers that are not weights, such as grids of coordinates
@@ -106,10 +107,12 @@ class _Unfilled(TorchFunctionMode):
 
 
 def _build(description: Description, path: Path) -> nn.Module:
+    model, plugin = description.model, description.plugin
     try:
-        return create_model(
-            description.model, description.in_channels, description.scheme.num_classes, **_without_start(description)
-        )
+        with remembering({} if plugin is None else {origin_key("model", model): plugin}):
+            return create_model(
+                model, description.in_channels, description.scheme.num_classes, **_without_start(description)
+            )
     except SpineIgniteError as error:
         raise RunError(f"the network of {path} cannot be built: {error}") from error
     except Exception as error:  # an option's name may be that of another argument, and plugins may raise anything

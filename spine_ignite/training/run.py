@@ -23,6 +23,7 @@ from spine_ignite.machine.workers import workers_end_with_us
 from spine_ignite.names import printable
 from spine_ignite.runs.checkpoints import read_newest
 from spine_ignite.runs.directory import describe_environment, open_run_directory, plan_run_directory
+from spine_ignite.runs.provenance import as_recorded, origins_of
 from spine_ignite.runs.resumption import (
     configuration_of,
     forget_later_epochs,
@@ -34,7 +35,7 @@ from spine_ignite.runs.resumption import (
 from spine_ignite.training.faults import faults_explained
 from spine_ignite.training.overfit import LEARNT, verdict, without_variety
 from spine_ignite.training.session import Session, attach
-from spine_ignite.training.setup import Run, RunData, plugin_of, resolved, setup_data, setup_run, with_recorded_split
+from spine_ignite.training.setup import Run, RunData, resolved, setup_data, setup_run, with_recorded_split
 
 Echo = Callable[[str], None]
 
@@ -107,8 +108,9 @@ def train(
             echo(f"Note:      {len(stays)} files that are no run's stay in {directory.root}, {stays[0]} for one")
         write_text(directory.split, data.split.to_json())  # first: config.yaml, which refers to it, makes it a run
         write_text(directory.config, dump_config(config))
+        origins = origins_of(config, data.images)
         environment = describe_environment(
-            str(run.device), run.precision.name, data.store.fingerprint, plugin_of(config)
+            str(run.device), run.precision.name, data.store.fingerprint, run.description.plugin, origins
         )
         write_text(directory.environment, environment)
         return _run(session, echo)
@@ -139,7 +141,7 @@ def resume(
         DataError: an image or mask that it trains or validates on is gone, or another one than when it began.
     """
     directory = open_run_directory(root)
-    with directory.lock():
+    with directory.lock(), as_recorded(directory):
         newest = read_newest((directory.last, directory.previous), echo)
         if newest is None:
             require_no_results(directory)

@@ -66,6 +66,11 @@ class RunData:
     size: tuple[int, int]
     notes: tuple[str, ...] = ()  # what is unusual about the dataset
 
+    @property
+    def images(self) -> list[Path]:
+        """The files of all images."""
+        return [Path(case.image.path) for case in self.store.cases]
+
     def slices(self, names: list[str]) -> int:
         """Number of slices of the training cases of these names."""
         wanted = set(names)
@@ -168,7 +173,7 @@ def setup_data(config: RunConfig, progress: Callable[[Any], Any] | None = None) 
 def setup_model(config: RunConfig, data: RunData, device: torch.device) -> tuple[nn.Module, Description]:
     """Build the network, with initial weights that depend on the seed alone."""
     registry = load_registry()
-    spec = registry.find(config.model.name).value
+    item = registry.find(config.model.name)
     options = registry.resolve_options(config.model.name, config.model.options).model_dump(mode="json")
     with torch_seed(derive_seed(config.seed, 0)):
         network = create_model(config.model.name, config.data.channels, data.scheme.num_classes, **options)
@@ -178,7 +183,7 @@ def setup_model(config: RunConfig, data: RunData, device: torch.device) -> tuple
     if config.compile:
         network.compile()
     description = Description(
-        model=config.model.name if ":" in config.model.name else spec.name,
+        model=item.value.name,
         options=options,
         in_channels=config.data.channels,
         scheme=data.scheme,
@@ -187,6 +192,7 @@ def setup_model(config: RunConfig, data: RunData, device: torch.device) -> tuple
         context_slices=config.data.context_slices,
         size=data.size,
         border=data.store.settings.border,
+        plugin=item.distribution,
     )
     return network, description
 
@@ -208,7 +214,7 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
     criterion = create_loss(config.loss, data.scheme.num_classes, spec.aux_align_corners).to(device)
     network, description = setup_model(config, data, device)
     Description.from_state(description.state_dict(), directory.root)  # what is saved must be what can be read
-    contract = Contract(description.model, plugin_of(config), data.scheme.num_classes)
+    contract = Contract(description.model, str(description.plugin), data.scheme.num_classes)
     optimizer = create_optimizer(network, config.optimizer, criterion)
     augment = BatchAugmenter(config.augment, derive_seed(config.seed, 2)) if config.augment.enabled else None
     step = UpdateStep(
@@ -269,8 +275,3 @@ def resolved(config: RunConfig, data: RunData) -> RunConfig:
     given = {"spacing": spacing, "size": size, "cache": data.store.root, "split": Path("split.json")}
     section = config.data.model_copy(update=given)
     return config.model_copy(update={"data": section})
-
-
-def plugin_of(config: RunConfig) -> str:
-    """Name and version of the distribution that the architecture comes from."""
-    return str(load_registry().find(config.model.name).distribution)

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError, SpineIgniteError, UsageError
 from spine_ignite.names import cut
-from spine_ignite.registry import Chosen, Registry, load_registry
+from spine_ignite.registry import Chosen, Registered, Registry, load_registry
+from spine_ignite.registry.origins import remembered
+from spine_ignite.spec import Component
 from spine_ignite.volumes.headers import check_affine, spatial_shape
 
 T = TypeVar("T")
@@ -135,14 +137,30 @@ def further_files(path: Path) -> list[Path]:
     return [] if find is None else _told(chosen, path, lambda: find(path))
 
 
-def _chosen(suffix: str | None) -> Chosen:
-    """Return the reader of a suffix: the core's own, where it has one."""
+def reader_of(path: Path) -> Registered[Component]:
+    """Return who reads a file: the core, if it can, or the plugin that its run was made with.
+
+    Raises:
+        UsageError: two plugins read such files.
+    """
+    return _claim(volume_suffix(path))
+
+
+def _claim(suffix: str | None) -> Registered[Component]:
     registry = load_registry()
     claims = [item for item in registry.components("reader") if (suffix or _PLAIN) in item.value.suffixes]
     if len(claims) > 1 and claims[0].distribution != registry.core:
+        kept = [item for item in claims if remembered("reader", item.value.name) == item.distribution]
+        if len(kept) == 1:
+            return kept[0]
         owners = " and ".join(f"'{item.value.name}' of {item.distribution}" for item in claims)
         raise UsageError(f"{suffix} files are read by both {owners}; uninstall one")
-    return registry.choose("reader", f"{claims[0].distribution.name}:{claims[0].value.name}")
+    return claims[0]
+
+
+def _chosen(suffix: str | None) -> Chosen:
+    item = _claim(suffix)
+    return load_registry().choose("reader", f"{item.distribution.name}:{item.value.name}")
 
 
 def _reader(chosen: Chosen) -> Any:

@@ -58,4 +58,4 @@ def test_what_cannot_be_used_is_listed_with_its_reason(
     assert cli.run([command]) == 0
     told = capsys.readouterr().err
     assert "Broken plugin 'acme_losses_plugin' (acme-losses 1.0): ValueError: made for version 2 of the plugin" in told
-    assert "Clash: loss 'dice' is registered by spine-ignite 0.1.0 and other-losses 1.0; name one as DISTRIB" in told
+    assert "Clash: loss 'dice' is registered by spine-ignite 0.1.0 and other-losses 1.0, and is that of" in told

@@ -132,7 +132,7 @@ def test_a_checkpoint_from_before_the_rule_for_borders_keeps_the_old_one(tmp_pat
     assert load_network(tmp_path / "old.pt").description.border == "all"
 
 
-@pytest.mark.parametrize("key", sorted(STATE.keys() - {"format", "border"}))
+@pytest.mark.parametrize("key", sorted(STATE.keys() - {"format", "border", "plugin"}))
 def test_a_checkpoint_without_a_field_is_refused(tmp_path: Path, key: str) -> None:
     torch.save({"model": WEIGHTS, "description": {k: v for k, v in STATE.items() if k != key}}, tmp_path / "last.pt")
     with pytest.raises(RunError, match=f"the description in .*last.pt cannot be used: {key} is missing"):
@@ -176,3 +176,11 @@ def test_a_run_whose_checkpoints_could_not_be_read_does_not_start(tiny_dataset: 
     with pytest.raises(RunError, match=r"run cannot be used: size.0: input should be less than or equal to 16384"):
         train(config, tmp_path / "run", echo=lambda _line: None)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("plugin", ["acme", "acme 1.0; rm -rf /", "a'$(b) 1.0", 3])
+def test_what_is_no_distribution_is_refused(tmp_path: Path, plugin: Any) -> None:
+    """Its name ends in a command that people copy."""
+    torch.save({"model": WEIGHTS, "description": {**STATE, "plugin": plugin}}, tmp_path / "last.pt")
+    with pytest.raises(RunError, match=r"the description in .*last.pt cannot be used"):
+        load_network(tmp_path / "last.pt")

@@ -10,6 +10,7 @@ from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_text
 from spine_ignite.locks import lock_folder
+from spine_ignite.registry import Distribution
 from spine_ignite.runs.directory import (
     RunDirectory,
     describe_environment,
@@ -143,7 +144,10 @@ def test_later_and_broken_lines_of_the_record_are_dropped(tmp_path: Path) -> Non
 
 
 def test_the_environment_names_versions() -> None:
-    record = json.loads(describe_environment("cpu", "fp32", "abc", "spine-ignite-unet 0.1.0"))
+    unet = Distribution("spine-ignite-unet", "0.1.0")
+    record = json.loads(describe_environment("cpu", "fp32", "abc", unet, {"model unet": unet}))
     assert record["versions"]["torch"]
     assert record["data_fingerprint"] == "abc"
     assert record["plugin"] == "spine-ignite-unet 0.1.0"
+    assert record["plugin"] == "spine-ignite-unet 0.1.0"
+    assert record["components"] == {"model unet": "spine-ignite-unet 0.1.0"}
