@@ -28,6 +28,7 @@ _LOSSES = {
 _OPTIMIZERS = {
     "sgd": "Stochastic gradient descent with momentum",
     "adam": "Adam (Kingma & Ba 2015)",
+    "nadam": "Adam with Nesterov's momentum (Dozat 2016)",
     "adamw": "Adam with decoupled weight decay (Loshchilov & Hutter 2019), the default",
 }
 _SCHEDULES = {

@@ -13,7 +13,7 @@ from spine_ignite.config.section import Fraction, NotNegative, Positive, Section
 class OptimizerConfig(Section):
     """The optimizer."""
 
-    name: str = Field("adamw", description="sgd, adam, adamw, or one of a plugin (list-components)")
+    name: str = Field("adamw", description="sgd, adam, nadam, adamw, or one of a plugin (list-components)")
     lr: Annotated[float, Field(gt=0)] = Field(1e-3, description="peak learning rate")
     lr_factors: dict[str, Positive] = Field(
         default_factory=dict,
@@ -28,7 +28,7 @@ class OptimizerConfig(Section):
     decay_vectors: bool = Field(False, description="let biases, norm weights and all other vectors decay too")
     momentum: Fraction = Field(0.9, description="for sgd")
     nesterov: bool = Field(True, description="for sgd")
-    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="for adam and adamw")
+    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="for adam, nadam and adamw")
     options: dict[str, Any] = Field(default_factory=dict, description="of a plugin's optimizer: its own options")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer
 
 from spine_ignite.config import OptimizerConfig
 from spine_ignite.errors import RunError
@@ -15,7 +15,7 @@ from spine_ignite.registry import load_registry
 from spine_ignite.training.parameter_groups import Groups, parameter_groups
 
 # Options of the core's own optimizers that have a key in the section.
-_KEYS = {"sgd": ("momentum", "nesterov"), "adam": ("betas",), "adamw": ("betas",)}
+_KEYS = {"sgd": ("momentum", "nesterov"), "adam": ("betas",), "adamw": ("betas",), "nadam": ("betas",)}
 
 
 def create_optimizer(network: nn.Module, config: OptimizerConfig, criterion: nn.Module | None = None) -> Optimizer:
@@ -54,6 +54,11 @@ def adam(groups: Groups, *, lr: float, betas: tuple[float, float] = (0.9, 0.999)
 def adamw(groups: Groups, *, lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> Optimizer:
     """Adam with weight decay apart from the gradient."""
     return AdamW(groups, lr=lr, betas=betas, fused=_fused(groups))
+
+
+def nadam(groups: Groups, *, lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> Optimizer:
+    """Adam with Nesterov's momentum; weight decay is part of the gradient."""
+    return NAdam(groups, lr=lr, betas=betas)
 
 
 def _fused(groups: Iterable[dict[str, Any]]) -> bool:

@@ -10,7 +10,7 @@ from spine_ignite.errors import UsageError
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("optimizer.name=lion", "there is no optimizer 'lion'. Installed: adam, adamw, sgd"),
+        ("optimizer.name=lion", "there is no optimizer 'lion'. Installed: adam, adamw, nadam, sgd"),
         ("schedule.name=cosin", "there is no schedule 'cosin'. Did you mean 'cosine'?"),
         ("optimizer.options={beta: 1}", "options of optimizer 'adamw': there is no option 'beta'. Did you mean"),
         ("loss.name=dise", "there is no loss 'dise'. Did you mean 'dice'?"),

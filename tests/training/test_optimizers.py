@@ -27,6 +27,7 @@ def network() -> nn.Module:
         ({"name": "sgd", "momentum": 0.8}, lambda g: torch.optim.SGD(g, lr=0.1, momentum=0.8, nesterov=True)),
         ({"name": "sgd", "momentum": 0.0}, lambda g: torch.optim.SGD(g, lr=0.1)),
         ({"name": "adam", "betas": (0.8, 0.9)}, lambda g: torch.optim.Adam(g, lr=0.1, betas=(0.8, 0.9))),
+        ({"name": "nadam"}, lambda g: torch.optim.NAdam(g, lr=0.1)),
         ({"name": "adamw"}, lambda g: torch.optim.AdamW(g, lr=0.1)),
     ],
 )
