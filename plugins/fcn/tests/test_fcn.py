@@ -5,12 +5,13 @@ from typing import Any, ClassVar
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
 from spine_ignite.nn.encoders import create_timm_model
 from spine_ignite.nn.timm_import import import_timm
-from spine_ignite.testing import ModelConformance
+from spine_ignite.testing import ModelConformance, assert_agrees
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +82,60 @@ def test_a_logit_looks_at_its_own_place(variant: str, padding: str) -> None:
     rows, columns = torch.arange(480.0)[:, None], torch.arange(480.0)[None]
     centre = [float((weights * place).sum() / weights.sum()) for place in (rows, columns)]
     assert centre == pytest.approx([250, 230], abs=float(variant[:-1]) / 2 + 2)
+
+
+@pytest.mark.parametrize("size", [(40, 48), (33, 47)])
+@pytest.mark.parametrize("variant", ["8s", "16s", "32s"])
+def test_the_network_is_the_authors_file(variant: str, size: tuple[int, int]) -> None:
+    """shelhamer/fcn.berkeleyvision.org 1305c73, `net.py` and the offsets in `train.prototxt` of each variant.
+
+    They are of Caffe and do not run here: layer by layer, with VGG11 made thin for VGG16.
+    """
+    network = create_model("fcn", 2, 3, backbone="vgg11", fc_channels=8, variant=variant, learn_upsampling=True)
+    last, offset = {"8s": (8, 31), "16s": (16, 27), "32s": (32, 19)}[variant]
+
+    def pool(x: Tensor) -> Tensor:
+        """Caffe rounds up: what an odd border lacks does not count."""
+        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), value=-torch.inf)
+        return torch.stack([x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]).amax(0)
+
+    def deconvolution(conv: Any, x: Tensor, stride: int) -> Tensor:
+        """Each pixel adds its kernel of twice the stride at its place."""
+        batch, _, height, width = x.shape
+        kernels = torch.einsum("bchw,coij->bohwij", x, conv.weight)
+        out = torch.zeros(batch, 3, stride * (height + 1), stride * (width + 1), dtype=x.dtype)
+        for i in range(height):
+            for j in range(width):
+                place = (..., slice(stride * i, stride * (i + 2)), slice(stride * j, stride * (j + 2)))
+                out[place] = out[place] + kernels[:, :, i, j]
+        return out
+
+    def score(conv: Any, x: Tensor) -> Tensor:
+        return torch.einsum("bchw,oc->bohw", x, conv.weight[..., 0, 0]) + conv.bias[:, None, None]
+
+    def crop(x: Tensor, offset: int, height: int, width: int) -> Tensor:
+        return x[..., offset : offset + height, offset : offset + width]
+
+    def reference(x: Tensor) -> Tensor:
+        pools = []
+        for number, stage in enumerate(network.stages):
+            for conv in (part for part in stage if isinstance(part, nn.Conv2d)):
+                first = number == 0 and conv is stage[0]
+                x = F.conv2d(x, conv.weight, conv.bias, padding=100 if first else 1).clamp_min(0)
+            x = pool(x)
+            pools.append(x)
+        fc6, fc7 = network.classifier[0], network.classifier[3]
+        x = F.conv2d(x, fc6.weight, fc6.bias).clamp_min(0)
+        x = score(network.score[0], score(fc7, x).clamp_min(0))
+        if variant != "32s":
+            x = deconvolution(network.up[0], x, 2)
+            x = x + crop(score(network.score[1], pools[3]), 5, *x.shape[2:])
+        if variant == "8s":
+            x = deconvolution(network.up[1], x, 2)
+            x = x + crop(score(network.score[2], pools[2]), 9, *x.shape[2:])
+        return crop(deconvolution(network.up[-1], x, last), offset, *size)
+
+    assert_agrees(network, reference, torch.randn(1, 2, *size))
 
 
 @pytest.mark.parametrize("factor", [2, 8, 16, 32])

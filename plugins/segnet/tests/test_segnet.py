@@ -4,11 +4,13 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
 from spine_ignite.nn.timm_import import import_timm
-from spine_ignite.testing import ModelConformance
+from spine_ignite.testing import ModelConformance, assert_agrees
 
 
 class TestSegNet(ModelConformance):
@@ -63,6 +65,61 @@ def test_values_return_to_the_place_they_came_from() -> None:
         chosen = features.gather(-1, place)[..., 0]
         written = values.abs().amax(-1) > 0
         assert torch.equal(chosen[written], features.amax(-1)[written])
+
+
+def plain_norm(layer: Any, x: Tensor) -> Tensor:
+    scale = layer.weight / (layer.running_var + layer.eps) ** 0.5
+    return (x - layer.running_mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
+
+
+def pairs_of(x: Tensor) -> Tensor:
+    """The 2x2 windows of a map, (B, C, ceil(H / 2), ceil(W / 2), 4); what an odd border lacks is minus infinity."""
+    x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), value=-torch.inf)
+    return torch.stack([x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)], -1)
+
+
+@pytest.mark.parametrize("size", [(32, 64), (37, 50)])
+def test_the_network_is_the_authors_prototxt(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+    """alexgkendall/SegNet-Tutorial bb68b64, which is of Caffe and does not run here: layer by layer, VGG11 made thin.
+
+    Of equal values in a window (zeros of the ReLU) the first counts as the maximum, as in Caffe and in torch.
+    """
+    table = import_timm().models.vgg.cfgs
+    monkeypatch.setitem(table, "vgg11", [part if part == "M" else part // 16 for part in table["vgg11"]])
+    network = create_model("segnet", 2, 3, backbone="vgg11_bn")
+
+    def layers(stage: nn.Module) -> list[Any]:
+        return [part for part in stage.modules() if isinstance(part, nn.Conv2d | nn.BatchNorm2d)]
+
+    def through(stage: nn.Module, x: Tensor) -> Tensor:
+        for layer in layers(stage):
+            if isinstance(layer, nn.Conv2d):
+                x = F.conv2d(x, layer.weight, layer.bias, padding=1)
+            else:
+                x = plain_norm(layer, x).clamp_min(0)
+        return x
+
+    def back(x: Tensor, chosen: Tensor, shape: torch.Size) -> Tensor:
+        spread = x[..., None] * chosen
+        out = torch.zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3], dtype=x.dtype)
+        for place in range(4):
+            out[..., place // 2 :: 2, place % 2 :: 2] = spread[..., place]
+        return out[..., : shape[2], : shape[3]]
+
+    def reference(x: Tensor) -> Tensor:
+        pooled = []
+        for stage in network.encoder:
+            x = through(stage, x)
+            windows = pairs_of(x)
+            largest = windows == windows.amax(-1, keepdim=True)
+            chosen = largest & (largest.cumsum(-1) == 1)
+            pooled.append((chosen, x.shape))
+            x = windows.where(chosen, 0).sum(-1)
+        for stage, (chosen, shape) in zip(reversed(network.decoder), reversed(pooled), strict=True):
+            x = through(stage, back(x, chosen, shape))
+        return x
+
+    assert_agrees(network, reference, torch.randn(2, 2, *size))
 
 
 @pytest.mark.parametrize(

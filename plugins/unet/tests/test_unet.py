@@ -4,12 +4,14 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
 from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput
-from spine_ignite.testing import ModelConformance
+from spine_ignite.testing import ModelConformance, assert_agrees
 
 PAPER: dict[str, Any] = {"width": 64, "depth": 5, "max_width": 1024, "norm": "none"}
 
@@ -73,6 +75,47 @@ def test_deep_supervision_halves_the_weight_at_each_coarser_level() -> None:
     assert isinstance(output, ModelOutput)
     found = sorted((aux.logits.shape[-1], aux.weight) for aux in output.aux.values())
     assert found == [(16, 0.25), (32, 0.5)]
+
+
+def plain_norm(layer: Any, x: Tensor) -> Tensor:
+    """Batch norm in eval mode; nothing where there is none."""
+    if isinstance(layer, nn.Identity):
+        return x
+    scale = layer.weight / (layer.running_var + layer.eps) ** 0.5
+    return (x - layer.running_mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
+
+
+def pairs_of(x: Tensor) -> Tensor:
+    """The 2x2 windows of a map, (B, C, ceil(H / 2), ceil(W / 2), 4); what an odd border lacks is minus infinity."""
+    x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), value=-torch.inf)
+    return torch.stack([x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)], -1)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("size", [(32, 48), (31, 45)])
+def test_the_network_is_the_paper_s_figure(norm: str, size: tuple[int, int]) -> None:
+    """Figure 1, layer by layer, with padding: the authors' Caffe files do not run here."""
+    network = create_model("unet", 2, 3, width=4, depth=4, max_width=32, norm=norm)
+
+    def twice(pair: Any, x: Tensor) -> Tensor:
+        for conv, normalise, _ in pair:
+            x = plain_norm(normalise, F.conv2d(x, conv.weight, conv.bias, padding=1)).clamp_min(0)
+        return x
+
+    def reference(x: Tensor) -> Tensor:
+        skips = [twice(network.encoder[0], x)]
+        for pair in network.encoder[1:]:
+            skips.append(twice(pair, pairs_of(skips[-1]).amax(-1)))
+        x = skips.pop()
+        for up, pair in zip(network.up, network.decoder, strict=True):
+            skip = skips.pop()
+            batch, _, height, width = x.shape
+            x = torch.einsum("bchw,coij->bohiwj", x, up.weight).reshape(batch, -1, 2 * height, 2 * width)
+            x = (x + up.bias[:, None, None])[..., : skip.shape[2], : skip.shape[3]]
+            x = twice(pair, torch.cat([skip, x], 1))
+        return torch.einsum("bchw,oc->bohw", x, network.head.weight[..., 0, 0]) + network.head.bias[:, None, None]
+
+    assert_agrees(network, reference, torch.randn(2, 2, *size))
 
 
 @pytest.mark.parametrize("size", [(32, 48), (30, 45)])

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from spine_ignite.errors import UsageError
@@ -85,6 +86,47 @@ def test_each_node_sees_its_row_and_the_node_below() -> None:
         return torch.cat([x01, node(0, 2, x00, x01, x11)], 1)
 
     assert_agrees(Last(), reference, torch.randn(1, 2, 8, 12), torch.randn(1, 3, 4, 6), torch.randn(1, 4, 2, 3))
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+@pytest.mark.parametrize("size", [(24, 16), (21, 19)])
+def test_the_network_is_the_authors_file(size: tuple[int, int], supervised: bool) -> None:
+    """MrGiovanni/UNetPlusPlus, `Nest_Net` in Keras, which does not run here: node by node, then the classifiers.
+
+    With deep supervision the mean of their probabilities (Zhou et al. 2020, the accurate mode), as a logarithm.
+    """
+    network = create_model("unetpp", 2, 3, width=4, depth=4, deep_supervision=supervised, **RELEASE)
+
+    def node(block: Any, x: Tensor) -> Tensor:
+        for conv in (block[0][0], block[2][0]):
+            x = F.conv2d(x, conv.weight, conv.bias, padding=1).clamp_min(0)
+        return x
+
+    def halved(x: Tensor) -> Tensor:
+        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), value=-torch.inf)
+        return torch.stack([x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]).amax(0)
+
+    def doubled(conv: Any, x: Tensor, like: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        x = torch.einsum("bchw,coij->bohiwj", x, conv.weight).reshape(batch, -1, 2 * height, 2 * width)
+        return (x + conv.bias[:, None, None])[..., : like.shape[2], : like.shape[3]]
+
+    def reference(x: Tensor) -> Tensor:
+        found: dict[tuple[int, int], Tensor] = {}
+        for level, block in enumerate(network.encoder.levels):
+            found[level, 0] = node(block, halved(found[level - 1, 0]) if level else x)
+        for j in range(1, 4):
+            for i in range(4 - j):
+                below = doubled(network.decoder.up[f"{i}_{j}"], found[i + 1, j - 1], found[i, 0])
+                row = [found[i, k] for k in range(j)]
+                found[i, j] = node(network.decoder.node[f"{i}_{j}"], torch.cat([*row, below], 1))
+        logits = [
+            torch.einsum("bchw,oc->bohw", found[0, j], head.weight[..., 0, 0]) + head.bias[:, None, None]
+            for j, head in zip((1, 2, 3) if supervised else (3,), network.heads, strict=True)
+        ]
+        return torch.stack([x.softmax(1) for x in logits]).mean(0).log() if supervised else logits[0]
+
+    assert_agrees(network, reference, torch.randn(2, 2, *size))
 
 
 def test_dropout_takes_single_values() -> None:
