@@ -76,6 +76,31 @@ def test_the_context_starts_at_zero() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stride", "third", "fourth"),
+    [
+        (8, [1, 2, 2, 2, 2, 2], [2, 4, 4]),
+        (16, [1, 1, 1, 1, 1, 1], [1, 2, 2]),
+    ],
+)
+def test_the_encoder_is_dilated_as_the_source_s(stride: int, third: list[int], fourth: list[int]) -> None:
+    """MendelXu/ANN f4eabeb, `models/backbones/resnet/resnet_backbone.py`, with a multi-grid of 1, 1, 1.
+
+    The first block of a stage has the dilation of the stage before.
+    """
+    with torch.device("meta"):
+        stages = create_model("ann", 1, 2, backbone="resnet50s", output_stride=stride).encoder.net
+    assert [block.conv2.dilation[0] for block in stages.layer3] == third
+    assert [block.conv2.dilation[0] for block in stages.layer4] == fourth
+
+
+def test_a_multiple_of_8_gains_no_pixel() -> None:
+    """Kept on purpose: the release's stem pools with `ceil_mode`, which shifts such maps; its crops are 8 n + 1."""
+    encoder = create_model("ann", 1, 2, backbone="resnet18", channels=16).encoder
+    for size in ((64, 96), (65, 97)):
+        assert encoder(torch.randn(1, 1, *size))[-1].shape[2:] == (-(-size[0] // 8), -(-size[1] // 8))
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"anchors": [0]}, "anchors.0: input should be greater than or equal to 1"),

@@ -104,38 +104,38 @@ def plain_norm(layer: Any, x: Tensor) -> Tensor:
     return (x - layer.running_mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
 
 
+def part(module: Any, x: Tensor, stride: int = 1, groups: int = 1) -> Tensor:
+    """Convolution that keeps the size (or halves it), and norm."""
+    weight = module[0].weight
+    return plain_norm(module[1], F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=groups))
+
+
+def plain_gather(layer: Any, x: Tensor, stride: int, design: str) -> Tensor:
+    """3x3, depthwise 3x3 (twice with stride 2) to six times the channels, 1x1; a ReLU before that in the port only."""
+    channels = x.shape[1]
+    first, *wide, last = layer.branch
+    found = part(wide[0], part(first, x).clamp_min(0), stride, channels)
+    if stride == 2:
+        found = part(wide[1], found, 1, 6 * channels)
+    found = part(last, found.clamp_min(0) if design == "port" else found)
+    if stride == 2:
+        x = part(layer.shortcut[1], part(layer.shortcut[0], x, 2, channels))
+    return (found + x).clamp_min(0)
+
+
 @pytest.mark.parametrize("design", ["paper", "port"])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_gather_and_expansion_is_its_formula(design: Any, stride: int) -> None:
-    """3x3, depthwise 3x3 (twice with stride 2) to six times the channels, 1x1; a ReLU before that in the port only."""
-    outputs = 3 if stride == 1 else 5
-    layer = GatherExpansion(3, outputs, stride, design)
-
-    def part(module: Any, x: Tensor, stride: int = 1, groups: int = 1) -> Tensor:
-        weight = module[0].weight
-        return plain_norm(module[1], F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=groups))
-
-    def reference(x: Tensor) -> Tensor:
-        first, *wide, last = layer.branch
-        found = part(wide[0], part(first, x).clamp_min(0), stride, 3)
-        if stride == 2:
-            found = part(wide[1], found, 1, 18)
-        found = part(last, found.clamp_min(0) if design == "port" else found)
-        if stride == 2:
-            x = part(layer.shortcut[1], part(layer.shortcut[0], x, 2, 3))
-        return (found + x).clamp_min(0)
-
-    assert_agrees(layer, reference, torch.randn(2, 3, 8, 6))
+    layer = GatherExpansion(3, 3 if stride == 1 else 5, stride, design)
+    assert_agrees(layer, lambda x: plain_gather(layer, x, stride, design), torch.randn(2, 3, 8, 6))
 
 
-@pytest.mark.parametrize("design", ["paper", "port"])
-def test_guided_aggregation_is_its_formula(design: Any) -> None:
-    block = GuidedAggregation(4, design)
+def plain_aggregation(block: Any, detail: Tensor, semantic: Tensor, design: str) -> Tensor:
+    """Yu et al. 2021, figure 6; in the port repeated pixels, means with the padding, a ReLU at the end."""
     port = design == "port"
 
-    def separable(part: Any, x: Tensor) -> Tensor:
-        found = plain_norm(part[0][1], F.conv2d(x, part[0][0].weight, padding=1, groups=4))
-        return torch.einsum("bchw,oc->bohw", found, part[1].weight[..., 0, 0])
+    def separable(pair: Any, x: Tensor) -> Tensor:
+        return torch.einsum("bchw,oc->bohw", part(pair[0], x, 1, x.shape[1]), pair[1].weight[..., 0, 0])
 
     def means(x: Tensor) -> Tensor:
         """Means over 3x3 pixels around every second one, of the pixels that exist; in the port with the padding."""
@@ -153,16 +153,57 @@ def test_guided_aggregation_is_its_formula(design: Any) -> None:
             return x.repeat_interleave(4, 2).repeat_interleave(4, 3)
         return F.interpolate(x, scale_factor=4.0, mode="bilinear", align_corners=False)
 
-    def reference(detail: Tensor, semantic: Tensor) -> Tensor:
-        strided, plain = block.detail_coarse[0], block.semantic_fine
-        coarse = means(plain_norm(strided[1], F.conv2d(detail, strided[0].weight, stride=2, padding=1)))
-        gate = plain_norm(plain[1], F.conv2d(semantic, plain[0].weight, padding=1))
-        fine = separable(block.detail_fine, detail) / (1 + (-up(gate)).exp())
-        both = fine + up(coarse / (1 + (-separable(block.semantic_coarse, semantic)).exp()))
-        out = plain_norm(block.project[1], F.conv2d(both, block.project[0].weight, padding=1))
-        return out.clamp_min(0) if port else out
+    coarse = means(part(block.detail_coarse[0], detail, 2))
+    fine = separable(block.detail_fine, detail) / (1 + (-up(part(block.semantic_fine, semantic))).exp())
+    both = fine + up(coarse / (1 + (-separable(block.semantic_coarse, semantic)).exp()))
+    out = part(block.project, both)
+    return out.clamp_min(0) if port else out
 
-    assert_agrees(block, reference, torch.randn(2, 4, 16, 8), torch.randn(2, 4, 4, 2))
+
+@pytest.mark.parametrize("design", ["paper", "port"])
+def test_guided_aggregation_is_its_formula(design: Any) -> None:
+    block = GuidedAggregation(4, design)
+    inputs = torch.randn(2, 4, 16, 8), torch.randn(2, 4, 4, 2)
+    assert_agrees(block, lambda detail, semantic: plain_aggregation(block, detail, semantic, design), *inputs)
+
+
+@pytest.mark.parametrize("design", ["paper", "port"])
+@pytest.mark.parametrize("size", [(64, 96), (33, 70)])
+def test_the_network_is_the_paper_s_table(design: str, size: tuple[int, int]) -> None:
+    """Yu et al. 2021, tables 1 and 2 and figures 4 to 6, of which no official code is known: layer by layer.
+
+    Sizes are filled up to multiples of 32 with the border's pixels.
+    """
+    network = create_model("bisenetv2", 2, 3, head_channels=16, design=design, boosters=False)
+    net: Any = network.network
+
+    def block(module: Any, x: Tensor, stride: int = 1) -> Tensor:
+        return part(module, x, stride).clamp_min(0)
+
+    def reference(x: Tensor) -> Tensor:
+        rows, columns = (torch.arange(-(-length // 32) * 32).clamp_max(length - 1) for length in size)
+        x = x[:, :, rows][..., columns]
+        detail = x
+        for module, stride in zip(net.detail, (2, 1, 2, 1, 1, 2, 1, 1), strict=True):
+            detail = block(module, detail, stride)
+        branch = net.semantic
+        y = block(branch.stem.first, x, 2)
+        left = block(branch.stem.left[1], block(branch.stem.left[0], y), 2)
+        around = F.pad(y, (1, 1, 1, 1), value=-torch.inf).unfold(2, 3, 2).unfold(3, 3, 2)
+        y = block(branch.stem.fuse, torch.cat([left, around.amax((-2, -1))], 1))
+        for stage in (branch.stage3, branch.stage4, branch.stage5):
+            for number, layer in enumerate(stage):
+                y = plain_gather(layer, y, 1 if number else 2, design)
+        _, norm, conv = branch.context.mean
+        y = y + block(conv, plain_norm(norm, y.mean((2, 3), keepdim=True)))
+        last = branch.context.conv
+        y = F.conv2d(y, last.weight, last.bias, padding=1) if design == "paper" else block(last, y)
+        y = plain_aggregation(net.aggregate, detail, y, design)
+        first, _, classify = net.head
+        y = F.conv2d(block(first, y), classify.weight, classify.bias)
+        return F.interpolate(y, x.shape[2:], mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
+
+    assert_agrees(network, reference, torch.randn(2, 2, *size))
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,27 @@ def test_recurrence_shares_the_weights() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stride", "third", "fourth"),
+    [
+        (8, [2, 2, 2, 2, 2, 2], [4, 4, 4]),
+    ],
+)
+def test_the_encoder_is_dilated_as_the_source_s(stride: int, third: list[int], fourth: list[int]) -> None:
+    """speedinghzl/CCNet e54a977, `networks/ccnet.py`: all blocks of a stage alike."""
+    with torch.device("meta"):
+        stages = create_model("ccnet", 1, 2, backbone="resnet50s", output_stride=stride).encoder.net
+    assert [block.conv2.dilation[0] for block in stages.layer3] == third
+    assert [block.conv2.dilation[0] for block in stages.layer4] == fourth
+
+
+def test_a_multiple_of_8_gains_no_pixel() -> None:
+    """Kept on purpose: the release's stem pools with `ceil_mode`, which shifts such maps; its crops are 8 n + 1."""
+    encoder = create_model("ccnet", 1, 2, backbone="resnet18", channels=16).encoder
+    for size in ((64, 96), (65, 97)):
+        assert encoder(torch.randn(1, 1, *size))[-1].shape[2:] == (-(-size[0] // 8), -(-size[1] // 8))
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"recurrence": 0}, "recurrence: input should be greater than or equal to 1"),

@@ -81,6 +81,21 @@ def test_each_branch_is_supervised() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stride", "third", "fourth"),
+    [
+        (8, [1, 2, 2, 2, 2, 2], [4, 8, 16]),
+        (16, [1, 1, 1, 1, 1, 1], [2, 4, 8]),
+    ],
+)
+def test_the_encoder_is_dilated_as_the_source_s(stride: int, third: list[int], fourth: list[int]) -> None:
+    """junfu1115/DANet b0a0fa0, with the released flags: a multi-grid of 4, 8, 16 (at stride 16 ours: 2, 4, 8)."""
+    with torch.device("meta"):
+        stages = create_model("danet", 1, 2, backbone="resnet50", output_stride=stride).encoder.net
+    assert [block.conv2.dilation[0] for block in stages.layer3] == third
+    assert [block.conv2.dilation[0] for block in stages.layer4] == fourth
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"channels": 4}, "channels: input should be greater than or equal to 8"),

@@ -97,6 +97,21 @@ def test_the_decoder_is_its_formula() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stride", "third", "fourth"),
+    [
+        (8, [2, 2, 2, 2, 2, 2], [4, 8, 16]),
+        (16, [1, 1, 1, 1, 1, 1], [2, 4, 8]),
+    ],
+)
+def test_the_encoder_is_dilated_as_the_source_s(stride: int, third: list[int], fourth: list[int]) -> None:
+    """jfzhang95/pytorch-deeplab-xception 9135e10, `modeling/backbone/resnet.py`."""
+    with torch.device("meta"):
+        stages = create_model("deeplabv3plus", 1, 2, backbone="resnet50", output_stride=stride).encoder.net
+    assert [block.conv2.dilation[0] for block in stages.layer3] == third
+    assert [block.conv2.dilation[0] for block in stages.layer4] == fourth
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"low_channels": 0}, "low_channels: input should be greater than or equal to 4"),

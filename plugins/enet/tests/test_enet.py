@@ -124,6 +124,82 @@ def test_the_upsampling_bottleneck_puts_values_back() -> None:
     assert_agrees(At(), reference, torch.randn(2, 8, 2, 2))
 
 
+def branch_of(block: Any, x: Tensor, pads: tuple[int, ...] = (1,), stride: int = 1) -> Tensor:
+    """1x1 (2x2 with a stride), norm, activation, one or two convolutions, norm, activation, 1x1, norm."""
+
+    def activate(layer: Any, x: Tensor) -> Tensor:
+        return prelu(layer, x) if isinstance(layer, nn.PReLU) else x.clamp_min(0)
+
+    reduce, norm1, act1, *middle, norm2, act2, expand, norm3, _ = block.branch
+    x = activate(act1, plain_norm(norm1, F.conv2d(x, reduce.weight, stride=stride)))
+    for conv in middle:
+        if isinstance(conv, nn.ConvTranspose2d):  # zeros between the pixels, the kernel turned round
+            spread = torch.zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3], dtype=x.dtype)
+            spread[..., ::2, ::2] = x
+            x = F.conv2d(F.pad(spread, (1, 1, 1, 1)), conv.weight.transpose(0, 1).flip(2, 3), conv.bias)
+        else:
+            rows, columns = conv.kernel_size
+            padding = (pads[0] * (rows // 2), pads[0] * (columns // 2))
+            x = F.conv2d(x, conv.weight, conv.bias, padding=padding, dilation=pads[0])
+    x = activate(act2, plain_norm(norm2, x))
+    return plain_norm(norm3, F.conv2d(x, expand.weight))
+
+
+@pytest.mark.parametrize("size", [(32, 48), (33, 43)])
+def test_the_network_is_the_authors_file(size: tuple[int, int]) -> None:
+    """e-lab/ENet-training, `train/models/encoder.lua` and `decoder.lua`, in Torch7, which does not run here.
+
+    Odd sizes, which it refuses, are filled up before each halving: with zeros for the convolutions, with nothing for
+    the maxima.
+    """
+    network = create_model("enet", 2, 3)
+
+    def odd(x: Tensor, value: float) -> Tensor:
+        return F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), value=value)
+
+    def windows(x: Tensor) -> Tensor:
+        x = odd(x, -torch.inf)
+        return torch.stack([x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)], -1)
+
+    def down(block: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The maxima beside channels of zeros; which of four pixels each maximum was."""
+        pairs = windows(x)
+        chosen = pairs == pairs.amax(-1, keepdim=True)
+        found = branch_of(block, odd(x, 0.0), stride=2)
+        extra = found.shape[1] - x.shape[1]
+        return prelu(block.activate, found + F.pad(pairs.amax(-1), (0, 0, 0, 0, 0, extra))), chosen
+
+    def up(block: Any, x: Tensor, chosen: Tensor, like: Tensor) -> Tensor:
+        conv, norm = block.shortcut
+        values = plain_norm(norm, F.conv2d(x, conv.weight))[..., None] * chosen
+        found = branch_of(block, x)
+        places = (
+            torch.stack([values[..., 0:2], values[..., 2:4]], -2).permute(0, 1, 2, 4, 3, 5).flatten(4).flatten(2, 3)
+        )
+        return (found + places)[..., : like.shape[2], : like.shape[3]].clamp_min(0)
+
+    def reference(x: Tensor) -> Tensor:
+        conv, (norm, act) = network.initial.conv, network.initial.activate
+        first = torch.cat([F.conv2d(x, conv.weight, conv.bias, 2, 1), windows(x).amax(-1)], 1)
+        first = prelu(act, plain_norm(norm, first))
+        second, places1 = down(network.down1, first)
+        for block in network.stage1:
+            second = prelu(block.activate, branch_of(block, second) + second)
+        third, places2 = down(network.down2, second)
+        for block, rate in zip([*network.stage2, *network.stage3], 2 * (1, 2, 1, 4, 1, 8, 1, 16), strict=True):
+            third = prelu(block.activate, branch_of(block, third, (rate,)) + third)
+        y = up(network.up4, third, places2, second)
+        for block in network.stage4:
+            y = (branch_of(block, y) + y).clamp_min(0)
+        y = up(network.up5, y, places1, first)
+        y = (branch_of(network.stage5, y) + y).clamp_min(0)
+        batch, _, height, width = y.shape
+        y = torch.einsum("bchw,coij->bohiwj", y, network.classify.weight).reshape(batch, -1, 2 * height, 2 * width)
+        return (y + network.classify.bias[:, None, None])[..., : size[0], : size[1]]
+
+    assert_agrees(network, reference, torch.randn(2, 2, *size))
+
+
 def test_nonsense_is_refused_with_a_sentence() -> None:
     with pytest.raises(UsageError, match="dropout: input should be less than 1"):
         create_model("enet", 1, 2, dropout=1)

@@ -10,8 +10,8 @@ from torch import Tensor
 from spine_ignite.errors import UsageError
 from spine_ignite.models import create_model
 from spine_ignite.registry import load_registry
-from spine_ignite.testing import ModelConformance, randomise
-from spine_ignite_gff.model import GatedFusion
+from spine_ignite.testing import ModelConformance, assert_agrees, randomise
+from spine_ignite_gff.model import GatedFusion, GFFHead
 
 
 class TestGFF(ModelConformance):
@@ -73,6 +73,64 @@ def test_gated_fusion_updates_all_levels_at_once() -> None:
     ]
     for mine, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-9)
+
+
+def test_the_head_is_the_paper_s_figure() -> None:
+    """Li et al. 2020, figure 3: each level reduced, all fused, and refined from coarse to fine behind the context.
+
+    The context is PSPNet's: means over grids of 1, 2, 3 and 6 cells, beside the coarsest level, through a 3x3.
+    """
+    head = GFFHead((3, 4, 8), 2, 5, 0.1)
+
+    def block(module: Any, x: Tensor) -> Tensor:
+        conv, norm, _ = module
+        x = F.conv2d(x, conv.weight, padding=conv.weight.shape[-1] // 2)
+        scale = norm.weight / (norm.running_var + norm.eps) ** 0.5
+        return ((x - norm.running_mean[:, None, None]) * scale[:, None, None] + norm.bias[:, None, None]).clamp_min(0)
+
+    def weights(coarse: int, fine: int) -> Tensor:
+        """Of linear interpolation from the first pixel's centre to the last one's, (fine, coarse)."""
+        place = torch.linspace(0, coarse - 1, fine, dtype=torch.float64)
+        return (1 - (place[:, None] - torch.arange(coarse)).abs()).clamp_min(0)
+
+    def sized(x: Tensor, like: Tensor) -> Tensor:
+        return torch.einsum(
+            "bchw,ih,jw->bcij", x, weights(x.shape[2], like.shape[2]), weights(x.shape[3], like.shape[3])
+        )
+
+    def reference(*levels: Tensor) -> Tensor:
+        reduced = [block(module, level) for module, level in zip(head.reduce, levels, strict=True)]
+        gates = [
+            1 / (1 + (-torch.einsum("bchw,oc->bohw", x, gate.weight[..., 0, 0]) - gate.bias[:, None, None]).exp())
+            for gate, x in zip(head.fuse.gates, reduced, strict=True)
+        ]
+        fused = []
+        for level, (gate, x) in enumerate(zip(gates, reduced, strict=True)):
+            others = [sized(gates[i] * reduced[i], x) for i in range(3) if i != level]
+            fused.append((1 + gate) * x + (1 - gate) * sum(others))
+        coarse = levels[-1]
+        means = [coarse]
+        for cells, branch in zip((1, 2, 3, 6), head.context[0].branches, strict=True):
+            strips = [strip.chunk(cells, 3) for strip in coarse.chunk(cells, 2)]
+            rows = [torch.stack([cell.mean((2, 3)) for cell in strip], 2) for strip in strips]
+            means.append(sized(block(branch[1], torch.stack(rows, 2)), coarse))
+        seen = [block(head.context[1], torch.cat(means, 1))]
+        for module, level in zip(head.refine, reversed(fused), strict=True):
+            seen.append(block(module, torch.cat([*(sized(x, level) for x in seen), level], 1)))
+        joined = torch.cat([sized(x, fused[0]) for x in seen], 1)
+        classify = head.classify[1]
+        return torch.einsum("bchw,oc->bohw", joined, classify.weight[..., 0, 0]) + classify.bias[:, None, None]
+
+    class OnTensors(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = head
+
+        def forward(self, *features: Tensor) -> Tensor:
+            return self.head(list(features))
+
+    sizes = ((3, 24, 30), (4, 12, 12), (8, 12, 12))
+    assert_agrees(OnTensors(), reference, *(torch.randn(2, *size) for size in sizes))
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,20 @@ def test_point_wise_attention_is_its_formula(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stride", "third", "fourth"),
+    [
+        (8, [2, 2, 2, 2, 2, 2], [4, 4, 4]),
+    ],
+)
+def test_the_encoder_is_dilated_as_the_source_s(stride: int, third: list[int], fourth: list[int]) -> None:
+    """hszhao/semseg 4f274c3, `model/psanet.py`: all blocks of a stage alike."""
+    with torch.device("meta"):
+        stages = create_model("psanet", 1, 2, backbone="resnet50s", output_stride=stride).encoder.net
+    assert [block.conv2.dilation[0] for block in stages.layer3] == third
+    assert [block.conv2.dilation[0] for block in stages.layer4] == fourth
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"attention": "all"}, "attention: input should be 'both', 'collect' or 'distribute'"),

@@ -45,6 +45,20 @@ def test_the_official_networks_have_their_sizes(backbone: str, encoder: int, cla
 
 
 @pytest.mark.parametrize(
+    ("stride", "third", "fourth"),
+    [
+        (8, [2, 2, 2, 2, 2, 2], [4, 4, 4]),
+    ],
+)
+def test_the_encoder_is_dilated_as_the_source_s(stride: int, third: list[int], fourth: list[int]) -> None:
+    """hszhao/semseg 4f274c3, `model/pspnet.py`: all blocks of a stage alike."""
+    with torch.device("meta"):
+        stages = create_model("pspnet", 1, 2, backbone="resnet50s", output_stride=stride).encoder.net
+    assert [block.conv2.dilation[0] for block in stages.layer3] == third
+    assert [block.conv2.dilation[0] for block in stages.layer4] == fourth
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"bins": []}, "bins: tuple should have at least 1 item"),
