@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from spine_ignite.config import load_config
 from spine_ignite.config.components import require_components
@@ -276,6 +277,33 @@ def test_each_parameter_has_the_published_rate_and_decay(path: Path) -> None:
             expected = truth.bias_rate
         decays = truth.decays == "all" or parameter.ndim > 1
         assert found[id(parameter)] == pytest.approx((expected, truth.decay if decays else 0.0)), name
+
+
+def dice(p: Tensor, g: Tensor, added: float, squared: bool) -> Tensor:
+    """Of one structure, over the whole batch."""
+    below = p.square() + g.square() if squared else p + g
+    return 1 - (2 * (p * g).sum() + added) / (below.sum() + added)
+
+
+def test_the_loss_of_transunet_counts_background_and_absent_classes_with_squares() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(3, 5, 16, 12, generator=generator)
+    label = torch.randint(0, 4, (3, 16, 12), generator=generator)  # the last class is absent
+    p = logits.double().softmax(1)
+    of_classes = [dice(p[:, k], (label == k).double(), 1e-5, squared=True) for k in range(5)]
+    truth = 0.5 * -p.gather(1, label[:, None]).log().mean() + 0.5 * torch.stack(of_classes).mean()
+    loss = create_loss(load_config(FOLDER / "transunet.yaml").loss, 5)
+    assert float(loss(logits, label.to(torch.uint8)).total) == pytest.approx(float(truth), rel=1e-5)
+
+
+def test_the_loss_of_unetpp_is_binary_for_two_classes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(3, 2, 16, 12, generator=generator)
+    label = torch.randint(0, 2, (3, 16, 12), generator=generator)
+    p, g = torch.sigmoid(logits[:, 1] - logits[:, 0]).double(), label.double()
+    truth = 0.5 * -(g * p.log() + (1 - g) * (1 - p).log()).mean() + dice(p, g, 1.0, squared=False)
+    loss = create_loss(load_config(FOLDER / "unetpp.yaml").loss, 2)
+    assert float(loss(logits, label.to(torch.uint8)).total) == pytest.approx(float(truth), rel=1e-5)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
