@@ -44,7 +44,7 @@ class StructureLoss(nn.Module):
         classes = torch.arange(1, self.num_classes, device=label.device)
         inside = label[:, None].long() == classes[:, None, None]
         mask = inside.to(logits.dtype)
-        weight = 1 + self.emphasis * (self._mean(mask) - mask).abs()
+        weight = 1 + self.emphasis * (self._count(inside).to(mask.dtype) / self.window**2 - mask).abs()
         log_p, log_rest = one_against_rest(logits)
         bce = -torch.where(inside, log_p[:, 1:], log_rest[:, 1:])
         entropy = (weight * bce).sum((2, 3)) / weight.sum((2, 3)) if self.weighted_bce else bce.mean((0, 2, 3))
@@ -53,11 +53,15 @@ class StructureLoss(nn.Module):
         either = (weight * (p + mask)).sum((2, 3)) - overlap
         return (entropy + 1 - (overlap + 1) / (either + 1)).mean()
 
-    def _mean(self, mask: Tensor) -> Tensor:
-        """Return the mean over the window, along rows and then along columns."""
+    def _count(self, inside: Tensor) -> Tensor:
+        """Return how many pixels of the window around each are inside: running sums cost the same for any window."""
         reach = self.window // 2
-        rows = F.avg_pool2d(mask, (1, self.window), 1, (0, reach))
-        return F.avg_pool2d(rows, (self.window, 1), 1, (reach, 0))
+        counts = inside.int()
+        for dim, padding in ((3, (reach + 1, reach)), (2, (0, 0, reach + 1, reach))):
+            sums = F.pad(counts, padding).cumsum(dim, dtype=torch.int32)
+            length = counts.shape[dim]
+            counts = sums.narrow(dim, self.window, length) - sums.narrow(dim, 0, length)
+        return counts
 
 
 def one_against_rest(logits: Tensor) -> tuple[Tensor, Tensor]:
