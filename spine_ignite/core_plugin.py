@@ -37,6 +37,14 @@ _SCHEDULES = {
     "poly": "Falls as a power of what is left of training (Chen et al. 2018)",
     "cosine": "Falls as half a cosine wave (Loshchilov & Hutter 2017), the default",
 }
+_METRICS = {
+    "dice": ("dice", "Dice of each structure: 2 TP / (2 TP + FP + FN)"),
+    "iou": ("iou", "Intersection over union of each structure"),
+    "recall": ("recall", "Share of a structure's pixels that are found"),
+    "fnr": ("false_negative_rate", "Share of a structure's pixels that are missed"),
+    "fpr": ("false_positive_rate", "Share of the other pixels that are taken for the structure"),
+    "pixel_accuracy": ("pixel_accuracy", "Share of all pixels, background included, whose class is right"),
+}
 _LAYOUTS = {
     "nnunet": "nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs)",
     "mrspineseg": "train/source + train/label (and test/)",
@@ -64,6 +72,13 @@ def register_losses(register: RegisterComponent) -> None:
     """The project's losses and MONAI's."""
     for name, (target, summary) in _LOSSES.items():
         register(Component(name, f"spine_ignite.losses.{target}", summary))
+
+
+@hookimpl
+def register_metrics(register: RegisterComponent) -> None:
+    """What validation always measures, from one confusion matrix."""
+    for name, (function, summary) in _METRICS.items():
+        register(Component(name, f"spine_ignite.training.metrics:{function}", summary))
 
 
 @hookimpl

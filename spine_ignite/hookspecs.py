@@ -98,6 +98,40 @@ def register_schedules(register: RegisterComponent) -> None:
 
 
 @hookspec
+def register_metrics(register: RegisterComponent) -> None:
+    """Register metrics for ``train.metrics``; what they give is ``validation/<name>`` in the epoch's record.
+
+    A target that is a class of ``ignite.metrics.Metric`` is called as ``Class(**options)`` and sees ``(y_pred, y)`` of
+    each validation batch: logits ``(B, K, H, W)`` and labels ``(B, H, W)``. Any other is called as
+    ``metric(confusion, **options)`` with the counts ``(K, K)`` of a whole validation, reference in rows, and returns a
+    number, or a tensor of one for each class.
+
+    Example::
+
+        @hookimpl
+        def register_metrics(register):
+            register(Component("precision", "spine_ignite_precision:precision", "TP / (TP + FP)"))
+    """
+
+
+@hookspec
+def register_trackers(register: RegisterComponent) -> None:
+    """Register trackers for ``log.trackers``, who are told how training goes.
+
+    The target is called as ``factory(run, **options)`` with the :class:`spine_ignite.training.setup.Run`, and returns
+    an object whose ``attach(trainer)`` connects it to events, such as ``TrainingEvents.RECORDED``, when
+    ``trainer.state.metrics`` holds the epoch's record. With ``state_dict`` and ``load_state_dict`` its state is in the
+    checkpoint. Files are opened when training starts (``Events.STARTED``), not before.
+
+    Example::
+
+        @hookimpl
+        def register_trackers(register):
+            register(Component("csv", "spine_ignite_csv:CsvTracker", "One table of all epochs"))
+    """
+
+
+@hookspec
 def register_readers(register: RegisterComponent) -> None:
     """Register formats of volumes; ``suffixes`` are the endings of their files, which the core's own formats keep.
 

@@ -37,6 +37,7 @@ ROOMS = {
     "command": "cli",
     "optimizer": "training",
     "schedule": "training",
+    "metric": "training",
     "label-scheme": "schemes",
 }
 

@@ -34,6 +34,8 @@ def components_of(config: RunConfig) -> list[Use]:
         Use("loss", config.loss.name, config.loss.options),
         Use("optimizer", config.optimizer.name, config.optimizer.options),
         Use("schedule", config.schedule.name, config.schedule.options),
+        *(Use("metric", named.name, named.options) for named in config.train.metrics),
+        *(Use("tracker", named.name, named.options) for named in config.log.trackers),
         *([Use("label-scheme", config.data.scheme)] if Path(config.data.scheme).suffix not in FILES else []),
         *(Use("cleanup-step", parse_step(step).name) for step in config.predict.postprocess),
     ]

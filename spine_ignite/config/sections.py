@@ -43,6 +43,20 @@ def check_orientation(value: str) -> str:
 MOST_CONTEXT = 5  # neighbouring slices on each side
 
 
+def _from_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Named(Section):
+    """A component by its name, or by name and options."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+Components = tuple[Annotated[Named, BeforeValidator(_from_name)], ...]
+
+
 class ModelConfig(BaseModel):
     """Which architecture; every other key is one of its own options, checked by its plugin."""
 
@@ -202,6 +216,11 @@ class TrainConfig(Section):
         None, description="decay of an exponential moving average of the weights, judged and saved"
     )
     validate_every: PositiveInt = Field(1, description="epochs between validations")
+    metrics: Components = Field(
+        (),
+        description="metrics of validation besides the core's own, of plugins (list-components): names, or "
+        "{name: …, options: {…}}",
+    )
     checkpoint_every: PositiveInt = Field(1, description="epochs between checkpoints")
     patience: PositiveInt | None = Field(None, description="validations without improvement before stopping early")
     overfit_batches: Annotated[int, Field(ge=0)] = Field(
@@ -246,6 +265,9 @@ class LogConfig(Section):
     doctor: bool = Field(True, description="watch the run and say in plain words what is wrong with it")
     pictures_every: Annotated[int, Field(ge=0)] = Field(1, description="validations between sample pictures; 0: none")
     volumes_every: Annotated[int, Field(ge=0)] = Field(0, description="epochs between predicted volumes; 0: none")
+    trackers: Components = Field(
+        (), description="further trackers, of plugins (list-components): names, or {name: …, options: {…}}"
+    )
 
 
 class RunConfig(Section):

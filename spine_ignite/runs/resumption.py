@@ -30,6 +30,7 @@ MAY_CHANGE = (
     "train.epochs",
     "train.minutes",
     "train.patience",
+    "train.metrics",
     "log.",
     "predict.",
 )

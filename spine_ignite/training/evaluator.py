@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from ignite.metrics import Average
 from torch import Tensor, nn
 
+from spine_ignite.config.sections import Named
 from spine_ignite.losses.criterion import Criterion
 from spine_ignite.machine.precision import Precision
 from spine_ignite.training.contract import Contract
-from spine_ignite.training.metrics import SegmentationConfusion, summarise
+from spine_ignite.training.epoch_metrics import EpochMetrics
+from spine_ignite.training.metrics import SegmentationConfusion
 
 Batch = dict[str, Tensor]
 
@@ -27,13 +29,16 @@ def create_evaluator(
     channels_last: bool = True,
     criterion: Criterion | None = None,
     contract: Contract | None = None,
+    metrics: Sequence[Named] = (),
 ) -> Engine:
     """Return the engine that judges a network on batches as they are.
 
-    After a run ``state.metrics`` holds ``confusion`` (a tensor), what :func:`.metrics.summarise` gives, and ``loss`` if
-    a criterion is given (the mean over batches). ``state.output`` holds the last batch's image, label, prediction (on
-    the device) and loss. The first batch holds the network against its contract, if one is given.
+    After a run ``state.metrics`` holds ``confusion`` (a tensor), what :class:`.epoch_metrics.EpochMetrics` gives, with
+    ``metrics`` besides the core's own, and ``loss`` if a criterion is given (the mean over batches). ``state.output``
+    holds the last batch's image, label, prediction (on the device) and loss. The first batch holds the network against
+    its contract, if one is given.
     """
+    further = EpochMetrics(class_names, metrics)
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def evaluate(_engine: Engine, batch: Batch) -> dict[str, Tensor]:
@@ -50,6 +55,8 @@ def create_evaluator(
                 contract.check_evaluation(logits, image, network)
                 contract = None
             output = {"image": image, "label": label, "prediction": logits.argmax(1)}
+            if further.of_batches:  # under the names that Ignite's metrics look for
+                output |= {"y_pred": logits, "y": label.long()}
             if criterion is not None:
                 output["loss"] = criterion(logits, label).total
         return output
@@ -59,9 +66,5 @@ def create_evaluator(
     confusion.attach(evaluator, "confusion")
     if criterion is not None:
         Average(output_transform=lambda o: o["loss"]).attach(evaluator, "loss")
-
-    def add_summary(engine: Engine) -> None:
-        engine.state.metrics |= summarise(engine.state.metrics["confusion"], class_names)
-
-    evaluator.add_event_handler(Events.COMPLETED, add_summary)
+    further.attach(evaluator)
     return evaluator

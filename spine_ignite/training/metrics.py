@@ -7,7 +7,8 @@ prediction has no Dice, IoU or recall (NaN), and means leave it out.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from ignite.metrics import ConfusionMatrix
@@ -65,7 +66,9 @@ def pixel_accuracy(confusion: Tensor) -> float:
     return float(confusion.diagonal().sum().double() / confusion.sum().double())
 
 
-def summarise(confusion: Tensor, names: Sequence[str]) -> dict[str, float]:
+def summarise(
+    confusion: Tensor, names: Sequence[str], measures: Mapping[str, Callable[[Tensor], Any]] | None = None
+) -> dict[str, float]:
     """Return all metrics by name: means over the structures, and ``dice/L5`` and so on per class.
 
     ``classes`` is the number of structures that the mean Dice and IoU count: those in the reference or the prediction.
@@ -73,20 +76,26 @@ def summarise(confusion: Tensor, names: Sequence[str]) -> dict[str, float]:
     Args:
         confusion: ``(K, K)`` counts, rows reference, columns prediction.
         names: class names; the first is the background, which means leave out.
+        measures: by name; each gives a number, or one for each class; default: those of this module.
     """
-    measures = {
-        "dice": dice(confusion),
-        "iou": iou(confusion),
-        "recall": recall(confusion),
-        "fnr": false_negative_rate(confusion),
-        "fpr": false_positive_rate(confusion),
-    }
-    result = {key: _mean(values[1:]) for key, values in measures.items()}
-    result["classes"] = float((~measures["dice"][1:].isnan()).sum())
-    result["pixel_accuracy"] = pixel_accuracy(confusion)
-    for key, values in measures.items():
+    found = {name: measure(confusion) for name, measure in (measures or MEASURES).items()}
+    by_class = {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    result = {name: _mean(values[1:]) for name, values in by_class.items()}
+    result["classes"] = float((~dice(confusion)[1:].isnan()).sum())
+    result |= {name: float(value) for name, value in found.items() if name not in by_class}
+    for key, values in by_class.items():
         result |= {f"{key}/{name}": float(value) for name, value in zip(names[1:], values[1:], strict=True)}
     return result
+
+
+MEASURES: dict[str, Callable[[Tensor], Any]] = {
+    "dice": dice,
+    "iou": iou,
+    "recall": recall,
+    "fnr": false_negative_rate,
+    "fpr": false_positive_rate,
+    "pixel_accuracy": pixel_accuracy,
+}
 
 
 def _counts(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

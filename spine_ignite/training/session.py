@@ -28,6 +28,7 @@ from spine_ignite.training.handlers.keep_last import KeepLast
 from spine_ignite.training.handlers.recorder import EpochRecord
 from spine_ignite.training.schedule import LearningRateSchedule, rate
 from spine_ignite.training.setup import Part, Run
+from spine_ignite.training.trackers.of_plugins import attach_tracker
 
 if TYPE_CHECKING:
     from spine_ignite.training.trackers.tensorboard import Board
@@ -208,6 +209,8 @@ def _attach_watchers(session: Session, epoch_end: EpochEnd, echo: Echo) -> None:
         from spine_ignite.training.trackers.tensorboard import attach_tensorboard
 
         session.board = attach_tensorboard(run, epoch_end, echo)
+    for named in run.config.log.trackers:
+        attach_tracker(run, named)
     if run.config.log.volumes_every:
         from spine_ignite.training.trackers.tensorboard import attach_volumes
 

@@ -244,6 +244,7 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
         channels_last=config.channels_last,
         criterion=criterion,
         contract=contract,
+        metrics=config.train.metrics,
     )
     for engine in (trainer, evaluator):
         engine.logger.setLevel(logging.CRITICAL)  # errors are told once, by whoever asked for the run

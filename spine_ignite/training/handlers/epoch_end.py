@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import numbers
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
 from torch import Tensor
 
+from spine_ignite.config.sections import Named
 from spine_ignite.runs.directory import truncate_metrics
 from spine_ignite.training.budget import Budget
+from spine_ignite.training.epoch_metrics import shown
 from spine_ignite.training.events import TrainingEvents
 from spine_ignite.training.handlers.finite_guard import FiniteGuard
 from spine_ignite.training.handlers.interruption import Interruption
@@ -109,7 +111,7 @@ class EpochEnd:
 
     def _write(self) -> None:
         self._file.append(self.row)
-        self.echo(_line(self.row, self.run.budget))
+        self.echo(_line(self.row, self.run.budget, self.run.config.train.metrics))
 
     def _save(self, engine: Engine) -> None:
         if not self.guard.failed and (self._save_due or engine.should_terminate):
@@ -137,9 +139,10 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, numbers.Real) else None
 
 
-def _line(values: dict[str, Any], budget: Budget) -> str:
+def _line(values: dict[str, Any], budget: Budget, metrics: Sequence[Named]) -> str:
     total = f"/{budget.max_epochs}" if budget.limit is None else ""
     text = f"Epoch {values['epoch']}{total}  loss {values['train/loss']:.4f}"
     if "validation/dice" in values:
         text += f"  validation Dice {values['validation/dice']:.4f}  IoU {values['validation/iou']:.4f}"
+    text += shown(values, metrics)
     return f"{text}  lr {values['lr']:.2e}  {values['slices_per_second']:.1f} slices/s  {values['minutes']:.1f} min"
