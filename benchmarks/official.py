@@ -28,6 +28,7 @@ from official_matching import Match, matches
 from torch import Tensor, nn
 
 from spine_ignite.nn.timm_import import import_timm
+from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput
 
 SIZES = ((65, 97), (64, 96))
@@ -49,7 +50,7 @@ class Pair:
         twice: endings of the names of our modules whose counterpart sees the same map twice in a step, which moves
             running statistics twice; ours get a momentum that does the same.
         sizes: of the images.
-        align_corners: of the resizing of what the two give in different sizes.
+        align_corners: of the resizing of main logits that the two give in different sizes.
     """
 
     theirs: nn.Module
@@ -74,17 +75,24 @@ def main() -> None:
     import_timm()
     sys.path.insert(0, str(arguments.code))
     torch.manual_seed(0)
+    aux_align_corners = load_registry().find(arguments.network.split("-")[0]).value.aux_align_corners
     for stride in network.strides:
         with official_networks.without_weights():
             pair = Pair(**network.build(arguments.code, stride))
         for size in pair.sizes:
-            found = compare(pair, size)
+            found = compare(pair, size, aux_align_corners)
             errors = "  ".join(f"{name} {value:.1e}" for name, value in found.items())
             print(f"{arguments.network} stride {stride or '-'} {size[0]}x{size[1]}  {errors}", flush=True)
 
 
-def compare(pair: Pair, size: tuple[int, int]) -> dict[str, float]:
-    """Return the largest relative errors of a pair at one size of image."""
+def compare(pair: Pair, size: tuple[int, int], aux_align_corners: bool) -> dict[str, float]:
+    """Return the largest relative errors of a pair at one size of image.
+
+    Args:
+        pair: the networks.
+        size: of the image.
+        aux_align_corners: of the resizing of our auxiliary logits, where theirs have the image's size.
+    """
     theirs, ours = pair.theirs.double(), pair.ours.double()
     image = torch.randn(2, 3, *size, dtype=torch.float64)
     found = start(pair, image)
@@ -94,7 +102,7 @@ def compare(pair: Pair, size: tuple[int, int]) -> dict[str, float]:
         errors["eval"] = error(*same_size(outputs(ours.eval(), image)[0], expected, pair.align_corners))
     trained = zip(outputs(ours.train(), image), pair.outputs(theirs.train(), image), strict=True)
     for number, maps in enumerate(trained):
-        mine, expected = same_size(*maps, pair.align_corners)
+        mine, expected = same_size(*maps, aux_align_corners if number else pair.align_corners)
         name = "aux" if number else "train"
         errors[name] = max(errors.get(name, 0.0), error(mine, expected))
         weights = torch.randn_like(mine)

@@ -49,5 +49,5 @@ def create_model(name: str, in_channels: int, num_classes: int, **options: Any) 
     if spec.size_multiple > 1:
         from spine_ignite.nn.padding import PaddedNetwork
 
-        network = PaddedNetwork(network, spec.size_multiple)
+        network = PaddedNetwork(network, spec.size_multiple, spec.aux_align_corners)
     return network

@@ -65,11 +65,6 @@ class ModelConformance:
         """Build the network under test."""
         return create_model(self.model, in_channels, num_classes, **self.options)
 
-    def loss(self, output: Tensor | ModelOutput, label: Tensor) -> Tensor:
-        """The loss of what a network returns, for labels ``(B, H, W)`` of four classes."""
-        align_corners = load_registry().find(self.model).value.aux_align_corners
-        return Criterion(dice_ce_loss(4), align_corners)(output, label).total
-
     def test_declared_size(self) -> None:
         """The spec's number of parameters, if it says one, is that of the default network."""
         declared = load_registry().find(self.model).value.parameters
@@ -113,7 +108,7 @@ class ModelConformance:
     def test_every_parameter_gets_a_finite_gradient(self) -> None:
         """No trainable parameter is unused (DistributedDataParallel would stop), none gets NaN."""
         network = self.build().train()
-        self.loss(network(torch.randn(2, 1, 64, 64)), torch.randint(0, 4, (2, 64, 64))).backward()
+        _loss(network, torch.randn(2, 1, 64, 64), torch.randint(0, 4, (2, 64, 64))).backward()
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
                 assert parameter.grad is not None, f"{name} is never used; freeze it or remove it"
@@ -122,7 +117,7 @@ class ModelConformance:
     def test_trains_on_a_batch_of_one(self) -> None:
         """A batch of one slice, also at the smallest size, where maps shrink to a single pixel."""
         network = self.build().train()
-        loss = self.loss(network(torch.randn(1, 1, 64, 64)), torch.randint(0, 4, (1, 64, 64)))
+        loss = _loss(network, torch.randn(1, 1, 64, 64), torch.randint(0, 4, (1, 64, 64)))
         loss.backward()
         assert torch.isfinite(loss)
 
@@ -132,7 +127,7 @@ class ModelConformance:
         image, label = torch.randn(2, 1, 64, 64), torch.randint(0, 4, (2, 64, 64))
         with torch.autocast("cpu", torch.bfloat16):
             output = network(image)
-        self.loss(output, label).backward()
+        Criterion(dice_ce_loss(4))(output, label).total.backward()
         assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
         network.eval()
         with torch.inference_mode():
@@ -214,7 +209,7 @@ class ModelConformance:
             for group in optimizer.param_groups:
                 group["lr"] = self.learn_rate * 0.5 * (1 + math.cos(math.pi * step / self.learn_steps))
             optimizer.zero_grad()
-            self.loss(network.train()(images), labels).backward()
+            _loss(network.train(), images, labels).backward()
             optimizer.step()
             if (step + 1) % 25 == 0 or step + 1 == self.learn_steps:
                 dice = _mean_dice(network.eval(), images, labels)
@@ -283,3 +278,7 @@ def _mean_dice(network: nn.Module, images: Tensor, labels: Tensor) -> float:
         prediction = network(images).argmax(1)
     hard = F.one_hot(prediction, 4).permute(0, 3, 1, 2).float()
     return 1 - float(SoftDice(4, smooth=0.0).from_probabilities(hard, labels))
+
+
+def _loss(network: nn.Module, image: Tensor, label: Tensor) -> Tensor:
+    return Criterion(dice_ce_loss(4))(network(image), label).total

@@ -7,8 +7,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("benchmarks", "configs", "docs", "plugins", "spine_ignite", "tests")
-# In a folder of the project; or a page or a test by its name alone.
-CITED = re.compile(rf"(?<![\w/.-])((?:{'|'.join(FOLDERS)})/[\w/.-]*\.(?:py|md|yaml)|\w+\.md|test_\w+\.py)\b")
+# In a folder of the project; or a page or a test by its name alone. Configurations are YAML: official repositories have
+# others in a folder of that name.
+CITED = re.compile(
+    r"(?<![\w/.-])((?:benchmarks|docs|plugins|spine_ignite|tests)/[\w/.-]*\.(?:py|md|yaml)"
+    r"|configs/[\w/.-]*\.yaml|\w+\.md|test_\w+\.py)\b"
+)
 # What the program writes, what an example invents, what code puts together from its parts.
 OTHERS = {"comparison.md", "test_mynet.py", "tests/test_mynet.py", "test_acme.py", "configs/models/NAME.yaml"}
 OTHERS |= {"configuration.md"}

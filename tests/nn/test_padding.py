@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -23,8 +24,21 @@ def test_any_size_comes_back_as_it_was() -> None:
         assert torch.equal(network(x), x)
 
 
-def test_auxiliary_logits_cover_the_input_only() -> None:
-    x = torch.randn(2, 3, 65, 71)
-    output = PaddedNetwork(Strict(), 8).train()(x)
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_auxiliary_logits_stay_where_they_were_on_the_padded_map(align_corners: bool) -> None:
+    """A cell of the coarse map is compared with the pixels that it was computed from, whatever was padded."""
+    x = torch.randn(2, 3, 65, 71, dtype=torch.float64)
+    output = PaddedNetwork(Strict(), 8, align_corners).train()(x)
     assert torch.equal(output.logits, x)
-    assert torch.equal(output.aux["half"].logits, x[..., ::2, ::2])
+    rows, columns = (torch.arange(72).clamp_max(length - 1) for length in (65, 71))
+    coarse = x[:, :, rows][..., columns][..., ::2, ::2]
+    places = torch.arange(72, dtype=torch.float64)
+    places = places * 35 / 71 if align_corners else ((places + 0.5) / 2 - 0.5).clamp(0, 35)
+    weights = (1 - (places[:, None] - torch.arange(36)).abs()).clamp_min(0)
+    expected = torch.einsum("bchw,ih,jw->bcij", coarse, weights[:65], weights[:71])
+    torch.testing.assert_close(output.aux["half"].logits, expected)
+
+
+def test_auxiliary_logits_of_a_size_that_fits_stay_coarse() -> None:
+    x = torch.randn(2, 3, 64, 72)
+    assert torch.equal(PaddedNetwork(Strict(), 8).train()(x).aux["half"].logits, x[..., ::2, ::2])
