@@ -47,6 +47,7 @@ class Published:
     loss: str = "ce"
     loss_options: dict[str, Any] = field(default_factory=dict)
     clip_value: float | None = None
+    model: dict[str, Any] = field(default_factory=dict)
 
 
 POLY = ((0.0, 1.0), (0.25, 0.75**0.9), (0.5, 0.5**0.9))
@@ -74,6 +75,7 @@ PUBLISHED = {
         head_rate=0.03,
         momentum=0.9,
         curve=POLY,
+        model={"backbone": "resnet101", "output_stride": 8, "multi_grid": (1, 2, 4)},
     ),
     "deeplabv3": Published(
         "Chen et al. 2017, section 4; tensorflow/models, research/deeplab/train.py",
@@ -83,6 +85,7 @@ PUBLISHED = {
         1e-4,
         momentum=0.9,
         curve=POLY,
+        model={"output_stride": 16},
     ),
     "deeplabv3plus": Published(
         "Chen et al. 2018, section 4; tensorflow/models, research/deeplab/train.py",
@@ -92,6 +95,7 @@ PUBLISHED = {
         1e-4,
         momentum=0.9,
         curve=POLY,
+        model={"output_stride": 16},
     ),
     "denseaspp": Published("Yang et al. 2018, section 4", 8, "adam", 3e-4, 1e-5, "all", curve=POLY),
     "emanet": Published(
@@ -103,6 +107,7 @@ PUBLISHED = {
         bias_rate=0.018,
         momentum=0.9,
         curve=POLY,
+        model={"backbone": "resnet101s", "output_stride": 8, "momentum": 0.9, "rounds": 3},
     ),
     "enet": Published("e-lab/ENet-training f762144, train/opts.lua, train/train.lua", 10, "adam", 5e-4, 2e-4, "all"),
     "espnet": Published(
@@ -220,7 +225,14 @@ PUBLISHED = {
         loss="dice_ce",
         loss_options=TRANSUNET_DICE,
     ),
-    "unet": Published("Ronneberger et al. 2015, section 3; the rate is ours", 1, "sgd", 0.001, momentum=0.99),
+    "unet": Published(
+        "Ronneberger et al. 2015, section 3; the rate is ours",
+        1,
+        "sgd",
+        0.001,
+        momentum=0.99,
+        model={"width": 64, "depth": 5, "max_width": 1024, "norm": "none", "dropout": 0.5},
+    ),
     "unetpp": Published(  # L2 of 1e-4 in Keras adds 1e-4 times the squares, whose derivative is 2e-4 times the weight
         "Zhou et al. 2020, section IV; MrGiovanni/UNetPlusPlus 2659ddc, keras/helper_functions.py",
         8,
@@ -229,6 +241,7 @@ PUBLISHED = {
         2e-4,
         loss="dice_ce",
         loss_options={"ce_weight": 0.5, "dice_weight": 1.0, "smooth": 1.0, "skip_absent": False},
+        model={"width": 32, "depth": 5, "norm": "none", "dropout": 0.5, "deep_supervision": True},
     ),
 }
 
@@ -244,6 +257,8 @@ def test_every_architecture_has_its_settings() -> None:
 def test_the_file_says_what_was_published(path: Path) -> None:
     config, truth = load_config(path, []), PUBLISHED[path.stem]
     assert config.model.name == path.stem
+    options = load_registry().resolve_options(config.model.name, config.model.options).model_dump()
+    assert {key: options[key] for key in truth.model} == truth.model
     assert config.data.batch_size == truth.batch
     assert config.optimizer.name == truth.optimizer
     if truth.momentum is not None:
