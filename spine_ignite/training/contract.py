@@ -115,6 +115,7 @@ class Contract:
             raise self._broken(f"{must}, and returns {tuple(logits.shape)}")
         if not logits.is_floating_point():
             raise self._broken(f"{must} in floating point, and returns {logits.dtype}")
+        self._require_finite("the logits", logits, image)
         kind = _probabilities(logits.detach(), network, image)
         if kind is not None:
             raise self._broken(
@@ -131,9 +132,18 @@ class Contract:
             if aux.logits.ndim != 4 or tuple(aux.logits.shape[:2]) != wanted:
                 shape = f"({wanted[0]}, {wanted[1]}, h, w)"
                 raise self._broken(f"{where} must have shape {shape}, and have {tuple(aux.logits.shape)}")
+            self._require_finite(where, aux.logits, image)
         for name, penalty in output.penalties.items():
             if not isinstance(penalty, Tensor) or penalty.ndim:
                 raise self._broken(f"the penalty '{cut(str(name), 60)}' must be one number, and is {_named(penalty)}")
+            self._require_finite(f"the penalty '{cut(str(name), 60)}'", penalty, image)
+
+    def _require_finite(self, what: str, values: Tensor, image: Tensor) -> None:
+        """Refuse NaN and infinity for an image without; in float16, which overflows soon, only NaN."""
+        wrong = values.isnan() if values.dtype is torch.float16 else ~values.isfinite()
+        if bool(wrong.any()) and bool(image.isfinite().all()):
+            count = f"{int(wrong.sum())} of the {wrong.numel()} numbers in {what} are" if wrong.ndim else f"{what} is"
+            raise self._broken(f"{count} not finite for a batch of shape {tuple(image.shape)}, which is")
 
     def _broken(self, what: str) -> RunError:
         return RunError(f"{self} breaks the model contract: {what}; report this to the plugin's author")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 from spine_ignite.config import load_config
 from spine_ignite.errors import RunError
-from spine_ignite.losses.criterion import Criterion, dice_ce
+from spine_ignite.losses.criterion import Criterion
+from spine_ignite.losses.dice import dice_ce
 from spine_ignite.machine.precision import choose_precision
 from spine_ignite.spec import Aux, ModelOutput
 from spine_ignite.training import setup
@@ -107,6 +109,12 @@ def small_and_positive() -> Net:
         (Net(lambda x: x.softmax(1)), "returns probabilities (over the classes they add up to 1 at every pixel)"),
         (Net(lambda x: x.softmax(1).bfloat16()), "returns probabilities (over the classes they add up to 1"),
         (Net(lambda x: x.sigmoid()), "returns probabilities (all lie between 0 and 1, whatever its weights are)"),
+        (
+            Net(lambda x: x / (x < 0)),
+            "numbers in the logits are not finite for a batch of shape (2, 1, 16, 12), which is",
+        ),
+        (with_aux(lambda x: Aux(x * math.nan, 1.0)), "the 1152 numbers in the auxiliary logits 'deep' are not finite"),
+        (Net(lambda x: ModelOutput(x, penalties={"p": x.mean() / 0})), "the penalty 'p' is not finite for a batch"),
         (Net(lambda x: x.detach()), "its logits are cut off from its parameters"),
         (Net(lambda x: ModelOutput(x.softmax(1))), "returns probabilities"),
         (Net(lambda x: ModelOutput((x, x))), "a ModelOutput with logits of shape (2, 3, 16, 12), and returns a tuple"),
