@@ -5,15 +5,17 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import Field
 
+from spine_ignite import hookspecs
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.hookspecs import hookimpl
 from spine_ignite.models import create_model
-from spine_ignite.registry import Distribution, Registry, build_registry, load_registry
+from spine_ignite.registry import KINDS, Distribution, Registry, build_registry, load_registry
 from spine_ignite.registry.origins import remembering
 from spine_ignite.spec import Component, ModelOptions, ModelSpec, Paper
 from spine_ignite.spec import Options as OptionsOf
@@ -303,3 +305,12 @@ def test_a_remembered_name_is_resolved_by_its_distribution(install: Install) -> 
             registry.component("loss", "edgy")
     with pytest.raises(UsageError, match="registered by both"):
         registry.find("net")
+
+
+def test_every_kind_has_a_hook_with_an_example_and_a_line_in_the_documentation() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    for kind, about in KINDS.items():
+        said = getattr(hookspecs, about.hook).__doc__
+        assert "Example::" in said, kind
+        assert f"def {about.hook}(register):" in said, kind
+        assert f"`{about.hook}`" in page or about.hook == "register_models", kind
