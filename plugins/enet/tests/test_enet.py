@@ -147,7 +147,7 @@ def branch_of(block: Any, x: Tensor, pads: tuple[int, ...] = (1,), stride: int =
 
 @pytest.mark.parametrize("size", [(32, 48), (33, 43)])
 def test_the_network_is_the_authors_file(size: tuple[int, int]) -> None:
-    """e-lab/ENet-training, `train/models/encoder.lua` and `decoder.lua`, in Torch7, which does not run here.
+    """e-lab/ENet-training f762144, `train/models/encoder.lua` and `decoder.lua`, in Torch7, which does not run here.
 
     Odd sizes, which it refuses, are filled up before each halving: with zeros for the convolutions, with nothing for
     the maxima.

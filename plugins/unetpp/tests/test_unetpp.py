@@ -91,9 +91,10 @@ def test_each_node_sees_its_row_and_the_node_below() -> None:
 @pytest.mark.parametrize("supervised", [False, True])
 @pytest.mark.parametrize("size", [(24, 16), (21, 19)])
 def test_the_network_is_the_authors_file(size: tuple[int, int], supervised: bool) -> None:
-    """MrGiovanni/UNetPlusPlus, `Nest_Net` in Keras, which does not run here: node by node, then the classifiers.
+    """MrGiovanni/UNetPlusPlus 2659ddc, `UNetPlusPlus` in `keras/helper_functions.py`, which does not run here.
 
-    With deep supervision the mean of their probabilities (Zhou et al. 2020, the accurate mode), as a logarithm.
+    Node by node, then the classifiers; what is upsampled comes behind a node's row here, there before it. With
+    deep supervision the mean of their probabilities (Zhou et al. 2020, the accurate mode), as a logarithm.
     """
     network = create_model("unetpp", 2, 3, width=4, depth=4, deep_supervision=supervised, **RELEASE)
 
