@@ -170,7 +170,7 @@ def test_guided_aggregation_is_its_formula(design: Any) -> None:
 @pytest.mark.parametrize("design", ["paper", "port"])
 @pytest.mark.parametrize("size", [(64, 96), (33, 70)])
 def test_the_network_is_the_paper_s_table(design: str, size: tuple[int, int]) -> None:
-    """Yu et al. 2021, tables 1 and 2 and figures 4 to 6, of which no official code is known: layer by layer.
+    """Yu et al. 2021, table 1 and figures 4 to 6, of which no official code is known: layer by layer.
 
     Sizes are filled up to multiples of 32 with the border's pixels.
     """

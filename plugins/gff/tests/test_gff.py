@@ -75,8 +75,8 @@ def test_gated_fusion_updates_all_levels_at_once() -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-9)
 
 
-def test_the_head_is_the_paper_s_figure() -> None:
-    """Li et al. 2020, figure 3: each level reduced, all fused, and refined from coarse to fine behind the context.
+def test_the_head_is_the_paper_s_formula() -> None:
+    """Li et al. 2020, section 3: each level reduced, all fused, and refined from coarse to fine behind the context.
 
     The context is PSPNet's: means over grids of 1, 2, 3 and 6 cells, beside the coarsest level, through a 3x3.
     """
