@@ -85,6 +85,10 @@ def test_a_plugin_that_fails_to_import_breaks_nothing_else(install: Install) -> 
     assert "ModuleNotFoundError" in broken.error
     with pytest.raises(UsageError, match="plugin dist-bad 2.0 failed to load: ModuleNotFoundError"):
         registry.find("bad")
+    with pytest.raises(
+        UsageError, match=r"no loss 'edgy'.*may be of what failed to load .list-components.: dist-bad 2"
+    ):
+        registry.component("loss", "edgy")
 
 
 def test_a_plugin_whose_hook_raises_registers_nothing(install: Install) -> None:
@@ -290,16 +294,20 @@ def test_a_remembered_name_is_resolved_by_its_distribution(install: Install) -> 
     origins = {
         "model net": Distribution("dist-b", "0.9"),
         "model other": Distribution("dist-b", "0.9"),
+        "model dist-a:net": Distribution("dist-a", "0.8"),
+        "model dist-d:net": Distribution("dist-d", "3.0"),
         "loss edgy": Distribution("dist-c", "1.0"),
     }
     with remembering(origins):
         assert registry.find("net").distribution == Distribution("dist-b", "1.0")
         assert registry.find("dist-a:net").distribution.name == "dist-a"
+        with pytest.raises(RunError, match=r"model 'dist-d:net' was that of dist-d 3.0, which is not installed"):
+            registry.find("dist-d:net")
         with pytest.raises(RunError) as caught:
             registry.find("other")
         assert str(caught.value) == (
-            "model 'other' was that of dist-b 0.9, which is not installed, or has it no more; install that version "
-            "again: pip install 'dist-b==0.9'"
+            "model 'other' was that of dist-b 0.9, which is not installed, or has it no more; "
+            "install that version again"
         )
         with pytest.raises(RunError, match=r"loss 'edgy' was that of dist-c 1.0, which cannot be used: .*register_dre"):
             registry.component("loss", "edgy")

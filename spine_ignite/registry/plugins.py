@@ -88,7 +88,7 @@ class Registry:
     def _find(self, kind: str, name: str) -> Registered[Any]:
         origin = remembered(kind, name)
         try:
-            return self._shelves[kind].find(name if origin is None else f"{origin.name}:{name}")
+            return self._shelves[kind].find(name if origin is None else f"{origin.name}:{name.rpartition(':')[2]}")
         except UsageError as error:
             if origin is not None:
                 raise self._gone(kind, name, origin) from error
@@ -98,16 +98,16 @@ class Registry:
                         f"{KINDS[kind].words} '{name}' cannot be used: "
                         f"its plugin {plugin.distribution} failed to load: {plugin.error}"
                     ) from error
+            if self.broken and name.rpartition(":")[2] not in self._shelves[kind].entries:
+                listed = ", ".join(str(plugin.distribution) for plugin in self.broken)
+                raise UsageError(f"{error}; it may be of what failed to load (list-components): {listed}") from error
             raise
 
     def _gone(self, kind: str, name: str, origin: Distribution) -> RunError:
         """Say what a run was made with and is not there any more."""
         broken = next((plugin for plugin in self.broken if plugin.distribution.name == origin.name), None)
         why = f"which cannot be used: {broken.error}" if broken else "which is not installed, or has it no more"
-        return RunError(
-            f"{KINDS[kind].words} '{name}' was that of {origin}, {why}; install that version again: "
-            f"pip install '{origin.name}=={origin.version}'"
-        )
+        return RunError(f"{KINDS[kind].words} '{name}' was that of {origin}, {why}; install that version again")
 
     def resolve_options(self, name: str, options: dict[str, Any]) -> ModelOptions:
         """Validate an architecture's options.

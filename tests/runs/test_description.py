@@ -180,7 +180,7 @@ def test_a_run_whose_checkpoints_could_not_be_read_does_not_start(tiny_dataset: 
 
 @pytest.mark.parametrize("plugin", ["acme", "acme 1.0; rm -rf /", "a'$(b) 1.0", 3])
 def test_what_is_no_distribution_is_refused(tmp_path: Path, plugin: Any) -> None:
-    """Its name ends in a command that people copy."""
+    """Its name stands in a sentence that says what to install."""
     torch.save({"model": WEIGHTS, "description": {**STATE, "plugin": plugin}}, tmp_path / "last.pt")
     with pytest.raises(RunError, match=r"the description in .*last.pt cannot be used"):
         load_network(tmp_path / "last.pt")

@@ -114,8 +114,8 @@ def test_what_is_uninstalled_is_named_with_its_version(
     shutil.rmtree(acme)
     install("stranger", ACME.format(who="stranger", kernel=1))
     image = next((tiny_dataset / "test/source").iterdir())
-    again = "install that version again: pip install 'acme==2.1'"
-    with pytest.raises(RunError, match=f"model 'tiny' was that of acme 2.1, which is not installed.*; {again}"):
+    again = "was that of acme 2.1, which is not installed, or has it no more; install that version again"
+    with pytest.raises(RunError, match=f"model 'tiny' {again}"):
         predict(run, [(image, tmp_path / "a.nii.gz")])
     with pytest.raises(SpineIgniteError, match=again):
         resume(run, ["train.epochs=2"], echo=quiet)
