@@ -1,4 +1,4 @@
-"""How long the program takes to start: ``--help``, ``list-models`` and the first training step, beside nnU-Net's help.
+"""How long the program takes to start: ``--help``, the two lists and the first training step, beside nnU-Net's help.
 
 Each is a whole process. The training is that of the default UNet on phantoms that are preprocessed, 8 slices of 224 x
 224; a clock in a plugin says when the first step has been done. The programs take turns. Time and memory are measured
@@ -21,7 +21,12 @@ from processes import measure, median, ours, settings, write_json
 
 from spine_ignite.phantom import write_phantoms
 
-GOALS = {"spine-ignite --help": 0.2, "spine-ignite list-models": 0.3, "spine-ignite train, first step": 8.0}
+GOALS = {
+    "spine-ignite --help": 0.2,
+    "spine-ignite list-models": 0.3,
+    "spine-ignite list-components": 0.3,
+    "spine-ignite train, first step": 8.0,
+}
 TRAIN = "spine-ignite train, first step"
 
 
@@ -42,6 +47,7 @@ def programs(folder: Path) -> dict[str, list[object]]:
         "nnUNetv2_train -h": [peer("nnUNetv2_train"), "-h"],
         "spine-ignite --help": ours("--help"),
         "spine-ignite list-models": ours("list-models"),
+        "spine-ignite list-components": ours("list-components"),
         TRAIN: train,
     }
 

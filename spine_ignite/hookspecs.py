@@ -118,10 +118,11 @@ def register_metrics(register: RegisterComponent) -> None:
 def register_trackers(register: RegisterComponent) -> None:
     """Register trackers for ``log.trackers``, who are told how training goes.
 
-    The target is called as ``factory(run, **options)`` with the :class:`spine_ignite.training.setup.Run`, and returns
-    an object whose ``attach(trainer)`` connects it to events, such as ``TrainingEvents.RECORDED``, when
-    ``trainer.state.metrics`` holds the epoch's record. With ``state_dict`` and ``load_state_dict`` its state is in the
-    checkpoint. Files are opened when training starts (``Events.STARTED``), not before.
+    The target is called as ``factory(run, echo, **options)`` with the :class:`spine_ignite.training.setup.Run` and a
+    function that takes a line for whoever watches, and returns an object whose ``attach(trainer)`` connects it to
+    events, such as ``TrainingEvents.RECORDED``, when ``trainer.state.metrics`` holds the epoch's record. With
+    ``state_dict`` and ``load_state_dict`` its state is in the checkpoint. Files are opened when training starts
+    (``Events.STARTED``), not before.
 
     Example::
 

@@ -210,7 +210,7 @@ def _attach_watchers(session: Session, epoch_end: EpochEnd, echo: Echo) -> None:
 
         session.board = attach_tensorboard(run, epoch_end, echo)
     for named in run.config.log.trackers:
-        attach_tracker(run, named)
+        attach_tracker(run, echo, named)
     if run.config.log.volumes_every:
         from spine_ignite.training.trackers.tensorboard import attach_volumes
 

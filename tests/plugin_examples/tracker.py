@@ -27,7 +27,7 @@ def register_trackers(register: RegisterComponent) -> None:
 class CsvTracker:
     """Writes ``epochs.csv`` into the run; the checkpoint keeps its rows, so that a resumed run goes on with them."""
 
-    def __init__(self, run: Any, columns: tuple[str, ...]) -> None:
+    def __init__(self, run: Any, echo: Any, columns: tuple[str, ...]) -> None:
         self.path: Path = run.directory.root / "epochs.csv"
         self.columns = columns
         self.rows: list[list[Any]] = []

@@ -14,7 +14,7 @@ Install = Callable[..., Path]
 
 
 class Fails:
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: Any, echo: Any) -> None:
         pass
 
     def attach(self, trainer: Any) -> None:
@@ -22,8 +22,12 @@ class Fails:
 
 
 class Nothing:
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: Any, echo: Any) -> None:
         raise ValueError("no password")
+
+
+def none(run: Any, echo: Any) -> None:
+    """Give no tracker."""
 
 
 @pytest.mark.parametrize(
@@ -31,7 +35,7 @@ class Nothing:
     [
         (f"{__name__}:Fails", "tracker 'mine' of acme 1.0 failed to attach: LookupError: no such event"),
         (f"{__name__}:Nothing", "tracker 'mine' of acme 1.0 failed: ValueError: no password"),
-        ("builtins:str", r"tracker 'mine' of acme 1.0 must give an object with attach\(trainer\), and gives a str"),
+        (f"{__name__}:none", r"tracker 'mine' of acme 1.0 must give an object with attach\(trainer\), and gives a Non"),
     ],
 )
 def test_a_tracker_that_fails_is_told_before_anything_is_written(
