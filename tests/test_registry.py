@@ -222,6 +222,12 @@ def test_what_does_not_belong_to_a_kind_is_reported(install: Install, hook: str,
     assert "mine" not in {i.value.name for i in registry.components("loss")}
 
 
+def test_a_name_that_a_plugin_registers_twice_is_reported(install: Install) -> None:
+    twice = [Component("mine", "a:b", ""), Component("mine", "a:c", "")]
+    registry = build_registry([install("dist-a", "a", **registering("register_losses", *twice))])
+    assert registry.broken[0].error == "ValueError: loss 'mine' is registered twice"
+
+
 FOR_ANOTHER = "made for version 2 of the plugin contract, and this spine-ignite has version 1"
 
 

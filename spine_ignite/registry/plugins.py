@@ -167,6 +167,8 @@ class Registry:
         def taker(kind: str) -> Callable[[Any], None]:
             def register(item: Any) -> None:
                 check(kind, item)
+                if any(item.name == other.name for known, other in found if known == kind):
+                    raise ValueError(f"{KINDS[kind].words} '{item.name}' is registered twice")
                 found.append((kind, item))
 
             return register
