@@ -34,6 +34,10 @@ class RunError(SpineIgniteError):
     """A run directory, checkpoint or device that cannot be used as asked."""
 
 
+class RunOverError(RunError):
+    """A run that cannot go on, since it has come to its end."""
+
+
 def reason(error: Exception, path: Path) -> str:
     """Say in one line why a file could not be used; an error that nobody foresaw is logged with its traceback too."""
     if isinstance(error, SpineIgniteError):

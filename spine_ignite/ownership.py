@@ -23,13 +23,14 @@ MARKER = ".spine-ignite"
 FORMAT = 1
 _KINDS = {
     "run": "a run",
+    "cross-validation": "a cross-validation",
     "store": "a slice store",
     "evaluation": "an evaluation",
     "comparison": "a comparison",
     "slices": "exported slices",
     "phantoms": "phantoms",
 }
-Kind = Literal["run", "store", "evaluation", "comparison", "slices", "phantoms"]
+Kind = Literal["run", "cross-validation", "store", "evaluation", "comparison", "slices", "phantoms"]
 _NOBODYS = re.compile(rf"{re.escape(MARKER)}|\.lock(-[a-z]+)?|\.readers")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spine_ignite.datasets.folds import parse_folds
 from spine_ignite.datasets.name_lookup import CaseNames
 from spine_ignite.datasets.patients import listed, read_table
 from spine_ignite.datasets.split import PARTS, Split, parse_split
@@ -16,8 +17,8 @@ from spine_ignite.plain_yaml import read_yaml
 
 _KEYS = {"training": "training", "train": "training", "validation": "validation", "val": "validation", "test": "test"}
 _EXPECTED = (
-    "expected a run's split.json, nnU-Net's splits_final.json, SPIDER's overview.csv, or a YAML or JSON file with the "
-    "lists 'training' and 'validation'"
+    "expected a run's split.json, a cross-validation's splits.json, nnU-Net's splits_final.json, SPIDER's "
+    "overview.csv, or a YAML or JSON file with the lists 'training' and 'validation'"
 )
 
 
@@ -51,12 +52,14 @@ def read_listed(path: Path, fold: int | None) -> Split | Lists:
     if path.suffix.lower() == ".csv":
         _no_fold(path, fold)
         return _overview(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8")) if path.suffix.lower() == ".json" else read_yaml(path)
-    except FileNotFoundError:
-        raise DataError(f"the split {path} (data.split) does not exist; {_EXPECTED}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
+    data = _read(path)
+    if isinstance(data, dict) and "folds" in data:
+        folds = parse_folds(data, path)
+        if fold is None or fold >= len(folds.folds):
+            raise DataError(
+                f"{path} holds {len(folds.folds)} folds, numbered from 0; say with data.fold which is held out"
+            )
+        return folds.split(fold)
     if isinstance(data, dict) and "origin" in data:
         return parse_split(data, path)
     if isinstance(data, list):
@@ -66,6 +69,18 @@ def read_listed(path: Path, fold: int | None) -> Split | Lists:
         return Lists(_parts(path, data[number]), entry=number)
     _no_fold(path, fold)
     return Lists(_parts(path, data), may_be_patients=True)
+
+
+def count_listed(path: Path) -> int:
+    """Return how many splits a file of ``data.split`` holds.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    data = None if path.suffix.lower() == ".csv" else _read(path)
+    if isinstance(data, dict) and "folds" in data:
+        return len(parse_folds(data, path).folds)
+    return len(data) if isinstance(data, list) else 1
 
 
 def resolve(lists: Lists, patients: Mapping[str, str], path: Path) -> dict[str, list[str]]:
@@ -107,6 +122,15 @@ def resolve(lists: Lists, patients: Mapping[str, str], path: Path) -> dict[str, 
         raise DataError(f"{path} lists {listed(twice)} more than once; keep one")
     _one_side_each(found, patients, path)
     return found
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.suffix.lower() == ".json" else read_yaml(path)
+    except FileNotFoundError:
+        raise DataError(f"the split {path} (data.split) does not exist; {_EXPECTED}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
 
 
 def _one_side_each(found: Mapping[str, Sequence[str]], patients: Mapping[str, str], path: Path) -> None:

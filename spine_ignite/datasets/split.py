@@ -22,11 +22,13 @@ Part = Literal["training", "validation", "test"]
 PARTS: tuple[Part, ...] = ("training", "validation", "test")
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """A part of what is recorded of a split."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SplitCase(_Record):
+class SplitCase(Record):
     """A case of a split and what tells whether it is still the same."""
 
     name: Name
@@ -37,7 +39,7 @@ class SplitCase(_Record):
     voxels: Sha256 = Field(description="of the image's voxels, however the file stores them")
 
 
-class Origin(_Record):
+class Origin(Record):
     """How a split came about: by a seed, or by a list that was given."""
 
     seed: int
@@ -55,7 +57,7 @@ class Origin(_Record):
         return f"by seed {self.seed}, {how}"
 
 
-class Split(_Record):
+class Split(Record):
     """The cases of a run, by name; no patient is both trained on and validated on."""
 
     format: Literal[1] = 1

@@ -104,7 +104,7 @@ def evaluate(
             clean_ups = {case.name: result.note for case, result in predicted if result.note}
             failed = {case.name: result.error for case, result in predicted if result.error is not None}
             nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed)
-            return _judge(pairs, scheme, nothing, tables, progress, predictor.reading)
+            return judge_pairs(pairs, scheme, nothing, tables, progress, predictor.reading)
 
 
 def evaluate_folders(
@@ -152,7 +152,7 @@ def evaluate_folders(
     nothing = Summary((), scheme.names, tolerance, {"scheme": scheme.name})
     with _held(out, own=True) if out is not None else nullcontext():
         # Two masks are compared voxel by voxel: where their axes point to plays no part.
-        return _judge(pairs, scheme, nothing, out, progress, Reading("any"))
+        return judge_pairs(pairs, scheme, nothing, out, progress, Reading("any"))
 
 
 def _held(folder: Path, own: bool) -> AbstractContextManager[None]:
@@ -166,7 +166,7 @@ def _pair(case: Case, prediction: Path) -> Pair:
     return Pair(case.name, prediction, case.label, case.image)
 
 
-def _judge(
+def judge_pairs(
     pairs: Sequence[Pair],
     scheme: LabelScheme,
     nothing: Summary,
@@ -174,7 +174,19 @@ def _judge(
     progress: Progress | None,
     reading: Reading,
 ) -> Summary:
-    """Judge pairs; ``nothing`` is the summary without cases."""
+    """Judge pairs; one that cannot be compared is listed in ``failed``.
+
+    Args:
+        pairs: of predictions and references; those with an image get a picture in ``out``.
+        scheme: the values of both.
+        nothing: the summary without cases.
+        out: where tables go; None writes nothing.
+        progress: wraps the pairs.
+        reading: how files are read.
+
+    Raises:
+        DataError: no pair can be compared.
+    """
     results, failed = [], dict(nothing.failed)
     for pair in progress(pairs) if progress is not None else pairs:
         try:

@@ -17,6 +17,7 @@ from spine_ignite.inference.views import View, views_of
 from spine_ignite.machine.precision import Precision
 from spine_ignite.runs.checkpoints import TrainedNetwork, load_network
 from spine_ignite.runs.directory import RunDirectory, open_run_directory
+from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.volumes.digests import file_sha256
 
 Size = tuple[int, int]
@@ -95,11 +96,14 @@ class Member:
 
 
 def find_runs(path: Path) -> list[RunDirectory]:
-    """Return the run at ``path``, or the runs in it if it is a folder of runs, as those of a cross-validation.
+    """Return the run at ``path``, the folds of a cross-validation, or the runs in a folder of runs.
 
     Raises:
-        RunError: it is neither.
+        RunError: it is none of these, or folds of a cross-validation are not trained yet.
     """
+    folds = FoldsDirectory(path)
+    if folds.exists:
+        return folds.runs()
     if not (path / "config.yaml").is_file() and path.is_dir():
         folders = sorted(path.iterdir(), key=lambda folder: natural_order(folder.name))
         runs = [RunDirectory(folder) for folder in folders if (folder / "config.yaml").is_file()]

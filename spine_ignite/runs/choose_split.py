@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spine_ignite.config import DataConfig
+from spine_ignite.datasets.folds import Folds, join_splits
 from spine_ignite.datasets.hold_out import hold_out, keep_fraction
-from spine_ignite.datasets.listed_split import Lists, read_listed, resolve
+from spine_ignite.datasets.listed_split import Lists, count_listed, read_listed, resolve
 from spine_ignite.datasets.patients import join_equal, listed, patients_of
 from spine_ignite.datasets.split import Fingerprint, Origin, Split, SplitCase, require_same
 from spine_ignite.errors import DataError, UsageError
@@ -31,7 +32,7 @@ def choose_split(data: DataConfig, seed: int, store: SliceStore) -> Split:
     if isinstance(given, Split):
         assert data.split is not None
         _require_asked(data, given)
-        require_same((*given.training, *given.validation), cases, _of_stored, data.root, data.split)
+        require_same((*given.training, *given.validation), cases, fingerprint_of_stored, data.root, data.split)
         split = given
     else:
         split = _make(data, seed, store, given)
@@ -39,7 +40,28 @@ def choose_split(data: DataConfig, seed: int, store: SliceStore) -> Split:
     return split
 
 
-def _of_stored(case: StoredCase) -> Fingerprint:
+def choose_folds(data: DataConfig, seed: int, store: SliceStore) -> Folds:
+    """Return the splits of all folds of a cross-validation, each as :func:`choose_split` makes it.
+
+    There are ``data.folds``, or as many as a list of splits holds (``data.split``).
+
+    Raises:
+        DataError: a fold has an empty side, or the listed splits do not hold out each case once.
+        UsageError: the list holds one split.
+    """
+    count = data.folds if data.split is None else count_listed(data.split)
+    if count < 2:
+        raise UsageError(
+            f"data.split={data.split} holds one split; a cross-validation needs a list of them, such as nnU-Net's "
+            "splits_final.json, or makes its own without data.split"
+        )
+    sections = [data.model_copy(update={"folds": count, "fold": fold}) for fold in range(count)]
+    splits = [choose_split(section, seed, store) for section in sections]
+    origin = splits[0].origin.model_copy(update={"fold": None, "folds": count})
+    return join_splits(splits, origin, str(data.split or data.root))
+
+
+def fingerprint_of_stored(case: StoredCase) -> Fingerprint:
     """Return the fingerprint of a case in a slice store."""
     return Fingerprint(case.image.sha256, case.label.sha256 if case.label is not None else None)
 
@@ -82,7 +104,7 @@ def _by_seed(patients: Mapping[str, str], data: DataConfig, seed: int) -> dict[s
 
 
 def _record(case: StoredCase, patient: str) -> SplitCase:
-    now = _of_stored(case)
+    now = fingerprint_of_stored(case)
     return SplitCase(name=case.name, id=case.id, patient=patient, image=now.image, mask=now.mask, voxels=case.content)
 
 

@@ -48,7 +48,7 @@ def repeat_command(directory: RunDirectory) -> str:
 
 def identity(config: RunConfig) -> str:
     """Return what tells a run from others: a fingerprint of all that may not change."""
-    fixed = {key: value for key, value in _leaves(config.model_dump(mode="json")) if not _may_change(key)}
+    fixed = {key: value for key, value in _leaves(config.model_dump(mode="json")) if not may_change(key)}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -94,11 +94,10 @@ def wanted_configuration(
         UsageError: a key or value is wrong, or would make it another run; the message names them all.
     """
     wanted = _with_own_split(load_config(directory.config, overrides, given=given), directory)
-    before, after = (dict(_leaves(config.model_dump(mode="json"))) for config in (trained, wanted))
     others = [
-        f"{key} is {_shown(before.get(key))} there and {_shown(after.get(key))} in config.yaml or --set"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and not _may_change(key)
+        f"{key} is {shown(before)} there and {shown(after)} in config.yaml or --set"
+        for key, before, after in changes_between(trained, wanted)
+        if not may_change(key)
     ]
     if others:
         allowed = ", ".join(f"{key}*" if key.endswith(".") else key for key in MAY_CHANGE)
@@ -155,7 +154,15 @@ def _with_own_split(config: RunConfig, directory: RunDirectory) -> RunConfig:
     return config.model_copy(update={"data": section})
 
 
-def _may_change(key: str) -> bool:
+def changes_between(one: RunConfig, other: RunConfig) -> list[tuple[str, Any, Any]]:
+    """Return the keys in which two configurations differ, with both values as plain data."""
+    before, after = (dict(_leaves(config.model_dump(mode="json"))) for config in (one, other))
+    keys = sorted(before.keys() | after.keys())
+    return [(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
+
+
+def may_change(key: str) -> bool:
+    """Whether a run that is resumed may have another value of a key."""
     return any(key.startswith(allowed) if allowed.endswith(".") else key == allowed for allowed in MAY_CHANGE)
 
 
@@ -168,5 +175,6 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(item, f"{path}.{key}" if path else str(key))
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value of a configuration as it is shown in messages."""
     return json.dumps(value, ensure_ascii=False)

@@ -11,7 +11,7 @@ from ignite.engine import Events
 from ignite.handlers import ProgressBar
 
 from spine_ignite.config import RunConfig
-from spine_ignite.errors import RunError
+from spine_ignite.errors import RunError, RunOverError
 from spine_ignite.registry import load_registry
 from spine_ignite.runs.description import Description
 from spine_ignite.runs.resumption import resume_command
@@ -66,7 +66,8 @@ class Session:
         """Go back to where a checkpoint was saved.
 
         Raises:
-            RunError: the checkpoint is of another network or damaged, or the run has come to its end.
+            RunError: the checkpoint is of another network or damaged.
+            RunOverError: the run has come to its end.
         """
         run = self.run
         run.description.require_same(Description.from_state(checkpoint["description"], path), path)
@@ -131,7 +132,7 @@ class Session:
             longer = f"train.patience={2 * count}"
         if longer is not None:
             root = self.run.directory.root
-            raise RunError(
+            raise RunOverError(
                 f"{root} has come to its end ({epochs} epochs, {budget.seconds / 60:.1f} minutes{why}); train on with: "
                 f"{resume_command(root, longer)}"
             )
