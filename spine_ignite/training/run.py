@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,7 +22,13 @@ from spine_ignite.inference.records import is_made_by_hand
 from spine_ignite.machine.workers import workers_end_with_us
 from spine_ignite.names import printable
 from spine_ignite.runs.checkpoints import read_newest
-from spine_ignite.runs.directory import describe_environment, open_run_directory, plan_run_directory
+from spine_ignite.runs.directory import (
+    RunDirectory,
+    describe_environment,
+    open_run_directory,
+    plan_run_directory,
+    read_rows,
+)
 from spine_ignite.runs.provenance import as_recorded, origins_of
 from spine_ignite.runs.resumption import (
     configuration_of,
@@ -36,6 +42,9 @@ from spine_ignite.training.faults import faults_explained
 from spine_ignite.training.overfit import LEARNT, verdict, without_variety
 from spine_ignite.training.session import Session, attach
 from spine_ignite.training.setup import Run, RunData, resolved, setup_data, setup_run, with_recorded_split
+
+if TYPE_CHECKING:
+    from spine_ignite.runs.history_plot import ShownFigure
 
 Echo = Callable[[str], None]
 
@@ -65,6 +74,17 @@ class RunResult:
         """0, 130 after Ctrl-C, 143 after SIGTERM."""
         return 0 if self.signal is None else 128 + self.signal
 
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What was recorded of each epoch, the first first: the rows of ``metrics.jsonl``, as they are now."""
+        return list(read_rows(RunDirectory(self.directory).metrics))
+
+    def plot(self) -> ShownFigure:
+        """Return a figure of the loss and of the validation Dice over the epochs; pyplot has no part in it."""
+        from spine_ignite.runs.history_plot import plot_history
+
+        return plot_history(self.history, self.directory.name)
+
 
 def train(
     config: RunConfig,
@@ -75,6 +95,7 @@ def train(
     progress: Callable[[Any], Any] | None = None,
     show_steps: bool = False,
     find_batch_size: Callable[[RunConfig], RunConfig] | None = None,
+    handlers: Sequence[Any] = (),
 ) -> RunResult:
     """Train a network from its first step.
 
@@ -86,6 +107,7 @@ def train(
         progress: wraps the cases that are preprocessed, to show how far that is.
         show_steps: show a progress bar over the steps of each epoch.
         find_batch_size: gives ``data.batch_size: auto`` a number; without it auto is refused.
+        handlers: what is attached besides, see :mod:`.given_handlers`.
 
     Raises:
         SpineIgniteError: the configuration, data, device or directory cannot be used; nothing was started.
@@ -100,7 +122,7 @@ def train(
     run = setup_run(config, directory, data)  # a mistake must not leave a run directory behind
     with directory.own():
         plan_run_directory(config, directory.root, force)  # another run may have come and gone meanwhile
-        session = attach(run, echo, show_steps)
+        session = attach(run, echo, show_steps, handlers)
         stays = directory.clear(
             is_made_by_hand
         )  # only now: what fails before, a plugin's hook say, must not cost the former run
@@ -124,6 +146,7 @@ def resume(
     echo: Echo = print,
     progress: Callable[[Any], Any] | None = None,
     show_steps: bool = False,
+    handlers: Sequence[Any] = (),
 ) -> RunResult:
     """Go on with the run in ``root`` from its last checkpoint, as if it had never stopped.
 
@@ -134,6 +157,7 @@ def resume(
         echo: takes the lines that tell how it goes.
         progress: wraps the cases that are preprocessed, to show how far that is.
         show_steps: show a progress bar over the steps of each epoch.
+        handlers: what is attached besides, see :mod:`.given_handlers`; as to :func:`train`, if they remember something.
 
     Raises:
         UsageError: something else would change, or a value is wrong.
@@ -149,7 +173,7 @@ def resume(
         config = wanted_configuration(trained, directory, overrides, given)
         data = setup_data(with_recorded_split(config, directory), progress)
         config = resolved(config, data)
-        session = attach(setup_run(config, directory, data), echo, show_steps)
+        session = attach(setup_run(config, directory, data), echo, show_steps, handlers)
         if newest is not None:
             session.restore(*newest, echo)
         if needs_rewriting(directory, config):  # only now: what is refused changes nothing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from spine_ignite.runs.description import Description
 from spine_ignite.runs.resumption import resume_command
 from spine_ignite.runs.weights import load_weights
 from spine_ignite.training.budget import Budget
+from spine_ignite.training.given_handlers import attach_given
 from spine_ignite.training.handlers.average import attach_average
 from spine_ignite.training.handlers.clock import Clock
 from spine_ignite.training.handlers.early_stop import EarlyStop
@@ -153,8 +154,8 @@ def _restore_kept(run: Run, states: dict[str, Any], path: Path, echo: Echo) -> N
         echo(f"Warning:   {path} has the state of '{name}', which no installed plugin keeps: it is dropped")
 
 
-def attach(run: Run, echo: Echo, show_steps: bool) -> Session:
-    """Attach all handlers, those of plugins last.
+def attach(run: Run, echo: Echo, show_steps: bool, handlers: Sequence[Any] = ()) -> Session:
+    """Attach all handlers, those of plugins and of the caller last.
 
     Nothing is written or deleted here, so that a plugin that fails costs nothing: handlers that write open their files
     when training starts (``Events.STARTED``).
@@ -193,6 +194,7 @@ def attach(run: Run, echo: Echo, show_steps: bool) -> Session:
     _attach_watchers(session, epoch_end, echo)
     epoch_end.attach(trainer)
     load_registry().attach_handlers(trainer=trainer, evaluator=run.evaluator, run=run)
+    attach_given(handlers, run)
     # After plugins, whose handlers of the same event come first: what they count is in the checkpoint.
     keep_last.attach(trainer)
     epoch_end.attach_saving(trainer)

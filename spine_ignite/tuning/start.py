@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ def train(
     echo: Callable[[str], None] = print,
     progress: Callable[[Any], Any] | None = None,
     show_steps: bool = False,
+    handlers: Sequence[Any] = (),
 ) -> RunResult:
     """Train a network from its first step; ``data.batch_size: auto`` is found by trying.
 
@@ -32,5 +33,6 @@ def train(
         echo=echo,
         progress=progress,
         show_steps=show_steps,
+        handlers=handlers,
         find_batch_size=lambda planned: resolve_batch_size(planned, progress, echo),
     )
