@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ except ImportError:  # pragma: no cover - Windows has no fcntl: there half-writt
 
 _PART = ".part-spine-ignite-"
 _PART_NAME = re.compile(re.escape(_PART) + r"[0-9a-f]{8}-.*", re.DOTALL)
+_SHORT = re.compile(r"\d+ requested and \d+ written")  # all that numpy says of a full disk
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 _guarded: set[str] = set()
@@ -74,7 +76,10 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> None:
 
 
 def open_to_append(path: Path) -> TextIO:
-    """Open a UTF-8 text file to append to; see :func:`open_plain`."""
+    """Open a UTF-8 text file to append to; see :func:`open_plain`. What has a second name is copied first."""
+    if path.is_file() and not path.is_symlink() and path.stat().st_nlink > 1:
+        with path.open("rb") as former:
+            write_with(path, lambda copy: shutil.copyfileobj(former, copy))
     return os.fdopen(open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a", encoding="utf-8")
 
 
@@ -82,7 +87,8 @@ def open_plain(path: Path, flags: int) -> int:
     """Open a file as ``os.open`` does, unless its last component is a link or is no plain file.
 
     Raises:
-        RunError: it is a link, a pipe or the like, or lies behind a link within a guarded folder.
+        RunError: it is a link, a pipe or the like, lies behind a link within a guarded folder, or is to be written and
+            has a second name (a hard link), under which somebody else may keep it.
         OSError: it cannot be opened for another reason.
     """
     refuse_links(path)
@@ -92,10 +98,13 @@ def open_plain(path: Path, flags: int) -> int:
         if error.errno == errno.ELOOP or path.is_symlink():
             raise RunError(f"{path} is a link, and links are not written through; remove it") from error
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise RunError(f"{path} is not a plain file; remove it")
-    return descriptor
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and (status.st_nlink <= 1 or not flags & (os.O_WRONLY | os.O_RDWR)):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        raise RunError(f"{path} is a file that has another name too, and links are not written through; remove it")
+    raise RunError(f"{path} is not a plain file; remove it")
 
 
 def keep_as(path: Path, other: Path) -> None:
@@ -145,7 +154,8 @@ def is_part(name: str) -> bool:
 
 def explain(error: OSError, path: Path) -> str:
     """Say in one sentence why a file could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    short = error.errno is None and _SHORT.fullmatch(str(error)) is not None
+    if short or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{path} cannot be written: the disk (or quota) is full; free some space and try again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{path} cannot be written: no permission; choose another folder or change its rights"

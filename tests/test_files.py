@@ -15,6 +15,7 @@ import pytest
 from spine_ignite import files
 from spine_ignite.errors import RunError
 from spine_ignite.files import guard, keep_as, open_to_append, remove_abandoned, write_atomically, write_text
+from spine_ignite.locks import lock_folder
 
 WRITE = """
 import pathlib, sys
@@ -98,6 +99,38 @@ def test_nothing_is_appended_through_a_link(tmp_path: Path, exists: bool) -> Non
     with pytest.raises(RunError, match=r"metrics\.jsonl is a link, and links are not written through; remove it"):
         open_to_append(link)
     assert (target.read_text() if exists else target.exists()) == ("another's" if exists else False)
+
+
+def test_nothing_is_written_to_a_file_under_its_other_name(tmp_path: Path) -> None:
+    other, log, lock = tmp_path / "other", tmp_path / "metrics.jsonl", tmp_path / ".lock"
+    other.write_text("another's")
+    os.link(other, log)
+    os.link(other, lock)
+    with open_to_append(log) as file:
+        file.write(", and ours")
+    with (
+        pytest.raises(RunError, match=r"\.lock is a file that has another name too, .*; remove it"),
+        lock_folder(tmp_path, "x"),
+    ):
+        pass
+    assert (other.read_text(), log.read_text()) == ("another's", "another's, and ours")
+
+
+def test_a_full_disk_is_told_whoever_writes(tmp_path: Path) -> None:
+    """numpy tells it by an error without a number."""
+    command = f"""
+import resource, signal, pathlib, numpy
+from spine_ignite.errors import RunError
+from spine_ignite.files import write_with
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+try:
+    write_with(pathlib.Path("{tmp_path / "x.npy"}"), lambda file: numpy.save(file, numpy.ones(9000)))
+except RunError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("the disk (or quota) is full; free some space and try again\n")
 
 
 def test_a_pipe_is_neither_waited_for_nor_written_to(tmp_path: Path) -> None:
