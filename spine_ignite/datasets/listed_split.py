@@ -126,11 +126,13 @@ def resolve(lists: Lists, patients: Mapping[str, str], path: Path) -> dict[str, 
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.suffix.lower() == ".json" else read_yaml(path)
+        return json.loads(path.read_text(encoding="utf-8-sig")) if path.suffix.lower() == ".json" else read_yaml(path)
     except FileNotFoundError:
         raise DataError(f"the split {path} (data.split) does not exist; {_EXPECTED}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; {_EXPECTED}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}; {_EXPECTED}") from error
 
 
 def _one_side_each(found: Mapping[str, Sequence[str]], patients: Mapping[str, str], path: Path) -> None:

@@ -80,6 +80,8 @@ def join_equal(cases: Iterable[tuple[str, str, bool]]) -> dict[str, str]:
 def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
     """Read columns of a CSV file with a heading, without space around the values.
 
+    Commas, semicolons or tabs part the columns; capitals in the heading do not matter.
+
     Raises:
         DataError: the file cannot be read, or lacks a column.
     """
@@ -87,13 +89,20 @@ def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             sample = file.readline()
             file.seek(0)
-            rows = csv.DictReader(file, delimiter=";" if sample.count(";") > sample.count(",") else ",")
-            lacking = [column for column in columns if column not in (rows.fieldnames or ())]
+            rows = csv.DictReader(file, delimiter=max(",;\t", key=sample.count))
+            rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
+            lacking = [column for column in columns if column not in rows.fieldnames]
             if lacking:
-                raise DataError(f"{path} has no column '{lacking[0]}'; expected {', '.join(columns)}")
+                raise DataError(f"{path} has no column '{lacking[0]}'; give it a heading with {' and '.join(columns)}")
             return [[(row[column] or "").strip() for column in columns] for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}); save it as CSV in UTF-8") from error
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}; name a CSV file with {' and '.join(columns)}"
+        ) from error
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}; save it as CSV again") from error
 
 
 def listed(names: Sequence[str]) -> str:

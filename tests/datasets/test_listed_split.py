@@ -44,7 +44,8 @@ def test_spider_s_official_division(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["split.yaml", "split.json"])
 def test_plain_lists_name_cases_or_patients(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_text(json.dumps({"training": [1, "2_t1.mha"], "validation": ["3_t2_space"], "test": ["3_t2"]}))
+    text = json.dumps({"training": [1, "2_t1.mha"], "validation": ["3_t2_space"], "test": ["3_t2"]})
+    path.write_text(text, encoding="utf-8-sig")  # with a mark in front, as Windows' editor saves it
     assert parts(path, patients=SERIES) == {
         "training": ["1_t1", "1_t2", "2_t1"],
         "validation": ["3_t2_SPACE"],

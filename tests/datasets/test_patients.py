@@ -36,8 +36,15 @@ def test_a_pattern_says_who_is_who() -> None:
 @pytest.mark.parametrize("heading", ["case,patient,age\n{}1.nii.gz,Anna,4\n{}2,Anna,4\nother,Eva,9\n"])
 def test_a_table_says_who_is_who(tmp_path: Path, heading: str) -> None:
     table = tmp_path / "who.csv"
-    for text in (heading.format("Case", "case"), heading.format("Case", "Case").replace(",", ";")):
-        table.write_text(text)
+    text = heading.format("Case", "case")
+    for variant in (
+        text,
+        text.replace(",", ";"),
+        text.replace(",", "\t"),
+        "\ufeff" + text,
+        text.replace("case,", "Case ,"),
+    ):
+        table.write_text(variant, encoding="utf-8")
         assert patients_of(["Case1", "Case2"], str(table)) == {"Case1": "Anna", "Case2": "Anna"}
 
 
@@ -47,11 +54,12 @@ def test_a_table_says_who_is_who(tmp_path: Path, heading: str) -> None:
         ("case,patient\nCase1,Anna\n", "who.csv does not name the patient of the case Case2; add what is missing"),
         ("case,patient\nCase1,A\nCase2,B\ncase2,C\n", "gives the case case2 to two patients, B and C; keep one"),
         ("case,patient\nCase1,A\nCase2,\n", "names no patient for the case Case2; fill the column 'patient'"),
-        ("case,name\n", "who.csv has no column 'patient'; expected case, patient"),
+        ("case,name\n", "who.csv has no column 'patient'; give it a heading with case and patient"),
+        ("case,patient\nCase1,M\xfcller\n", "who.csv is not UTF-8 (byte 20); save it as CSV in UTF-8"),
     ],
 )
 def test_a_table_that_leaves_doubt_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "who.csv").write_text(text)
+    (tmp_path / "who.csv").write_text(text, encoding="latin-1")
     with pytest.raises(DataError) as caught:
         patients_of(["Case1", "Case2"], str(tmp_path / "who.csv"))
     assert message in str(caught.value)
