@@ -140,7 +140,7 @@ def child(mark: Path, arguments: list[str]) -> int:
     from spine_ignite import cli
     from spine_ignite.slices import build
     from spine_ignite.training import step as trainer
-    from spine_ignite.training.handlers import epoch_end, keep_best, keep_last
+    from spine_ignite.training.handlers import keep_best, keep_last, validation
 
     with mark.open("r+b") as file, mmap.mmap(file.fileno(), 1) as shared:
 
@@ -158,7 +158,7 @@ def child(mark: Path, arguments: list[str]) -> int:
         for owner, name, phase in (
             (build, "_convert", "preprocessing"),
             (trainer.UpdateStep, "__call__", "step"),
-            (epoch_end.EpochEnd, "_validate", "validation"),
+            (validation.Validation, "_validate", "validation"),
             (keep_best, "save_checkpoint", "checkpoint"),
             (keep_last, "save_checkpoint", "checkpoint"),
         ):

@@ -198,15 +198,13 @@ def _run(session: Session, echo: Echo, jump: str | None = None) -> RunResult:
 
 
 def _conclude(session: Session, echo: Echo) -> RunResult:
-    """Stop with an error if the loss was not finite; tell how the run ended."""
+    """Tell how the run ended."""
     run, interruption, early_stop = session.run, session.interruption, session.early_stop
     state = run.trainer.state
-    if session.guard.failed or (state.output is not None and not torch.isfinite(state.output["loss"])):
-        raise session.guard.error()
     if interruption.signal is not None:
         name = signal.Signals(interruption.signal).name
         echo(f"Stopped by {name} after step {state.iteration}")
-        if interruption.stopped_at is not None or state.iteration < run.budget.total_steps:
+        if state.iteration < run.budget.total_steps:
             echo(f"Go on with: {resume_command(run.directory.root)}")
     elif early_stop.is_over:
         echo(f"Stopped early: in {early_stop.counter} validations the Dice did not become better")

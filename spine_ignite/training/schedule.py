@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from ignite.handlers.param_scheduler import ParamScheduler
 from torch.optim import Optimizer
 
@@ -81,7 +81,7 @@ def cosine(t: float, final: float = 0.0) -> float:
 
 
 class LearningRateSchedule(ParamScheduler):
-    """Sets the rate of all parameter groups before each step; attach it to ``ITERATION_STARTED``.
+    """Sets the rate of all parameter groups before each step.
 
     It keeps no state of its own: a resumed run has the right rate as soon as it has the right progress.
 
@@ -96,6 +96,10 @@ class LearningRateSchedule(ParamScheduler):
         self.schedule = create_schedule(config)
         self.progress = progress
         self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
+
+    def attach(self, trainer: Engine) -> None:
+        """Connect to the trainer."""
+        trainer.add_event_handler(Events.ITERATION_STARTED, self)
 
     def __call__(self, engine: Engine | None, name: str | None = None) -> None:
         """Set the rates."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, cast
 
-from ignite.engine import Events
+from ignite.engine import Engine
 from ignite.handlers import ProgressBar
 
 from spine_ignite.config import RunConfig
@@ -17,51 +17,64 @@ from spine_ignite.runs.description import Description
 from spine_ignite.runs.resumption import resume_command
 from spine_ignite.runs.weights import load_weights
 from spine_ignite.training.budget import Budget
+from spine_ignite.training.finite import Soundness
 from spine_ignite.training.given_handlers import attach_given
-from spine_ignite.training.handlers.average import attach_average
+from spine_ignite.training.handlers.average import Average
 from spine_ignite.training.handlers.clock import Clock
 from spine_ignite.training.handlers.early_stop import EarlyStop
-from spine_ignite.training.handlers.epoch_end import EpochEnd
+from spine_ignite.training.handlers.ending import Ending
 from spine_ignite.training.handlers.finite_guard import FiniteGuard
 from spine_ignite.training.handlers.interruption import Interruption
 from spine_ignite.training.handlers.keep_best import KeepBest
 from spine_ignite.training.handlers.keep_last import KeepLast
-from spine_ignite.training.handlers.recorder import EpochRecord
+from spine_ignite.training.handlers.recorder import Recorder
+from spine_ignite.training.handlers.step_figures import StepFigures
+from spine_ignite.training.handlers.validation import Validation
 from spine_ignite.training.schedule import LearningRateSchedule, rate
 from spine_ignite.training.setup import Part, Run
+from spine_ignite.training.trackers.console import Console
+from spine_ignite.training.trackers.jsonl import JsonLines
 from spine_ignite.training.trackers.of_plugins import attach_tracker
-
-if TYPE_CHECKING:
-    from spine_ignite.training.trackers.tensorboard import Board
 
 Echo = Callable[[str], None]
 
 
+class Handler(Protocol):
+    """Something that acts on events of training; one that remembers is a :class:`Part` too."""
+
+    def attach(self, trainer: Engine) -> None:
+        """Connect to the trainer."""
+        ...
+
+
 @dataclass
 class Session:
-    """A run and its handlers.
+    """A run and the core's handlers.
 
     Args:
         run: the run.
-        schedule: sets the learning rate.
-        guard: refuses what is not finite.
-        interruption: knows whether a signal came.
-        early_stop: knows whether patience has run out.
-        keep_best: writes ``best.pt``.
-        keep_last: writes ``last.pt``, and knows what of it is restored.
-        board: TensorBoard's, which opens its file when training starts; None without one.
+        handlers: by name.
         resumed: whether a checkpoint was restored.
     """
 
     run: Run
-    schedule: LearningRateSchedule
-    guard: FiniteGuard
-    interruption: Interruption
-    early_stop: EarlyStop
-    keep_best: KeepBest
-    keep_last: KeepLast
-    board: Board | None = None
+    handlers: dict[str, Handler]
     resumed: bool = False
+
+    @property
+    def interruption(self) -> Interruption:
+        """Knows whether a signal came."""
+        return cast(Interruption, self.handlers["interruption"])
+
+    @property
+    def early_stop(self) -> EarlyStop:
+        """Knows whether patience has run out."""
+        return cast(EarlyStop, self.handlers["early_stop"])
+
+    @property
+    def keep_best(self) -> KeepBest:
+        """Knows the score of ``best.pt``."""
+        return cast(KeepBest, self.handlers["keep_best"])
 
     def restore(self, checkpoint: dict[str, Any], path: Path, echo: Echo) -> None:
         """Go back to where a checkpoint was saved.
@@ -74,9 +87,9 @@ class Session:
         run.description.require_same(Description.from_state(checkpoint["description"], path), path)
         load_weights(run.network, checkpoint["model"], path)
         try:
-            for name, part in self.keep_last.parts.items():
+            for name, part in cast(KeepLast, self.handlers["keep_last"]).parts.items():
                 # Of the doctor there is nothing if the run was not watched until now.
-                if name not in ("model", "trainer") and (name in checkpoint or name != "vitals"):
+                if name not in ("model", "trainer") and (name in checkpoint or name != "doctor"):
                     part.load_state_dict(checkpoint[name])
             self._require_unfinished(int(checkpoint["trainer"]["iteration"]))
             run.trainer.load_state_dict({**checkpoint["trainer"], "max_epochs": run.budget.max_epochs})
@@ -104,10 +117,8 @@ class Session:
             return None
         before = Budget(trained.train, run.data.training.steps_per_epoch)
         before.load_state_dict(run.budget.state_dict())
-        old, new = (
-            peak * rate(run.config.schedule, budget.progress(step))
-            for peak, budget in ((self.schedule.peaks[0], before), (self.schedule.peaks[0], run.budget))
-        )
+        peak = cast(LearningRateSchedule, self.handlers["schedule"]).peaks[0]
+        old, new = (peak * rate(run.config.schedule, budget.progress(step)) for budget in (before, run.budget))
         if abs(new - old) <= 0.01 * max(new, old):
             return None
         end = f"after {run.budget.limit / 60:g} minutes" if run.budget.limit else f"at epoch {run.budget.max_epochs}"
@@ -115,8 +126,9 @@ class Session:
 
     def close(self) -> None:
         """Close what is open."""
-        if self.board is not None:
-            self.board.close()
+        for handler in self.handlers.values():
+            if hasattr(handler, "close"):
+                handler.close()
 
     def _require_unfinished(self, step: int) -> None:
         """Refuse a run that has come to its end, with the command that makes it longer."""
@@ -155,21 +167,64 @@ def _restore_kept(run: Run, states: dict[str, Any], path: Path, echo: Echo) -> N
 
 
 def attach(run: Run, echo: Echo, show_steps: bool, handlers: Sequence[Any] = ()) -> Session:
-    """Attach all handlers, those of plugins and of the caller last.
+    """Attach all handlers, those of plugins and of the caller too.
 
     Nothing is written or deleted here, so that a plugin that fails costs nothing: handlers that write open their files
     when training starts (``Events.STARTED``).
+
+    Args:
+        run: the run.
+        echo: takes the lines that tell how it goes.
+        show_steps: show a progress bar over the steps of each epoch.
+        handlers: the caller's own, see :mod:`.given_handlers`.
     """
-    trainer, accumulate = run.trainer, run.config.train.accumulate
-    schedule = LearningRateSchedule(
-        run.optimizer, run.config.schedule, lambda: run.budget.progress(trainer.state.iteration - 1)
-    )
-    guard = FiniteGuard(run)
-    interruption = Interruption(accumulate)
-    record = EpochRecord(run)
-    early_stop = EarlyStop(run.config.train.patience)
-    keep_best = KeepBest(run, echo)
-    epoch_end = EpochEnd(run, guard, interruption, echo)
+    core = core_handlers(run, echo)
+    session = Session(run, core)
+    for handler in core.values():
+        handler.attach(run.trainer)
+    if show_steps:
+        ProgressBar(persist=False, desc="Training").attach(run.trainer)
+    for named in run.config.log.trackers:
+        attach_tracker(run, echo, named)
+    load_registry().attach_handlers(trainer=run.trainer, evaluator=run.evaluator, run=run)
+    attach_given(handlers, run)
+    return session
+
+
+def core_handlers(run: Run, echo: Echo) -> dict[str, Handler]:
+    """Return what the core attaches, by name; in which order it is attached makes no difference."""
+    log, trainer, soundness = run.config.log, run.trainer, Soundness(run)
+    handlers: dict[str, Handler] = {
+        "schedule": LearningRateSchedule(
+            run.optimizer, run.config.schedule, lambda: run.budget.progress(trainer.state.iteration - 1)
+        ),
+        "guard": FiniteGuard(soundness),
+        "clock": Clock(run.budget),
+        "interruption": Interruption(trainer),
+        "validation": Validation(run),
+        "figures": StepFigures(run),
+        "recorder": Recorder(run, echo),
+        "ending": Ending(run),
+        "keep_best": KeepBest(run, echo),
+        "early_stop": EarlyStop(run.config.train.patience),
+        "jsonl": JsonLines(run),
+        "console": Console(run, echo),
+    }
+    if run.ema is not None:
+        handlers["ema"] = Average(run.ema)
+    if log.doctor:
+        from spine_ignite.training.doctor import Doctor
+
+        handlers["doctor"] = Doctor(run, echo)
+    if log.tensorboard:
+        from spine_ignite.training.trackers.pictures import Pictures
+        from spine_ignite.training.trackers.tensorboard import Scalars
+
+        handlers |= {"tensorboard": Scalars(run, echo), "pictures": Pictures(run, echo)}
+    if log.volumes_every:
+        from spine_ignite.training.trackers.volumes import Volumes
+
+        handlers["volumes"] = Volumes(run)
     parts: dict[str, Part] = {
         "model": run.network,
         "optimizer": run.optimizer,
@@ -177,44 +232,6 @@ def attach(run: Run, echo: Echo, show_steps: bool, handlers: Sequence[Any] = ())
         "scaler": run.step.scaler,
         "trainer": trainer,
         "budget": run.budget,
-        "record": record,
-        "early_stop": early_stop,
     }
-    if run.ema is not None:
-        parts["ema"] = run.ema.ema_model
-        attach_average(run.ema, trainer, accumulate)
-    keep_last = KeepLast(run, parts, guard)
-    session = Session(run, schedule, guard, interruption, early_stop, keep_best, keep_last)
-    trainer.add_event_handler(Events.ITERATION_STARTED, schedule)
-    epoch_end.summaries.append(record.summary)
-    for handler in (record, guard, Clock(run.budget, accumulate), keep_best, early_stop):
-        handler.attach(trainer)
-    if show_steps:
-        ProgressBar(persist=False, desc="Training").attach(trainer)
-    _attach_watchers(session, epoch_end, echo)
-    epoch_end.attach(trainer)
-    load_registry().attach_handlers(trainer=trainer, evaluator=run.evaluator, run=run)
-    attach_given(handlers, run)
-    # After plugins, whose handlers of the same event come first: what they count is in the checkpoint.
-    keep_last.attach(trainer)
-    epoch_end.attach_saving(trainer)
-    interruption.attach(trainer)
-    return session
-
-
-def _attach_watchers(session: Session, epoch_end: EpochEnd, echo: Echo) -> None:
-    run = session.run
-    if run.config.log.doctor:
-        from spine_ignite.training.doctor import attach_doctor
-
-        session.keep_last.parts["vitals"] = attach_doctor(run, epoch_end, echo).vitals
-    if run.config.log.tensorboard:
-        from spine_ignite.training.trackers.tensorboard import attach_tensorboard
-
-        session.board = attach_tensorboard(run, epoch_end, echo)
-    for named in run.config.log.trackers:
-        attach_tracker(run, echo, named)
-    if run.config.log.volumes_every:
-        from spine_ignite.training.trackers.tensorboard import attach_volumes
-
-        attach_volumes(run)
+    parts |= {name: handler for name, handler in handlers.items() if isinstance(handler, Part)}
+    return {**handlers, "keep_last": KeepLast(run, parts, soundness)}

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from ignite.engine import Engine
@@ -35,11 +35,13 @@ from spine_ignite.training.contract import Contract
 from spine_ignite.training.evaluator import create_evaluator
 from spine_ignite.training.optimizers import create_optimizer
 from spine_ignite.training.overfit import FixedBatches
-from spine_ignite.training.step import UpdateStep, create_trainer
+from spine_ignite.training.step import UpdateStep
+from spine_ignite.training.trainer import Trainer
 
 Batch = dict[str, Tensor]
 
 
+@runtime_checkable
 class Part(Protocol):
     """Something whose state is saved and restored."""
 
@@ -92,9 +94,10 @@ class Run:
     optimizer: Optimizer
     step: UpdateStep
     budget: Budget
-    trainer: Engine
+    trainer: Trainer
     evaluator: Engine
     kept: dict[str, Part] = field(default_factory=dict)
+    row: dict[str, Any] = field(default_factory=dict)  # the figures of the epoch that was recorded last
 
     def keep(self, name: str, part: Part) -> None:
         """Let the checkpoint that a run is resumed from hold the state of ``part``, which is restored from it.
@@ -117,6 +120,11 @@ class Run:
     def validates(self) -> bool:
         """Whether there is anything to validate on; without, ``evaluator`` is never run."""
         return self.data.validation is not None
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether the epoch that was recorded last has been validated."""
+        return any(name.startswith("validation/") for name in self.row)
 
     @property
     def scheme(self) -> LabelScheme:
@@ -235,7 +243,7 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
     if config.train.ema is not None:
         # Ignite's momentum is the share of the new weights, the configuration's decay that of the old.
         ema = EMAHandler(network, momentum=1 - config.train.ema, handle_buffers="update")
-    trainer = create_trainer(step)
+    trainer = Trainer(step)
     evaluator = create_evaluator(
         ema.ema_model if ema is not None else network,
         data.scheme.names,

@@ -119,15 +119,9 @@ class UpdateStep:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        engine.fire_event(TrainingEvents.UPDATED)
         return norm
 
     @staticmethod
     def _norm(trained: list[nn.Parameter]) -> Tensor:
         return nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
-
-
-def create_trainer(step: UpdateStep) -> Engine:
-    """Return the engine that trains; its ``state.output`` is what :class:`UpdateStep` returns."""
-    engine = Engine(step)
-    engine.register_events(*TrainingEvents)
-    return engine

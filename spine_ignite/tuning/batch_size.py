@@ -26,7 +26,7 @@ from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.slices.build import build_store
 from spine_ignite.training.faults import is_out_of_memory
 from spine_ignite.training.setup import Run, setup_data, setup_run
-from spine_ignite.training.step import create_trainer
+from spine_ignite.training.trainer import Trainer
 
 # Two and three give the first straight line; the last step is then half as many again as the largest that fits.
 _SIZES = (2, 3, 4, 8, 16, 32, 64, 128, 256)
@@ -136,7 +136,7 @@ def train_on_noise(run: Run, size: int, worked: bool = False) -> bool:
         image = torch.randn(size, run.description.in_channels, rows, columns)
         label = torch.randint(run.scheme.num_classes, (size, rows, columns), dtype=torch.uint8)
         batch = {"image": image, "label": label}
-        create_trainer(run.step).run([batch] * steps, max_epochs=epochs, epoch_length=steps)
+        Trainer(run.step).run([batch] * steps, max_epochs=epochs, epoch_length=steps)
     except (RuntimeError, MemoryError) as error:
         if not worked and not is_out_of_memory(error):
             raise

@@ -21,7 +21,8 @@ from spine_ignite.training import setup
 from spine_ignite.training.contract import Contract
 from spine_ignite.training.evaluator import create_evaluator
 from spine_ignite.training.run import train
-from spine_ignite.training.step import UpdateStep, create_trainer
+from spine_ignite.training.step import UpdateStep
+from spine_ignite.training.trainer import Trainer
 from spine_ignite.tuning.dry_run import dry_run
 
 CPU = torch.device("cpu")
@@ -76,7 +77,7 @@ def step_of(network: nn.Module, contract: Contract | None = CONTRACT, **options:
 
 
 def run(network: nn.Module, contract: Contract | None = CONTRACT, **options: Any) -> Engine:
-    trainer = create_trainer(step_of(network, contract, **options))
+    trainer = Trainer(step_of(network, contract, **options))
     trainer.run(BATCHES, max_epochs=2)
     return trainer
 
@@ -163,7 +164,7 @@ def test_what_keeps_the_contract_is_trained_as_without_it(network: nn.Module, ac
 
 def test_the_first_batch_alone_is_looked_at() -> None:
     step = step_of(Net())
-    create_trainer(step).run(BATCHES[:1], max_epochs=1)
+    Trainer(step).run(BATCHES[:1], max_epochs=1)
     assert step.contract is None
 
 

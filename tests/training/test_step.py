@@ -12,7 +12,8 @@ from spine_ignite.losses.criterion import create_loss
 from spine_ignite.machine.precision import Precision, choose_precision
 from spine_ignite.spec import Aux, ModelOutput
 from spine_ignite.training.evaluator import create_evaluator
-from spine_ignite.training.step import UpdateStep, create_trainer
+from spine_ignite.training.step import UpdateStep
+from spine_ignite.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 Batch = dict[str, Tensor]
@@ -55,7 +56,7 @@ def trainer(
         clip_value=clip_value,
         augment=augment,
     )
-    return create_trainer(step)
+    return Trainer(step)
 
 
 def weights(net: nn.Module) -> Tensor:
@@ -109,7 +110,7 @@ def test_scaled_gradients_are_unscaled_before_they_are_clipped() -> None:
         precision=half,
         clip_norm=0.01,
     )
-    create_trainer(step).run(batches(1), max_epochs=1)
+    Trainer(step).run(batches(1), max_epochs=1)
     assert step.scaler.is_enabled()
     torch.testing.assert_close(weights(scaled) - before, weights(plain) - before, rtol=0.05, atol=1e-4)
 
@@ -128,7 +129,7 @@ def test_the_scaler_skips_a_step_whose_gradient_overflows() -> None:
     scale = step.scaler.get_scale()
     data = batches(1)
     data[0]["image"] *= 1e30  # infinite in float16
-    create_trainer(step).run(data, max_epochs=1)
+    Trainer(step).run(data, max_epochs=1)
     assert torch.equal(weights(net), before)
     assert step.scaler.get_scale() < scale
 
@@ -190,7 +191,7 @@ def test_bfloat16_training_stays_close_to_float32() -> None:
         optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
         criterion = create_loss(LossConfig(), 3)
         step = UpdateStep(net, optimizer, criterion, device=CPU, precision=choose_precision(name, CPU))
-        create_trainer(step).run(batches(10), max_epochs=1)
+        Trainer(step).run(batches(10), max_epochs=1)
         assert all(p.dtype is torch.float32 for p in net.parameters())
         ends.append(weights(net))
     assert float((ends[0] - ends[1]).norm() / ends[0].norm()) < 0.02

@@ -1,6 +1,6 @@
 """The training doctor: watches a run and says in plain words what is wrong with it."""
 
 from spine_ignite.training.doctor.diagnoses import Diagnosis, diagnose
-from spine_ignite.training.doctor.handler import Doctor, attach_doctor
+from spine_ignite.training.doctor.handler import Doctor
 
-__all__ = ["Diagnosis", "Doctor", "attach_doctor", "diagnose"]
+__all__ = ["Diagnosis", "Doctor", "diagnose"]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 
 from spine_ignite.runs.directory import read_rows
+from spine_ignite.runs.rows import append_row
 from spine_ignite.training.doctor.diagnoses import Diagnosis, Row, diagnose, essential
 from spine_ignite.training.doctor.vitals import Vitals
 from spine_ignite.training.events import TrainingEvents
-from spine_ignite.training.handlers.epoch_end import Echo, EpochEnd
-from spine_ignite.training.handlers.recorder import MetricsFile
 from spine_ignite.training.setup import Run
 
 # A diagnosis that persists is told again when training has gone on this many epochs, and as long again as before.
@@ -29,13 +29,20 @@ class Doctor:
         echo: takes the lines that tell.
     """
 
-    def __init__(self, run: Run, echo: Echo) -> None:
+    def __init__(self, run: Run, echo: Callable[[str], None]) -> None:
         self.run = run
         self.echo = echo
         self.vitals = Vitals(run)
-        self.file = MetricsFile(run.directory.doctor)
         self.history: list[Row] = []
         self.told: dict[str, int] = {}
+
+    def attach(self, trainer: Engine) -> None:
+        """Connect to the trainer."""
+        self.vitals.attach(trainer)
+        trainer.add_event_handler(Events.STARTED, self.recall)
+        trainer.add_event_handler(TrainingEvents.RECORDING, self.record)
+        trainer.add_event_handler(TrainingEvents.RECORDED, self)
+        trainer.add_event_handler(TrainingEvents.FAILED, self.examine_failure)
 
     def recall(self) -> None:
         """Read what was recorded before a resumed run's checkpoint."""
@@ -47,43 +54,46 @@ class Doctor:
         progress = self.run.budget.progress(self.run.trainer.state.iteration)
         return {**self.vitals.summary(), "doctor/progress": progress}
 
-    def examine(self, values: dict[str, Any]) -> None:
+    def record(self) -> None:
+        """Put the vital signs into the epoch's row."""
+        self.run.row.update(self.summary())
+
+    def __call__(self) -> None:
         """Take an epoch's record and tell what is new."""
+        self._examine(self.run.row)
+
+    def _examine(self, values: dict[str, Any]) -> None:
         self.history = essential([*self.history, values])
         for diagnosis in diagnose(self.history):
             self._tell(diagnosis, values["epoch"], values["iteration"])
 
     def examine_failure(self) -> None:
-        """Examine a run that the NaN guard has stopped within an epoch."""
+        """Examine a run that fails within an epoch, for a loss that is not finite."""
         state = self.run.trainer.state
-        loss = float(state.output["loss"]) if state.output is not None else 0.0
-        if not math.isfinite(loss):
-            place = {"epoch": state.epoch, "iteration": state.iteration, "train/loss": math.nan}
-            self.examine({**place, **self.summary()})
+        place = {"epoch": state.epoch, "iteration": state.iteration, "train/loss": math.nan}
+        self._examine({**place, **self.summary()})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the vital signs of the epoch so far."""
+        return self.vitals.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on within an epoch."""
+        self.vitals.load_state_dict(state)
 
     def _tell(self, diagnosis: Diagnosis, epoch: int, iteration: int) -> None:
         before = self.told.get(diagnosis.code)
         if before is not None and epoch < max(before + _AGAIN_AFTER, 2 * before):
             return
         self.told[diagnosis.code] = epoch
-        self.file.append(
+        append_row(
+            self.run.directory.doctor,
             {
                 "epoch": epoch,
                 "iteration": iteration,
                 "code": diagnosis.code,
                 "sentence": diagnosis.sentence,
                 "advice": diagnosis.advice,
-            }
+            },
         )
         self.echo(f"Doctor:    {diagnosis.sentence} {diagnosis.advice}")
-
-
-def attach_doctor(run: Run, epoch_end: EpochEnd, echo: Echo) -> Doctor:
-    """Let a doctor watch the run; before other listeners are added, which then see what it does."""
-    doctor = Doctor(run, echo)
-    run.trainer.add_event_handler(Events.STARTED, doctor.recall)
-    doctor.vitals.attach()
-    epoch_end.summaries.append(doctor.summary)
-    run.trainer.add_event_handler(TrainingEvents.RECORDED, lambda: doctor.examine(epoch_end.row))
-    run.trainer.add_event_handler(Events.COMPLETED, doctor.examine_failure)
-    return doctor

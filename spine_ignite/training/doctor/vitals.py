@@ -11,7 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
-from spine_ignite.training.events import TrainingEvents
+from spine_ignite.training.events import TrainingEvents, at_boundary, ends_epoch
 from spine_ignite.training.parameter_groups import base_rate
 from spine_ignite.training.setup import Run
 
@@ -42,14 +42,15 @@ class Vitals:
         self._run_begins = True
         self._reset()
 
-    def attach(self) -> None:
+    def attach(self, trainer: Engine) -> None:
         """Connect to the trainer."""
-        trainer = self.run.trainer
         trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         trainer.add_event_handler(Events.GET_BATCH_STARTED, self._start_waiting)
         trainer.add_event_handler(Events.GET_BATCH_COMPLETED, self._stop_waiting)
         trainer.add_event_handler(TrainingEvents.GRADIENTS_READY, self._look_at_layers)
+        trainer.add_event_handler(TrainingEvents.UPDATED, self._measure_update)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        trainer.add_event_handler(TrainingEvents.STEP_SETTLED, self._stop)
 
     def summary(self) -> dict[str, float]:
         """Return the epoch's vital signs by name, for ``metrics.jsonl``; what was not seen is left out.
@@ -61,7 +62,7 @@ class Vitals:
         relative to its weights), ``update_ratio`` the change of the weights in one update over their size, at the peak
         learning rate, ``step_seconds`` the time of all steps and ``waiting`` the share of it spent waiting for data.
         """
-        seconds = time.perf_counter() - self._started
+        seconds = (self._ended or time.perf_counter()) - self._started
         result = {"step_seconds": seconds, "waiting": min(1.0, self.stopwatch.read() / max(seconds, 1e-9))}
         if self._first_loss is not None:
             result["first_loss"] = float(self._first_loss)
@@ -105,11 +106,12 @@ class Vitals:
     def _start_epoch(self, engine: Engine) -> None:
         seen = self.state_dict()
         self._reset()
-        if engine.state.iteration % engine.state.epoch_length:  # a resumed run goes on within an epoch
+        if not at_boundary(engine):  # a resumed run goes on within an epoch
             self.load_state_dict(seen)
 
     def _reset(self) -> None:
         self._started = time.perf_counter()
+        self._ended: float | None = None
         self.stopwatch.reset()
         self._first_loss = None
         self._norms = []
@@ -127,7 +129,7 @@ class Vitals:
             self.stopwatch.reset()
 
     def _look_at_layers(self, engine: Engine) -> None:
-        if engine.state.iteration % engine.state.epoch_length:
+        if not at_boundary(engine):
             return
         with torch.no_grad():
             pairs = [(p, p.grad) for p in self.weights if p.grad is not None]
@@ -140,10 +142,16 @@ class Vitals:
             self._first_loss = output["loss"]
         if output["gradient_norm"] is not None:
             self._norms.append(output["gradient_norm"])
-        if self._before:
-            self._measure_update()
+
+    def _stop(self, engine: Engine) -> None:
+        """Stop the clock after the last step, once the device has done it."""
+        if ends_epoch(engine):
+            float(engine.state.output["loss"])
+            self._ended = time.perf_counter()
 
     def _measure_update(self) -> None:
+        if not self._before:
+            return
         share = base_rate(self.run.optimizer) / self.run.config.optimizer.lr
         if share >= _LEAST_RATE:
             with torch.no_grad():

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from ignite.engine import Engine, Events
+from collections.abc import Mapping
+from typing import Any
+
+from ignite.engine import Engine
 from ignite.handlers import EMAHandler
 
+from spine_ignite.training.events import TrainingEvents
 
-def attach_average(average: EMAHandler, trainer: Engine, accumulate: int) -> None:
-    """Update the averaged weights after each update of the network's.
+
+class Average:
+    """Updates the averaged weights after each update of the network's.
 
     Args:
         average: Ignite's handler, which holds them.
-        trainer: the trainer.
-        accumulate: steps of an update.
     """
 
-    def after_update(engine: Engine, iteration: int) -> bool:
-        # Groups of accumulated steps begin anew in each epoch, and the last one of an epoch may be smaller.
-        place = (iteration - 1) % engine.state.epoch_length + 1
-        return bool(place % accumulate == 0 or place == engine.state.epoch_length)
+    def __init__(self, average: EMAHandler) -> None:
+        self.average = average
 
-    average.attach(trainer, event=Events.ITERATION_COMPLETED(event_filter=after_update))
+    def attach(self, trainer: Engine) -> None:
+        """Connect to the trainer."""
+        self.average.attach(trainer, event=TrainingEvents.UPDATED)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averaged weights."""
+        state: dict[str, Any] = self.average.ema_model.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take them back."""
+        self.average.ema_model.load_state_dict(state)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
 from spine_ignite.training.budget import Budget
-
-
-def ends_group(engine: Engine, accumulate: int) -> bool:
-    """Whether the step that is over was the last of a group of accumulated steps: only there nothing is lost."""
-    place = engine.state.iteration % engine.state.epoch_length
-    return bool(place % accumulate == 0)  # the last group of an epoch may be smaller: its place is 0
+from spine_ignite.training.events import TrainingEvents
 
 
 class Clock:
@@ -18,19 +13,16 @@ class Clock:
 
     Args:
         budget: knows how much time is left.
-        accumulate: steps of an update.
     """
 
-    def __init__(self, budget: Budget, accumulate: int) -> None:
+    def __init__(self, budget: Budget) -> None:
         self.budget = budget
-        self.accumulate = accumulate
 
     def attach(self, trainer: Engine) -> None:
         """Connect to the trainer."""
-        if self.budget.limit is not None:
-            trainer.add_event_handler(Events.ITERATION_COMPLETED, self)
+        trainer.add_event_handler(TrainingEvents.UPDATED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Look at the clock after a step."""
-        if self.budget.is_spent() and ends_group(engine, self.accumulate):
+        """Look at the clock after an update."""
+        if self.budget.is_spent():
             engine.terminate()

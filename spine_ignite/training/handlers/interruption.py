@@ -8,46 +8,49 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
-from spine_ignite.training.events import TrainingEvents
-from spine_ignite.training.handlers.clock import ends_group
+from spine_ignite.training.events import TrainingEvents, at_boundary
+from spine_ignite.training.trainer import Trainer
 
 
 class Interruption:
     """Turns the first SIGINT or SIGTERM into a wish to stop, and fulfils it; a second one acts at once.
 
+    Gradients are not saved, so a group of accumulated steps is finished first; after an epoch, validation and record
+    come first.
+
     Args:
-        accumulate: steps of an update. Gradients are not saved, so a group of accumulated steps is finished first.
+        trainer: what is stopped.
 
     Attributes:
         signal: the signal's number, or None.
-        stopped_at: the step within an epoch after which training was stopped, or None.
     """
 
-    def __init__(self, accumulate: int) -> None:
-        self.accumulate = accumulate
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
         self.signal: int | None = None
-        self.stopped_at: int | None = None
+        self._updated_at = -1
 
     def attach(self, trainer: Engine) -> None:
-        """Connect to the trainer, after all whose state is saved: what they do on the same event comes first."""
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, self._after_epoch)
+        """Connect to the trainer."""
+        trainer.add_event_handler(TrainingEvents.UPDATED, self._note_update)
+        trainer.add_event_handler(TrainingEvents.STEP_SETTLED, self._after_step)
+        trainer.add_event_handler(TrainingEvents.EPOCH_SETTLED, self._after_epoch)
+
+    def _note_update(self, engine: Engine) -> None:
+        self._updated_at = engine.state.iteration
 
     def _after_step(self, engine: Engine) -> None:
-        # At the end of an epoch, validation and checkpoint come first: `_after_epoch` sees to it.
-        ends_epoch = engine.state.iteration % engine.state.epoch_length == 0
-        if self.signal is None or engine.should_terminate or ends_epoch or not ends_group(engine, self.accumulate):
-            return
-        self.stopped_at = engine.state.iteration
-        engine.fire_event(TrainingEvents.SAVE_DUE)
-        engine.terminate()
+        if self._updated_at == engine.state.iteration and not at_boundary(engine):
+            self._stop()
 
-    def _after_epoch(self, engine: Engine) -> None:
-        if self.signal is not None and not engine.should_terminate:
-            engine.fire_event(TrainingEvents.SAVE_DUE)
-            engine.terminate()
+    def _after_epoch(self) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.signal is not None and not self.trainer.should_terminate:
+            self.trainer.leave_open()
 
     @contextmanager
     def listen(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from spine_ignite.errors import RunError
 from spine_ignite.runs.saving import save_checkpoint
 from spine_ignite.training.events import TrainingEvents
-from spine_ignite.training.handlers.finite_guard import FiniteGuard
+from spine_ignite.training.finite import Soundness
 from spine_ignite.training.setup import Part, Run
 
 
@@ -26,13 +26,13 @@ class KeepLast:
         run: the run.
         parts: what is saved, by name; besides there are the description, the configuration that the run was trained
             with so far, and what plugins keep.
-        guard: refuses to save what is not finite.
+        soundness: refuses what is not finite.
     """
 
-    def __init__(self, run: Run, parts: Mapping[str, Part], guard: FiniteGuard) -> None:
+    def __init__(self, run: Run, parts: Mapping[str, Part], soundness: Soundness) -> None:
         self.run = run
         self.parts = dict(parts)
-        self.guard = guard
+        self.soundness = soundness
         self._saved_at = -1
 
     def attach(self, trainer: Engine) -> None:
@@ -58,8 +58,8 @@ class KeepLast:
         """
         if self._saved_at == engine.state.iteration:
             return
-        self.guard.require_finite()
-        content = {name: part.state_dict() for name, part in self.parts.items()}
+        self.soundness.require()
+        content = {name: self.parts[name].state_dict() for name in sorted(self.parts)}
         content["kept"] = {name: _readable(name, part) for name, part in self.run.kept.items()}
         content["config"] = self.run.config.model_dump(mode="json")
         content["description"] = self.run.description.state_dict()

@@ -1,79 +1,62 @@
-"""The record of a run: one row an epoch."""
+"""The record of an epoch: one row of figures."""
 
 from __future__ import annotations
 
-import json
-import math
-import time
-from collections.abc import Mapping
-from pathlib import Path
+import numbers
+from collections.abc import Callable
 from typing import Any
 
-import torch
-from ignite.engine import Engine, Events
+import numpy as np
+from ignite.engine import Engine
 from torch import Tensor
 
-from spine_ignite.errors import RunError
-from spine_ignite.files import explain, open_to_append
-from spine_ignite.training.parameter_groups import base_rate
+from spine_ignite.training.events import TrainingEvents
 from spine_ignite.training.setup import Run
 
 
-class EpochRecord:
-    """Mean loss, rate and throughput of the epoch in progress; without waiting for the device at each step.
+class Recorder:
+    """Gathers the figures of an epoch in ``run.row`` and ``trainer.state.metrics``, and fires ``RECORDED``.
 
-    Its state is the losses so far, so that the epoch of a run that is resumed within it has the mean of all its steps.
+    Whoever has a figure puts it into ``run.row`` on ``RECORDING``; those of one kind, ``validation/…``, say, stand
+    together, so that the order of handlers does not show. What is not a number is left out, and told once.
+
+    Args:
+        run: the run.
+        echo: takes a line about a figure that is left out.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, echo: Callable[[str], None]) -> None:
         self.run = run
-        self.losses: list[Tensor] = []
-        self.samples = 0
-        self.started = time.monotonic()
+        self.echo = echo
+        self._left_out: set[str] = set()
 
     def attach(self, trainer: Engine) -> None:
         """Connect to the trainer."""
-        trainer.add_event_handler(Events.EPOCH_STARTED, self.start)
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, self.add)
+        trainer.add_event_handler(TrainingEvents.VALIDATED, self)
 
-    def start(self, engine: Engine) -> None:
-        """Begin an epoch, or go on within one."""
-        if engine.state.iteration % engine.state.epoch_length == 0:
-            self.losses = []
-        self.samples, self.started = 0, time.monotonic()
-
-    def add(self, engine: Engine) -> None:
-        """Take a step's output."""
-        self.losses.append(engine.state.output["loss"])
-        self.samples += engine.state.output["samples"]
-
-    def summary(self) -> dict[str, float]:
-        """Return the epoch's mean loss, last rate and slices per second."""
-        loss = float(torch.stack(self.losses).float().mean()) if self.losses else math.nan
-        seconds = max(time.monotonic() - self.started, 1e-9)
-        rate = base_rate(self.run.optimizer)
-        return {"train/loss": loss, "lr": rate, "slices_per_second": self.samples / seconds}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the losses of the epoch so far."""
-        return {"losses": torch.stack(self.losses) if self.losses else torch.empty(0)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them back."""
-        self.losses = list(state["losses"].to(self.run.device).unbind())
+    def __call__(self, engine: Engine) -> None:
+        """Record an epoch."""
+        for name in self.run.row:
+            engine.state.metrics.pop(name, None)  # of an epoch with a validation, say
+        self.run.row = {}
+        engine.fire_event(TrainingEvents.RECORDING)
+        figures = {name: _number(value) for name, value in self.run.row.items()}
+        for name in sorted(name for name, value in figures.items() if value is None and name not in self._left_out):
+            self._left_out.add(name)
+            self.echo(f"Warning:   the metric {name} is not a number, and is not recorded")
+        kinds = sorted(figures, key=lambda name: name.partition("/")[0])
+        self.run.row = {
+            "epoch": engine.state.epoch,
+            "iteration": engine.state.iteration,
+            **{name: figures[name] for name in kinds if figures[name] is not None},
+        }
+        engine.state.metrics.update(self.run.row)
+        engine.fire_event(TrainingEvents.RECORDED)
 
 
-class MetricsFile:
-    """Appends one JSON line per epoch."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def append(self, values: dict[str, Any]) -> None:
-        """Write a line; NaN becomes null."""
-        plain = {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in values.items()}
-        try:
-            with open_to_append(self.path) as file:
-                file.write(json.dumps(plain) + "\n")
-        except OSError as error:
-            raise RunError(explain(error, self.path)) from error
+def _number(value: Any) -> float | None:
+    """Return a number, or what holds just one, as a float; None for anything else."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        single = value.numel() == 1 if isinstance(value, Tensor) else value.size == 1
+        value = value.item() if single else None
+    return float(value) if isinstance(value, numbers.Real) else None
