@@ -49,7 +49,8 @@ class Board:
                 self.logger.writer.flush()
                 return
             except OSError as error:
-                self.echo(f"Warning:   TensorBoard's log cannot be written ({error.strerror or error}); it {attempt}")
+                reason = error.strerror or error
+                self.echo(f"Warning:   TensorBoard's log in {self.folder} cannot be written ({reason}); it {attempt}")
                 self.close()
                 if attempt.startswith("goes"):
                     self.open(None)

@@ -124,7 +124,7 @@ def test_a_run_stopped_at_any_step_resumes_bit_for_bit(
             assert whole["early_stop"] == parts["early_stop"]
         else:
             assert whole["best"] == parts["best"]
-    timed = ("minutes", "slices_per_second", "doctor/step_seconds", "doctor/waiting")
+    timed = ("minutes", "seconds", "slices_per_second", "doctor/step_seconds", "doctor/waiting")
     first, second = (
         [{key: value for key, value in row.items() if key not in timed} for row in rows(tmp_path / name)]
         for name in ("whole", "parts")

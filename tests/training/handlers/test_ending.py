@@ -134,3 +134,26 @@ def test_a_signal_in_the_step_that_ends_the_budget_loses_nothing(
     assert result.exit_code == 143
     assert last(out)["trainer"]["iteration"] == 6
     assert [row["iteration"] for row in rows(out)] == [4, 6]
+
+
+def test_a_signal_after_an_epoch_does_not_validate_out_of_turn(
+    tiny_dataset: Path, tmp_path: Path, stopped: Stopped
+) -> None:
+    out, settings = tmp_path / "run", config(tiny_dataset, "train.validate_every=2", "train.checkpoint_every=9")
+    with stopped(4):
+        assert train(settings, out, echo=quiet).exit_code == 143
+    assert last(out)["trainer"]["iteration"] == 4
+    resume(out, echo=quiet)
+    assert ["validation/dice" in row for row in rows(out)] == [False, True, True]
+
+
+@pytest.mark.parametrize("event", [Events.STARTED, Events.EPOCH_STARTED])
+def test_training_ended_before_a_step_records_no_epoch_without_steps(
+    tiny_dataset: Path, tmp_path: Path, plugged: Plugged, event: Any
+) -> None:
+    watcher = Watcher(4 if event is Events.EPOCH_STARTED else 0, event)
+    with plugged(watcher.attach):
+        train(config(tiny_dataset, "train.checkpoint_every=9"), tmp_path / "run", echo=quiet)
+    recorded = [(row["epoch"], row["iteration"]) for row in rows(tmp_path / "run")] if watcher.end_after else []
+    assert recorded == watcher.completed == ([(1, 4)] if watcher.end_after else [])
+    assert last(tmp_path / "run")["trainer"]["iteration"] == watcher.end_after
