@@ -53,6 +53,8 @@ def read_dataset_json(path: Path) -> DatasetJson:
         if len(content) > _MOST_BYTES:
             raise ValueError(f"it is larger than {_MOST_BYTES // 2**20} MiB")
         data = json.loads(content.decode("utf-8-sig"))
+        if not isinstance(data, dict):
+            raise ValueError("it holds no object with 'labels'")
         labels = _labels(data["labels"])
         channels = data.get("channel_names", data.get("modality", {}))
         names = channels.values() if isinstance(channels, dict) else channels

@@ -98,6 +98,13 @@ def test_whatever_is_in_the_file_is_told_in_a_sentence(tmp_path_factory: pytest.
         read_dataset_json(path)
 
 
+@pytest.mark.parametrize("text", ["[]", "3", '"labels"'])
+def test_a_file_without_an_object_is_told_without_words_of_python(tmp_path: Path, text: str) -> None:
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(UsageError, match="is not a dataset.json of nnU-Net: it holds no object with 'labels'"):
+        read_dataset_json(tmp_path / "dataset.json")
+
+
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none.json cannot be read: No such file"):
         load_scheme(tmp_path / "none.json")
