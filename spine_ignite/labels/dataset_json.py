@@ -56,7 +56,7 @@ def read_dataset_json(path: Path) -> DatasetJson:
         if not isinstance(data, dict):
             raise ValueError("it holds no object with 'labels'")
         labels = _labels(data["labels"])
-        channels = data.get("channel_names", data.get("modality", {}))
+        channels: Any = data.get("channel_names", data.get("modality", {}))
         names = channels.values() if isinstance(channels, dict) else channels
         return DatasetJson(path, labels, tuple(_text(name) for name in names), _text(data.get("name", "nnU-Net")))
     except OSError as error:
