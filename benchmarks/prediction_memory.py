@@ -62,8 +62,8 @@ def write_volume(path: Path, count: int) -> tuple[int, ...]:
 
 def predict_here(run: Path, image: Path, out: Path, mode: str) -> None:
     """Predict in this process, and print its peak memory in MiB and the seconds as JSON."""
-    from spine_ignite import InferenceOptions, predict
-    from spine_ignite.inference.predict_files import Extras
+    from spine_ignite import InferenceOptions
+    from spine_ignite.inference.predict_files import Extras, predict
 
     wanted = "probabilities" in mode
     start = time.perf_counter()

@@ -1,6 +1,17 @@
 """spine-ignite: train, evaluate and compare segmentation networks on spine MRI.
 
-The public names are imported when first used, so that ``import spine_ignite`` costs nothing.
+    import spine_ignite as si
+
+    result = si.train({"data.root": "dataset", "model.name": "unet", "train.epochs": 50}, out="runs/unet")
+    result.history                                        # a row for each epoch; result.plot() draws them
+    result = si.resume("runs/unet", "train.epochs=100")   # from its last checkpoint
+    labels = si.predict("runs/unet", nib.load("scan.nii.gz"))   # an image of the same kind, in memory
+    si.evaluate("runs/unet").means["dice"]                # on its test cases
+    si.evaluate(labels, nib.load("mask.nii.gz")).classes  # or any label volume against its reference
+    dataset = si.open_dataset("dataset", "slices")        # for torch's DataLoader
+
+``help(si.train)`` and so on say what each takes. Whatever a user can mend raises a ``SpineIgniteError`` that says so in
+a sentence. The names are imported when first used, so that ``import spine_ignite`` costs nothing.
 """
 
 from __future__ import annotations
@@ -11,36 +22,63 @@ from typing import TYPE_CHECKING, Any
 from spine_ignite.version import __version__
 
 _PUBLIC = {
+    "Extras": "spine_ignite.inference.predict_files",
+    "InferenceOptions": "spine_ignite.inference.options",
+    "RunConfig": "spine_ignite.config",
+    "RunResult": "spine_ignite.training.run",
+    "Sample": "spine_ignite.batches.open_dataset",
+    "SpineIgniteError": "spine_ignite.errors",
+    "create_model": "spine_ignite.models",
+    "evaluate": "spine_ignite.api.images",
+    "find_learning_rate": "spine_ignite.api.training_runs",
     "hookimpl": "spine_ignite.hookspecs",
     "list_models": "spine_ignite.models",
-    "create_model": "spine_ignite.models",
-    "train": "spine_ignite.tuning.start",
-    "InferenceOptions": "spine_ignite.inference.options",
-    "predict": "spine_ignite.inference.predict_files",
-    "evaluate": "spine_ignite.evaluation.judge",
+    "load_config": "spine_ignite.config",
+    "open_dataset": "spine_ignite.batches.open_dataset",
+    "predict": "spine_ignite.api.images",
+    "resume": "spine_ignite.api.training_runs",
+    "train": "spine_ignite.api.training_runs",
 }
 
 __all__ = [
+    "Extras",
     "InferenceOptions",
+    "RunConfig",
+    "RunResult",
+    "Sample",
+    "SpineIgniteError",
     "__version__",
     "create_model",
     "evaluate",
+    "find_learning_rate",
     "hookimpl",
     "list_models",
+    "load_config",
+    "open_dataset",
     "predict",
+    "resume",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from spine_ignite.evaluation.judge import evaluate
+    from spine_ignite.api.images import evaluate, predict
+    from spine_ignite.api.training_runs import find_learning_rate, resume, train
+    from spine_ignite.batches.open_dataset import Sample, open_dataset
+    from spine_ignite.config import RunConfig, load_config
+    from spine_ignite.errors import SpineIgniteError
     from spine_ignite.hookspecs import hookimpl
     from spine_ignite.inference.options import InferenceOptions
-    from spine_ignite.inference.predict_files import predict
+    from spine_ignite.inference.predict_files import Extras
     from spine_ignite.models import create_model, list_models
-    from spine_ignite.tuning.start import train
+    from spine_ignite.training.run import RunResult
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
+        found = globals()[name] = getattr(importlib.import_module(_PUBLIC[name]), name)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})

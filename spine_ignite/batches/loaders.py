@@ -104,8 +104,13 @@ class SliceDataset(Dataset[Batch]):
 
     def origin(self, index: int) -> str:
         """Name the case and the slice of an index."""
+        number, place = self.locate(index)
+        return f"{self.cases[number].name} slice {place}"
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """Return the place in ``cases`` of an index's case, and which of its slices it is."""
         number = self._number(index)
-        return f"{self.cases[number].name} slice {index - int(self.starts[number])}"
+        return number, index - int(self.starts[number])
 
     def whole(self, indices: Sequence[int]) -> tuple[int, int]:
         """Return the least rows and columns that hold these slices whole, and at least ``size``."""
@@ -124,9 +129,8 @@ class SliceDataset(Dataset[Batch]):
         return {"image": image, "label": label}
 
     def _read(self, index: int, image: NDArray[np.float32], label: NDArray[np.uint8]) -> None:
-        number = self._number(index)
+        number, middle = self.locate(index)
         images, labels = self._open(number)
-        middle = index - int(self.starts[number])
         first, last = max(middle - self.context, 0), min(middle + self.context, len(images) - 1)
         # torch turns half into single precision some twenty times faster than numpy does.
         sources = torch.from_numpy(images[first : last + 1]).float().numpy()

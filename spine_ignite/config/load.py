@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 from pydantic import ValidationError
@@ -16,41 +17,87 @@ from spine_ignite.names import cut
 from spine_ignite.plain_yaml import YamlError, parse_yaml, read_yaml
 from spine_ignite.validation_errors import describe
 
+Source: TypeAlias = "str | PathLike[str] | Mapping[str, Any] | RunConfig | None"
+Overrides: TypeAlias = "str | Sequence[str] | Mapping[str, Any]"
+
 
 def load_config(
-    path: Path | None,
-    overrides: Sequence[str] = (),
+    source: Source = None,
+    overrides: Overrides = (),
     *,
     given: Mapping[str, Any] | None = None,
     echo: Callable[[str], None] | None = None,
 ) -> RunConfig:
-    """Read a YAML file (or the defaults), set what options gave, apply ``a.b=c`` overrides and validate.
+    """Read a configuration (or the defaults), set what options gave, apply ``a.b=c`` overrides and validate.
 
-    Where these name another architecture than the file does, the options of the file's architecture are left out.
+    Where these name another architecture than a file does, the options of the file's architecture are left out.
 
     Args:
-        path: the file; None: the defaults.
-        overrides: each ``a.b=c``, the value as YAML.
+        source: a YAML file; a mapping of sections as in such a file, whose outermost keys may be dotted
+            (``{"model": {"name": "unet"}, "train.epochs": 2}``); a configuration; None: the defaults.
+        overrides: one ``a.b=c``, or several, the values as YAML; or a mapping of dotted keys to values.
         given: values by dotted key, taken as they are; those that are None count as not given.
         echo: takes a line about options that are left out.
 
-    A relative path of a split or a table of patients is one beside the YAML file, or of an override one in the working
-    directory; both become absolute.
+    A relative path of a split or a table of patients is one beside the YAML file, or of anything else one in the
+    working directory; both become absolute.
 
     Raises:
         UsageError: the file, a key or a value is wrong; the message names the key and what would fit.
     """
-    data = _read(path) if path is not None else {}
+    if isinstance(source, RunConfig) and not overrides and not given:
+        return source
+    path = Path(source) if isinstance(source, (str, PathLike)) else None
     if path is not None:
+        data = _read(path)
         _find_files(data, path.absolute().parent)
+    else:
+        data = _sections(source)
     changes = [(key, value) for key, value in (given or {}).items() if value is not None]
-    changes += [_parse_override(text) for text in overrides]
+    changes += _changes(overrides)
     if isinstance(data.get("model"), dict):
         _leave_out_other_options(data, changes, echo)
     for key, value in changes:
         _set(data, key, value)
     _find_files(data, Path.cwd())
     return parse_config(data, source=str(path) if path is not None else "configuration")
+
+
+def _sections(source: Source) -> dict[str, Any]:
+    """Return a caller's configuration as nested plain data of its own."""
+    if source is None:
+        return {}
+    if isinstance(source, RunConfig):
+        return source.model_dump()
+    if not isinstance(source, Mapping):
+        raise UsageError(
+            f"a configuration is a YAML file, a dict of sections (model, data, train …) or a RunConfig, got "
+            f"{type(source).__name__}"
+        )
+    data: dict[str, Any] = {}
+    for key, value in source.items():
+        _merge(data, str(key), value)
+    return data
+
+
+def _merge(data: dict[str, Any], key: str, value: Any) -> None:
+    """Set a value by its dotted key; a section is merged into what is there of it."""
+    if not isinstance(value, Mapping) or not value:
+        _set(data, key, copy.deepcopy(value))
+    for name, inner in value.items() if isinstance(value, Mapping) else ():
+        section = data
+        for part in key.split("."):
+            section = _section(section, part, key)
+        if isinstance(inner, Mapping) and isinstance(section.get(name), dict):
+            _merge(section, str(name), inner)
+        else:
+            section[str(name)] = copy.deepcopy(inner)
+
+
+def _changes(overrides: Overrides) -> list[tuple[str, Any]]:
+    if isinstance(overrides, Mapping):
+        return [(str(key), value) for key, value in overrides.items()]
+    return [_parse_override(text) for text in ([overrides] if isinstance(overrides, str) else overrides)]
 
 
 def _leave_out_other_options(
@@ -140,13 +187,17 @@ def _parse_override(text: str) -> tuple[str, Any]:
 def _set(data: dict[str, Any], key: str, value: Any) -> None:
     *sections, last = key.split(".")
     for part in sections:
-        inner = data.setdefault(part, {})
-        if inner is None:
-            inner = data[part] = {}
-        if not isinstance(inner, dict):
-            raise UsageError(f"override '{key}': '{part}' is a value, not a section")
-        data = inner
+        data = _section(data, part, key)
     data[last] = value
+
+
+def _section(data: dict[str, Any], part: str, key: str) -> dict[str, Any]:
+    inner = data.setdefault(part, {})
+    if inner is None:
+        inner = data[part] = {}
+    if not isinstance(inner, dict):
+        raise UsageError(f"override '{key}': '{part}' is a value, not a section")
+    return inner
 
 
 def _number(text: str) -> Any:

@@ -203,15 +203,39 @@ def judge_pairs(
 
 def _judge_pair(pair: Pair, scheme: LabelScheme, tolerance: float, out: Path | None, reading: Reading) -> CaseResult:
     reference, prediction = (read_label(path, reading) for path in (pair.reference, pair.prediction))
-    prediction = replace(prediction, array=aligned(prediction, reference, "reference"))
-    indices = [_indices(volume, scheme) for volume in (reference, prediction)]
-    spacing = tuple(float(n) for n in np.linalg.norm(reference.affine[:3, :3], axis=0))
-    result = evaluate_case(pair.case, indices[0], indices[1], spacing, scheme, tolerance)
+    result, indices = _compare(pair.case, prediction, reference, scheme, tolerance)
     if out is not None and pair.image is not None:
         image = read_image(pair.image, reading)
         truth, found = (aligned(replace(reference, array=array), image) for array in indices)
         write_picture(out / "pictures" / f"{pair.case}.png", image, truth, found, scheme, result.dice)
     return result
+
+
+def evaluate_volumes(
+    volumes: Sequence[tuple[str, Volume, Volume]], scheme: LabelScheme, tolerance: float = TOLERANCE
+) -> Summary:
+    """Judge label volumes that are in memory.
+
+    Args:
+        volumes: the name of each case, its prediction and its reference.
+        scheme: the values of both.
+        tolerance: of the normalised surface Dice, in mm.
+
+    Raises:
+        DataError: a pair cannot be compared.
+    """
+    results = [_compare(*volume, scheme, tolerance)[0] for volume in volumes]
+    return Summary(tuple(results), scheme.names, tolerance, {"scheme": scheme.name})
+
+
+def _compare(
+    case: str, prediction: Volume, reference: Volume, scheme: LabelScheme, tolerance: float
+) -> tuple[CaseResult, list[Any]]:
+    """Return the result, and the class indices of reference and prediction on the reference's grid."""
+    prediction = replace(prediction, array=aligned(prediction, reference, "reference"))
+    indices = [_indices(volume, scheme) for volume in (reference, prediction)]
+    spacing = tuple(float(n) for n in np.linalg.norm(reference.affine[:3, :3], axis=0))
+    return evaluate_case(case, indices[0], indices[1], spacing, scheme, tolerance), indices
 
 
 def _indices(volume: Volume, scheme: LabelScheme) -> Any:

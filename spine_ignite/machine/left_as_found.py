@@ -20,6 +20,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,36 +29,50 @@ import torch.multiprocessing
 from torch.utils.data._utils import signal_handling
 
 Restore = Callable[[], None]
+
+
+@dataclass(eq=False)
+class _Block:
+    """A block that is being run: by which thread, and what it restores."""
+
+    thread: int
+    undo: list[Restore]
+
+
 _lock = threading.Lock()
-_inside = 0
-_undo: list[Restore] = []
+_running: list[_Block] = []  # in the order in which they began
 
 
 @contextmanager
 def left_as_found() -> Iterator[None]:
     """Restore what is the process's after the block, also if it raises.
 
-    Blocks may lie in each other, or run in several threads at the same time: what the first found is restored after the
-    last. What other threads change meanwhile is then undone too. Signal handlers are restored in the main thread, the
-    only one that may set them.
+    Blocks may lie in each other, or run in several threads at the same time: then what the first of them found is
+    restored after the last. What other threads change meanwhile is undone too. Signal handlers are restored in the main
+    thread, the only one that may set them.
     """
-    global _inside
     of_thread = [_grad_mode(), _numpy_errors()]
     with _lock:
-        if _inside == 0:
-            _undo[:] = [save() for save in _OF_PROCESS]
-        _inside += 1
+        block = _Block(threading.get_ident(), [save() for save in _OF_PROCESS])
+        _running.append(block)
     try:
         yield
     finally:
         for restore in of_thread:
             restore()
         with _lock:
-            _inside -= 1
-            if _inside == 0:
-                for restore in _undo:
-                    restore()
-                _undo.clear()
+            _end(block)
+
+
+def _end(block: _Block) -> None:
+    place = _running.index(block)
+    _running.remove(block)
+    others = [other for other in _running if other.thread != block.thread]
+    if not others:
+        for restore in block.undo:
+            restore()
+    elif others[0] not in _running[:place]:  # it found what this block had changed
+        others[0].undo = block.undo
 
 
 def _grad_mode() -> Restore:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from spine_ignite.config import RunConfig, dump_config, load_config, parse_config
+from spine_ignite.config.load import Overrides
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.ownership import is_ours, remove_listed
 from spine_ignite.runs.contents import EVENT_FILES
@@ -77,7 +78,7 @@ def configuration_of(newest: tuple[Mapping[str, Any], Path] | None, directory: R
 def wanted_configuration(
     trained: RunConfig,
     directory: RunDirectory,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     given: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """Return the configuration to go on with: ``config.yaml``, which may have been edited, with overrides.

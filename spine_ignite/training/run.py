@@ -16,6 +16,7 @@ from spine_ignite.batches.cropping import lost_by_cropping
 from spine_ignite.batches.loaders import select
 from spine_ignite.config import RunConfig, dump_config
 from spine_ignite.config.components import require_components
+from spine_ignite.config.load import Overrides
 from spine_ignite.datasets.split import PARTS, unused
 from spine_ignite.files import write_text
 from spine_ignite.inference.records import is_made_by_hand
@@ -140,7 +141,7 @@ def train(
 
 def resume(
     root: Path,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     *,
     given: Mapping[str, Any] | None = None,
     echo: Echo = print,

@@ -123,13 +123,19 @@ def _open(path: Path) -> Any:
 
 def _geometry(path: Path, reader: Any) -> tuple[tuple[int, ...], NDArray[np.float64]]:
     shape = spatial_shape(path, tuple(int(n) for n in reader.GetSize()))
-    dimension = reader.GetDimension()
     check_spacing(path, reader.GetSpacing()[:3])
-    direction = np.array(reader.GetDirection(), np.float64).reshape(dimension, dimension)[:3, :3]
+    return shape, check_affine(path, affine_of_image(reader))
+
+
+def affine_of_image(image: Any) -> NDArray[np.float64]:
+    """Return the affine (voxel indices to RAS+ mm) of a SimpleITK image, or of a reader that knows its header."""
+    dimension = image.GetDimension()
+    direction = np.array(image.GetDirection(), np.float64).reshape(dimension, dimension)[:3, :3]
     affine = np.eye(4)
-    affine[:3, :3] = direction * np.array(reader.GetSpacing()[:3])
-    affine[:3, 3] = reader.GetOrigin()[:3]
-    return shape, check_affine(path, _LPS_TO_RAS @ affine)
+    affine[:3, :3] = direction * np.array(image.GetSpacing()[:3])
+    affine[:3, 3] = image.GetOrigin()[:3]
+    turned: NDArray[np.float64] = _LPS_TO_RAS @ affine
+    return turned
 
 
 @dataclass(frozen=True, slots=True)

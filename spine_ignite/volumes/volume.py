@@ -73,8 +73,16 @@ def read_image(path: Path, reading: Reading = STRICT) -> Volume:
         DataError: the file is missing, truncated, not an image, not 3-D, does not say how it is oriented, or holds NaN
             that are not allowed, or infinite values.
     """
-    volume = _read(path, np.float32, reading)
-    finite = np.isfinite(volume.array)
+    return as_image(_read(path, np.float32, reading), reading)
+
+
+def as_image(volume: Volume, reading: Reading = STRICT) -> Volume:
+    """Check the voxels of an image, float32.
+
+    Raises:
+        DataError: it holds NaN that are not allowed, or infinite values.
+    """
+    path, finite = volume.path, np.isfinite(volume.array)
     if finite.all():
         return volume
     missing = np.isnan(volume.array)
@@ -98,8 +106,16 @@ def read_label(path: Path, reading: Reading = STRICT) -> Volume:
     Raises:
         DataError: as for :func:`read_image`, or a value is not an integer.
     """
-    volume = _read(path, None, reading)
-    array = volume.array
+    return as_label(_read(path, None, reading))
+
+
+def as_label(volume: Volume) -> Volume:
+    """Check the values of a mask of any type, and return it as int32.
+
+    Raises:
+        DataError: a value is not an integer, or has more than 32 bits.
+    """
+    path, array = volume.path, volume.array
     if array.dtype.kind == "f":
         rounded = np.rint(array)
         with np.errstate(invalid="ignore"):
@@ -155,7 +171,15 @@ def nifti_like(values: NDArray[Any], like: Volume) -> Any:
 
 
 def _read(path: Path, dtype: Any, reading: Reading) -> Volume:
-    stored = reader.read(path, dtype)
+    return as_stored(path, reader.read(path, dtype), reading)
+
+
+def as_stored(path: Path, stored: reader.Stored, reading: Reading = STRICT) -> Volume:
+    """Return what a file, or an image in memory that goes by the name ``path``, holds as a volume.
+
+    Raises:
+        DataError: it does not say how it is oriented.
+    """
     oriented = _oriented(path, stored.affine, stored.oriented, reading)
     affine = None if oriented is stored.affine else stored.affine
     return Volume(stored.array, oriented, path, stored.header, affine)

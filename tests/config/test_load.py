@@ -150,3 +150,35 @@ def test_an_alias_or_a_distribution_names_the_same_model(tmp_path: Path) -> None
 def test_what_options_give_is_no_yaml(tmp_path: Path) -> None:
     for name in ("1e3", "null", "[a]", "a: b", "007", "~"):
         assert load_config(None, given={"data.root": Path(name)}).data.root == Path(name)
+
+
+def test_a_configuration_comes_from_a_file_a_dict_or_another(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("model: {name: unet, width: 8}\ntrain: {epochs: 7, ema: 0.9}\n")
+    nested = {"model": {"name": "unet", "width": 8}, "train": {"epochs": 7, "ema": 0.9}}
+    dotted = {"model.name": "unet", "model.width": 8, "train": {"epochs": 3, "ema": 0.9}, "train.epochs": 7}
+    kept = {key: dict(value) if isinstance(value, dict) else value for key, value in dotted.items()}
+    found = [load_config(source) for source in (file, str(file), nested, dotted)]
+    assert all(one == found[0] for one in found)
+    assert dotted == kept  # the caller's own is left alone
+    assert load_config(found[0]) is found[0]
+    assert load_config({"train.epochs": 9, "train": {"ema": 0.9}}).train.epochs == 9  # sections are merged
+    changed = [load_config(found[0], how) for how in ("seed=3", ["seed=3"], {"seed": 3})]
+    assert [(one.seed, one.train.epochs) for one in changed] == [(3, 7)] * 3
+    assert load_config({"data.split": "mine.json"}).data.split == Path.cwd() / "mine.json"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"trian": {"epochs": 2}}, "trian"),
+        ({"train.epoch": 2}, "epoch"),
+        ({"train": 3, "train.epochs": 2}, "'train' is a value, not a section"),
+        ([("train", 3)], "a configuration is a YAML file, a dict of sections .* got list"),
+        (3, "a configuration is a YAML file"),
+        ("no.yaml", "no.yaml does not exist"),
+    ],
+)
+def test_what_is_no_configuration_is_refused(source: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_config(source)  # type: ignore[arg-type]
