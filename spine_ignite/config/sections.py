@@ -223,6 +223,13 @@ class TrainConfig(Section):
     )
     checkpoint_every: PositiveInt = Field(1, description="epochs between checkpoints")
     patience: PositiveInt | None = Field(None, description="validations without improvement before stopping early")
+    monitor: str = Field(
+        "validation/dice",
+        description="the recorded figure (a name in metrics.jsonl) that best.pt and patience look at",
+    )
+    monitor_mode: Literal["min", "max"] | None = Field(
+        None, description="whether less or more of it is better; default: less of a loss, fnr or fpr, more of others"
+    )
     overfit_batches: Annotated[int, Field(ge=0)] = Field(
         0, description="overfit check: train on and validate by this many fixed batches, as they are; 0: off"
     )

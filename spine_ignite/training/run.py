@@ -40,6 +40,7 @@ from spine_ignite.runs.resumption import (
     wanted_configuration,
 )
 from spine_ignite.training.faults import faults_explained
+from spine_ignite.training.monitor import Monitor
 from spine_ignite.training.overfit import LEARNT, verdict, without_variety
 from spine_ignite.training.session import Session, attach
 from spine_ignite.training.setup import Run, RunData, resolved, setup_data, setup_run, with_recorded_split
@@ -58,7 +59,7 @@ class RunResult:
         directory: the run directory.
         epochs: epochs completed, over all parts of a resumed run.
         iterations: steps taken, likewise.
-        best_dice: best mean validation Dice, or None without validation.
+        best_dice: mean validation Dice of the best network, or None without validation.
         signal: the signal that interrupted it, or None.
         overfit_passed: whether an overfit check passed; None if the run was none, or was interrupted.
     """
@@ -208,15 +209,15 @@ def _conclude(session: Session, echo: Echo) -> RunResult:
         if state.iteration < run.budget.total_steps:
             echo(f"Go on with: {resume_command(run.directory.root)}")
     elif early_stop.is_over:
-        echo(f"Stopped early: in {early_stop.counter} validations the Dice did not become better")
-    dice = session.keep_best.score if run.validates else None
-    dice = None if dice is None or math.isnan(dice) else dice
+        echo(f"Stopped early: in {early_stop.counter} validations the {early_stop.monitor.label} did not become better")
+    best, label = session.keep_best, early_stop.monitor.label
+    dice = None if best.dice is None or math.isnan(best.dice) else best.dice
     passed = None
-    if dice is not None:
-        echo(f"Best validation Dice {dice:.4f}: {run.directory.best}")
-        if run.config.train.overfit_batches and interruption.signal is None:
-            passed = dice >= LEARNT
-            echo(verdict(run.config.train.overfit_batches, dice))
+    if best.score is not None:
+        echo(f"Best {'validation Dice' if label == 'Dice' else label} {best.score:.4f}: {run.directory.best}")
+    if dice is not None and run.config.train.overfit_batches and interruption.signal is None:
+        passed = dice >= LEARNT
+        echo(verdict(run.config.train.overfit_batches, dice))
     return RunResult(run.directory.root, state.epoch, state.iteration, dice, interruption.signal, passed)
 
 
@@ -236,7 +237,8 @@ def _introduction(run: Run, resumed: bool) -> list[str]:
         f"Run:       {run.directory.root} (config.yaml, metrics.jsonl, checkpoints/, tensorboard/)",
     ]
     if not run.validates:
-        lines.append("Validation: none (data.validation is 0): best.pt is the last network")
+        best = "that of the best train.monitor" if Monitor(config.train, False).judges else "the last network"
+        lines.append(f"Validation: none (data.validation is 0): best.pt is {best}")
     if config.train.overfit_batches:
         lines.append("Overfit:   a check: the first batches train and validate, always the same, without augmentation")
     lines += [f"Note:      {note}" for note in data.notes]

@@ -30,6 +30,7 @@ from spine_ignite.training.handlers.keep_last import KeepLast
 from spine_ignite.training.handlers.recorder import Recorder
 from spine_ignite.training.handlers.step_figures import StepFigures
 from spine_ignite.training.handlers.validation import Validation
+from spine_ignite.training.monitor import Monitor
 from spine_ignite.training.schedule import LearningRateSchedule, rate
 from spine_ignite.training.setup import Part, Run
 from spine_ignite.training.trackers.console import Console
@@ -140,8 +141,8 @@ class Session:
         elif step >= budget.total_steps:
             longer = f"train.epochs={2 * epochs}"
         elif self.early_stop.is_over:
-            count = self.early_stop.counter
-            why = f", {count} validations without a better Dice, where train.patience is {train.patience}"
+            count, label = self.early_stop.counter, self.early_stop.monitor.label
+            why = f", {count} validations without a better {label}, where train.patience is {train.patience}"
             longer = f"train.patience={2 * count}"
         if longer is not None:
             root = self.run.directory.root
@@ -188,12 +189,17 @@ def attach(run: Run, echo: Echo, show_steps: bool, handlers: Sequence[Any] = ())
         attach_tracker(run, echo, named)
     load_registry().attach_handlers(trainer=run.trainer, evaluator=run.evaluator, run=run)
     attach_given(handlers, run)
+    plugged = load_registry().plugin_manager.hook.attach_handlers.get_hookimpls()
+    if not (handlers or plugged or run.config.log.trackers):  # who may record what nobody can know before
+        further = [named.name.rpartition(":")[2] for named in run.config.train.metrics]
+        session.early_stop.monitor.require_known(further, run.scheme.names)
     return session
 
 
 def core_handlers(run: Run, echo: Echo) -> dict[str, Handler]:
     """Return what the core attaches, by name; in which order it is attached makes no difference."""
     log, trainer, soundness = run.config.log, run.trainer, Soundness(run)
+    monitor = Monitor(run.config.train, run.validates)
     handlers: dict[str, Handler] = {
         "schedule": LearningRateSchedule(
             run.optimizer, run.config.schedule, lambda: run.budget.progress(trainer.state.iteration - 1)
@@ -205,8 +211,8 @@ def core_handlers(run: Run, echo: Echo) -> dict[str, Handler]:
         "figures": StepFigures(run),
         "recorder": Recorder(run, echo),
         "ending": Ending(run),
-        "keep_best": KeepBest(run, echo),
-        "early_stop": EarlyStop(run.config.train.patience),
+        "keep_best": KeepBest(run, monitor, echo),
+        "early_stop": EarlyStop(run, monitor),
         "jsonl": JsonLines(run),
         "console": Console(run, echo),
     }
