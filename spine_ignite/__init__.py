@@ -38,6 +38,7 @@ _PUBLIC = {
     "predict": "spine_ignite.api.images",
     "resume": "spine_ignite.api.training_runs",
     "train": "spine_ignite.api.training_runs",
+    "write_phantoms": "spine_ignite.phantom",
 }
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "predict",
     "resume",
     "train",
+    "write_phantoms",
 ]
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from spine_ignite.inference.options import InferenceOptions
     from spine_ignite.inference.predict_files import Extras
     from spine_ignite.models import create_model, list_models
+    from spine_ignite.phantom import write_phantoms
     from spine_ignite.training.run import RunResult
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ _CONTENTS = (Listed("(train|test)/(source|label)", r"(Case|mask_case)\d+\.nii\.g
 
 
 def write_phantoms(
-    root: Path,
+    root: str | PathLike[str],
     train: int,
     test: int,
     seed: int = 0,
@@ -37,6 +38,7 @@ def write_phantoms(
     """
     if train < 0 or test < 0 or train + test == 0:
         raise UsageError(f"at least one case is needed, got {train} for training and {test} for test")
+    root = Path(root)
     jobs = [(0, n, n + 1) for n in range(train)] + [(1, n, train + n + 1) for n in range(test)]
     with own_folder(root, "phantoms", "is writing phantoms into it", _CONTENTS):
         for split, number, name in progress(jobs) if progress is not None else jobs:
