@@ -45,6 +45,13 @@ _METRICS = {
     "fpr": ("false_positive_rate", "Share of the other pixels that are taken for the structure"),
     "pixel_accuracy": ("pixel_accuracy", "Share of all pixels, background included, whose class is right"),
 }
+_TRACKERS = {
+    "jsonl": ("jsonl:JsonLines", "One row an epoch in metrics.jsonl; always"),
+    "console": ("console:Console", "A line an epoch; always"),
+    "tensorboard": ("tensorboard:Scalars", "All figures for TensorBoard; with log.tensorboard"),
+    "pictures": ("pictures:Pictures", "Pictures of validation for TensorBoard; with log.tensorboard"),
+    "volumes": ("volumes:Volumes", "Predicted volumes along the way; with log.volumes_every"),
+}
 _LAYOUTS = {
     "nnunet": "nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs)",
     "mrspineseg": "train/source + train/label (and test/)",
@@ -79,6 +86,13 @@ def register_metrics(register: RegisterComponent) -> None:
     """What validation always measures, from one confusion matrix."""
     for name, (function, summary) in _METRICS.items():
         register(Component(name, f"spine_ignite.training.metrics:{function}", summary))
+
+
+@hookimpl
+def register_trackers(register: RegisterComponent) -> None:
+    """Who is told of each epoch; the keys of the section ``log`` say which of them."""
+    for name, (target, summary) in _TRACKERS.items():
+        register(Component(name, f"spine_ignite.training.trackers.{target}", summary))
 
 
 @hookimpl

@@ -38,6 +38,7 @@ ROOMS = {
     "optimizer": "training",
     "schedule": "training",
     "metric": "training",
+    "tracker": "training",
     "label-scheme": "schemes",
 }
 

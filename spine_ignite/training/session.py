@@ -33,9 +33,7 @@ from spine_ignite.training.handlers.validation import Validation
 from spine_ignite.training.monitor import Monitor
 from spine_ignite.training.schedule import LearningRateSchedule, rate
 from spine_ignite.training.setup import Part, Run
-from spine_ignite.training.trackers.console import Console
-from spine_ignite.training.trackers.jsonl import JsonLines
-from spine_ignite.training.trackers.of_plugins import attach_tracker
+from spine_ignite.training.trackers.choice import attach_named, core_trackers
 
 Echo = Callable[[str], None]
 
@@ -185,8 +183,7 @@ def attach(run: Run, echo: Echo, show_steps: bool, handlers: Sequence[Any] = ())
         handler.attach(run.trainer)
     if show_steps:
         ProgressBar(persist=False, desc="Training").attach(run.trainer)
-    for named in run.config.log.trackers:
-        attach_tracker(run, echo, named)
+    session.handlers.update(attach_named(run, echo))
     load_registry().attach_handlers(trainer=run.trainer, evaluator=run.evaluator, run=run)
     attach_given(handlers, run)
     plugged = load_registry().plugin_manager.hook.attach_handlers.get_hookimpls()
@@ -198,7 +195,7 @@ def attach(run: Run, echo: Echo, show_steps: bool, handlers: Sequence[Any] = ())
 
 def core_handlers(run: Run, echo: Echo) -> dict[str, Handler]:
     """Return what the core attaches, by name; in which order it is attached makes no difference."""
-    log, trainer, soundness = run.config.log, run.trainer, Soundness(run)
+    trainer, soundness = run.trainer, Soundness(run)
     monitor = Monitor(run.config.train, run.validates)
     handlers: dict[str, Handler] = {
         "schedule": LearningRateSchedule(
@@ -213,24 +210,14 @@ def core_handlers(run: Run, echo: Echo) -> dict[str, Handler]:
         "ending": Ending(run),
         "keep_best": KeepBest(run, monitor, echo),
         "early_stop": EarlyStop(run, monitor),
-        "jsonl": JsonLines(run),
-        "console": Console(run, echo),
+        **core_trackers(run, echo),
     }
     if run.ema is not None:
         handlers["ema"] = Average(run.ema)
-    if log.doctor:
+    if run.config.log.doctor:
         from spine_ignite.training.doctor import Doctor
 
         handlers["doctor"] = Doctor(run, echo)
-    if log.tensorboard:
-        from spine_ignite.training.trackers.pictures import Pictures
-        from spine_ignite.training.trackers.tensorboard import Scalars
-
-        handlers |= {"tensorboard": Scalars(run, echo), "pictures": Pictures(run, echo)}
-    if log.volumes_every:
-        from spine_ignite.training.trackers.volumes import Volumes
-
-        handlers["volumes"] = Volumes(run)
     parts: dict[str, Part] = {
         "model": run.network,
         "optimizer": run.optimizer,

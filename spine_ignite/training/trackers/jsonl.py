@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ignite.engine import Engine
 
 from spine_ignite.runs.directory import truncate_metrics
@@ -15,9 +17,10 @@ class JsonLines:
 
     Args:
         run: the run.
+        echo: not used; all trackers take the same arguments.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, echo: Callable[[str], None]) -> None:
         self.run = run
         self._epoch = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ignite.engine import Engine
@@ -18,9 +19,10 @@ class Volumes:
 
     Args:
         run: the run.
+        echo: not used; all trackers take the same arguments.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, echo: Callable[[str], None]) -> None:
         self.run = run
         names = set(run.data.validation_names)
         self.case = next((case for case in run.data.store.split("train") if case.name in names), None)
