@@ -5,6 +5,7 @@
     result = si.train({"data.root": "dataset", "model.name": "unet", "train.epochs": 50}, out="runs/unet")
     result.history                                        # a row for each epoch; result.plot() draws them
     result = si.resume("runs/unet", "train.epochs=100")   # from its last checkpoint
+    si.cross_validate("config.yaml", out="folds").suspects      # all folds; which masks are to be looked at
     labels = si.predict("runs/unet", nib.load("scan.nii.gz"))   # an image of the same kind, in memory
     si.evaluate("runs/unet").means["dice"]                # on its test cases
     si.evaluate(labels, nib.load("mask.nii.gz")).classes  # or any label volume against its reference
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from spine_ignite.version import __version__
 
 _PUBLIC = {
+    "CrossValidation": "spine_ignite.crossval.cross_validate",
     "Extras": "spine_ignite.inference.predict_files",
     "InferenceOptions": "spine_ignite.inference.options",
     "RunConfig": "spine_ignite.config",
@@ -29,6 +31,7 @@ _PUBLIC = {
     "Sample": "spine_ignite.batches.open_dataset",
     "SpineIgniteError": "spine_ignite.errors",
     "create_model": "spine_ignite.models",
+    "cross_validate": "spine_ignite.api.training_runs",
     "evaluate": "spine_ignite.api.images",
     "find_learning_rate": "spine_ignite.api.training_runs",
     "hookimpl": "spine_ignite.hookspecs",
@@ -42,6 +45,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "CrossValidation",
     "Extras",
     "InferenceOptions",
     "RunConfig",
@@ -50,6 +54,7 @@ __all__ = [
     "SpineIgniteError",
     "__version__",
     "create_model",
+    "cross_validate",
     "evaluate",
     "find_learning_rate",
     "hookimpl",
@@ -64,9 +69,10 @@ __all__ = [
 
 if TYPE_CHECKING:
     from spine_ignite.api.images import evaluate, predict
-    from spine_ignite.api.training_runs import find_learning_rate, resume, train
+    from spine_ignite.api.training_runs import cross_validate, find_learning_rate, resume, train
     from spine_ignite.batches.open_dataset import Sample, open_dataset
     from spine_ignite.config import RunConfig, load_config
+    from spine_ignite.crossval.cross_validate import CrossValidation
     from spine_ignite.errors import SpineIgniteError
     from spine_ignite.hookspecs import hookimpl
     from spine_ignite.inference.options import InferenceOptions

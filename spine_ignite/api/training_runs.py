@@ -9,6 +9,8 @@ from typing import Any
 
 from spine_ignite.config import load_config
 from spine_ignite.config.load import Overrides, Source
+from spine_ignite.crossval import cross_validate as folds
+from spine_ignite.crossval.cross_validate import CrossValidation
 from spine_ignite.machine.left_as_found import left_as_found
 from spine_ignite.training import run
 from spine_ignite.training.run import RunResult
@@ -93,6 +95,46 @@ def resume(
             progress=progress,
             show_steps=show_steps,
             handlers=handlers,
+        )
+
+
+def cross_validate(
+    config: Source,
+    out: Name,
+    *,
+    overrides: Overrides = (),
+    pictures: int = 10,
+    echo: Callable[[str], None] = print,
+    progress: Callable[[Any], Any] | None = None,
+    show_steps: bool = False,
+) -> CrossValidation:
+    """Train a network for each fold of the patients, and judge each training case by the one that has not seen it.
+
+    What is done already in ``out`` is left: called again after an interruption, it goes on where it was. ``predict``
+    and ``evaluate`` take ``out`` for the mean of all folds.
+
+    Args:
+        config: as to :func:`train`; ``data.folds`` says how many.
+        out: the directory; what lies where in it is said in docs/cross-validation.md.
+        overrides: as to :func:`train`.
+        pictures: of how many suspect cases pictures are drawn.
+        echo: as to :func:`train`.
+        progress: wraps what is done one by one, to show how far it is.
+        show_steps: as to :func:`train`.
+
+    Raises:
+        UsageError: the configuration cannot be used, or is another one than it was begun with.
+        DataError: the folds cannot be made, or an image or mask is gone or another one than when it began.
+        RunError: ``out`` holds something else or is in use, or a fold cannot be trained.
+    """
+    with left_as_found():
+        return folds.cross_validate(
+            load_config(config, overrides, echo=echo),
+            Path(out),
+            pictures=pictures,
+            echo=echo,
+            progress=progress,
+            show_steps=show_steps,
         )
 
 

@@ -13,6 +13,7 @@ Examples:
   spine-ignite compare runs/unet runs/ccnet runs/pspnet
   spine-ignite compare runs/* -o paper --measure hd95 --no-cost
   spine-ignite compare runs/unet judged --names "U-Net,nnU-Net"
+  spine-ignite compare folds/unet folds/ccnet --split out-of-fold      # cross-validations
 """
 
 
@@ -21,7 +22,7 @@ Examples:
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default="comparison", show_default=True, help="Folder to write to."
 )
-@click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
+@click.option("--split", type=click.Choice(["test", "validation", "out-of-fold"]), default="test", show_default=True)
 @click.option("--names", metavar="A,B...", help="What to call the runs, in their order; default: their folders' names.")
 @click.option("--measure", default="dice", show_default=True, help="What to rank by: dice, iou, recall, hd95, nsd …")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap.")
@@ -43,7 +44,8 @@ def command(
 ) -> None:
     """Compare evaluated runs: the paper's table, tests of all pairs, figures.
 
-    RUN is a run directory that was evaluated, or a folder that `evaluate --predictions DIR --labels DIR -o RUN` wrote.
+    RUN is a run directory that was evaluated, or a folder that `evaluate --predictions DIR --labels DIR -o RUN` wrote,
+    or a cross-validation.
     All must have been judged on the same cases by the same masks.
     """
     from spine_ignite.compare import compare, comparison_record, write_comparison

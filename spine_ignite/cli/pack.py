@@ -22,7 +22,7 @@ from spine_ignite.errors import RunError, UsageError
 )
 @json_option
 def command(runs: tuple[Path, ...], out: Path, checkpoints: bool, predictions: bool, as_json: bool) -> None:
-    """Pack configuration, logs and evaluation of RUNS into one file, a folder per run.
+    """Pack configuration, logs and evaluation of RUNS, or cross-validations, into one file, a folder for each.
 
     Only files that a run is known to have are packed. They hold names of cases and folders, as config.yaml does.
     """
@@ -30,6 +30,7 @@ def command(runs: tuple[Path, ...], out: Path, checkpoints: bool, predictions: b
     from spine_ignite.runs.contents import Sort, files_of_run
     from spine_ignite.runs.directory import open_run_directory
     from spine_ignite.runs.event_files import holds_only_numbers
+    from spine_ignite.runs.folds_directory import FoldsDirectory, open_folds_directory
 
     if not out.name.endswith((".zip", ".tar.gz", ".tgz")):
         raise UsageError(f"--out {out} must end in .zip or .tar.gz")
@@ -38,15 +39,18 @@ def command(runs: tuple[Path, ...], out: Path, checkpoints: bool, predictions: b
     folders: set[str] = set()
     left_out: list[Path] = []
     for run in runs:
-        root = open_run_directory(run).root.resolve()
+        is_folds = FoldsDirectory(run).exists
+        root = (open_folds_directory(run) if is_folds else open_run_directory(run)).root.resolve()
         folder = next(name for name in _numbered(root.name) if name not in folders)
         folders.add(folder)
+        parts = [root, *(path.parent for path in sorted(root.glob("fold*/config.yaml")) if is_folds)]
         try:
-            found = list(files_of_run(root, [sort for sort, is_wanted in wanted.items() if is_wanted]))
+            sorts = [sort for sort, is_wanted in wanted.items() if is_wanted]
+            found = [path for part in parts for path in files_of_run(part, sorts)]
         except OSError as error:
             raise RunError(explain(error, root)) from error
         for path in found:
-            if not predictions and path.parent == root / "tensorboard" and not holds_only_numbers(path):
+            if not predictions and path.parent.name == "tensorboard" and not holds_only_numbers(path):
                 left_out.append(path)  # a plugin, say, may log pictures
             else:
                 files.append((path, f"{folder}/{path.relative_to(root).as_posix()}"))

@@ -47,6 +47,7 @@ def command(
     Each label volume has the shape, affine and units of its input, and a JSON file beside it that says how it was made.
     An input that cannot be used does not stop the others; the exit code is then 1.
     """
+    from spine_ignite.crossval.out_of_fold import seen_cases
     from spine_ignite.inference.inputs import collect_jobs, left_out
     from spine_ignite.inference.predict_files import Extras, predict_files
     from spine_ignite.inference.predictor import load_predictor
@@ -65,7 +66,8 @@ def command(
         skip_existing=skip_existing,
         progress=lambda jobs: progress_bar(jobs, "Predicting"),
     )
-    for note in left_out(inputs):
+    seen = seen_cases(run, [result.source for result in results if result.error is None])
+    for note in (*left_out(inputs), *([seen] if seen else [])):
         say(f"Note: {note}", err=True)
     _tell(results, out, as_json)
     return 1 if any(result.error is not None for result in results) else 0

@@ -14,6 +14,7 @@ from spine_ignite.evaluation.case_results import CaseResult
 from spine_ignite.evaluation.tables import Summary, read_tables
 from spine_ignite.names import printable
 from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.runs.folds_directory import FoldsDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def open_runs(paths: Sequence[Path], split: str = "test", names: Sequence[str] |
 
     Args:
         paths: run directories, or folders that ``evaluate --predictions … -o DIR`` wrote.
-        split: which evaluation of a run directory.
+        split: which evaluation of a run directory, or of a cross-validation, which has ``out-of-fold`` too.
         names: a name for each; by default that of its folder, with as much of its path as tells it from the others.
 
     Raises:
@@ -164,6 +165,11 @@ def _evaluation(path: Path, split: str) -> tuple[Path, RunDirectory | None]:
     """Return the folder of a run's evaluation, and the run directory if it is one."""
     if (path / "summary.json").is_file():
         return path, None
+    folds = FoldsDirectory(path)
+    if folds.exists:
+        return folds.root / "evaluation" / split, None
+    if split == "out-of-fold":
+        raise DataError(f"{path} is no cross-validation, and has no out-of-fold result; leave --split out-of-fold out")
     if (path / "config.yaml").is_file():
         directory = RunDirectory(path)
         return directory.evaluation / split, directory

@@ -14,6 +14,7 @@ from spine_ignite.datasets.patients import listed
 from spine_ignite.datasets.split import Split, SplitCase, of_files, read_split, require_same, unused
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.volumes.digests import volume_sha256, voxels_sha256
 from spine_ignite.volumes.volume import STRICT, Reading, read_image
 
@@ -111,7 +112,9 @@ def _refuse_trained(splits: dict[Path, Split], judged: Sequence[SplitCase]) -> N
         trained = {case.voxels for case in split.training}
         seen = sorted(case.name for case in judged if case.voxels in trained)
         if seen:
+            folds = FoldsDirectory(root.parent)
+            also = f"; each case by the fold that has not seen it is in {folds.tables}" * folds.exists
             raise UsageError(
                 f"{root} was trained on {len(seen)} of the validation cases, {seen[0]} for one; "
-                "judge this ensemble with --split test"
+                f"judge this ensemble with --split test{also}"
             )

@@ -21,7 +21,7 @@ def identification_rate(confusion: Confusion, vertebrae: Sequence[int]) -> float
         confusion: voxels by class in the reference (rows) and in the prediction (columns), ``(C, C)``.
         vertebrae: class indices of the vertebrae, in their order along the column.
     """
-    offsets = _offsets(confusion, vertebrae)
+    offsets = level_offsets(confusion, vertebrae)
     return sum(offset == 0 for offset in offsets) / len(offsets) if offsets else math.nan
 
 
@@ -35,7 +35,7 @@ def column_shift(confusion: Confusion, vertebrae: Sequence[int]) -> int:
         confusion: voxels by class in the reference (rows) and in the prediction (columns), ``(C, C)``.
         vertebrae: class indices of the vertebrae, in their order along the column.
     """
-    offsets = _offsets(confusion, vertebrae)
+    offsets = level_offsets(confusion, vertebrae)
     for offset in {offset for offset in offsets if offset}:
         count = offsets.count(offset)
         if count >= 2 and 2 * count > len(offsets):
@@ -43,8 +43,16 @@ def column_shift(confusion: Confusion, vertebrae: Sequence[int]) -> int:
     return 0
 
 
-def _offsets(confusion: Confusion, vertebrae: Sequence[int]) -> list[int | None]:
-    """How many levels each vertebra of the reference is away from its own in the prediction; None if it was missed."""
+def level_offsets(confusion: Confusion, vertebrae: Sequence[int]) -> list[int | None]:
+    """How many levels each vertebra of the reference is away from its own in the prediction; None if it was missed.
+
+    Args:
+        confusion: voxels by class in the reference (rows) and in the prediction (columns), ``(C, C)``.
+        vertebrae: class indices of the vertebrae, in their order along the column.
+
+    Returns:
+        A number for each vertebra that the reference has, in their order.
+    """
     among = confusion[np.ix_(vertebrae, vertebrae)]
     offsets: list[int | None] = []
     for place, (index, counts) in enumerate(zip(vertebrae, among, strict=True)):

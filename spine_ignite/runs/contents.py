@@ -37,15 +37,30 @@ _FILES = {
         Listed(f"predictions/{_SPLIT}/(probabilities|uncertainty)", r".+\.nii\.gz"),
     ),
 }
+_OF_FOLDS = {
+    Sort.LOG: (
+        Listed("", r"cross-validation\.yaml|(splits|trained|result)\.json|suspects\.csv"),
+        Listed("evaluation/(out-of-fold|test)", r"summary\.json|(cases|classes|confusion)\.csv"),
+    ),
+    Sort.WEIGHTS: (),
+    Sort.SCANS: (
+        Listed("", r"suspects\.html"),
+        Listed("suspects", r"\d{3,}_.+\.png"),
+        Listed("out-of-fold", r".+\.(nii|nii\.gz|mha|json)"),
+        Listed("evaluation/test/pictures", r".+\.png"),
+        Listed("predictions/test", r".+\.(nii|nii\.gz|mha|json)"),
+    ),
+}
 RUN_CONTENTS = tuple(entry for entries in _FILES.values() for entry in entries)
 
 
 def files_of_run(root: Path, sorts: Iterable[Sort]) -> Iterator[Path]:
-    """Find a run's files of some sorts. Links, and what lies behind them, are left out.
+    """Find a run's files of some sorts, or those of a cross-validation beside its folds; links are left out.
 
     Raises:
         OSError: a folder cannot be read.
     """
-    for path in listed(root, [entry for sort in sorts for entry in _FILES[sort]]):
+    known = _OF_FOLDS if (root / "cross-validation.yaml").is_file() else _FILES
+    for path in listed(root, [entry for sort in sorts for entry in known[sort]]):
         if path.is_file() and not path.is_symlink():
             yield path

@@ -174,6 +174,8 @@ def open_run_directory(root: Path) -> RunDirectory:
         RunError: there is no run in ``root``.
     """
     run = RunDirectory(Path(root))
+    if (run.root / "cross-validation.yaml").is_file():
+        raise RunError(f"{root} is a cross-validation, no run; give one of its folds, such as {run.root / 'fold0'}")
     if not run.config.is_file():
         raise RunError(f"{root} is not a run directory: it has no config.yaml")
     guard(run.root)

@@ -71,8 +71,13 @@ class FoldsDirectory:
 
     @property
     def exists(self) -> bool:
-        """Whether a cross-validation was begun here."""
+        """Whether a cross-validation is planned here."""
         return self.config.is_file()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a fold of it was begun."""
+        return self.exists and any(self.root.glob("fold*/config.yaml"))
 
     def trained_folds(self) -> dict[int, str]:
         """The folds that have come to their end, with the SHA-256 of their best network's file then.
