@@ -34,8 +34,9 @@ from processes import write_json
 from spine_ignite.config import load_config
 from spine_ignite.phantom import write_phantoms
 from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.training.prepare import prepare as prepare_plan
 from spine_ignite.training.session import attach
-from spine_ignite.training.setup import Run, setup_data, setup_run
+from spine_ignite.training.setup import Run, build
 
 GOAL_OF_BARE, GOAL_AUGMENTATION = 0.95, 0.03
 
@@ -98,7 +99,7 @@ def prepare(folder: Path, model: str, options: argparse.Namespace) -> Run:
     config = load_config(None, [f"{key}={value}" for key, value in settings.items()])
     directory = RunDirectory(folder / model)
     directory.root.mkdir()
-    run = setup_run(config, directory, setup_data(config))
+    run = build(prepare_plan(config, directory))
     attach(run, lambda line: None, show_steps=False)
     return run
 

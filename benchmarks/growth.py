@@ -76,8 +76,10 @@ def of_cases(folder: Path, cases: int) -> Works:
 
     def plan() -> None:
         validation = hold_out(names, 0, validation=0.2, folds=5, fold=None)
-        create_training_loader(store, [name for name in names if name not in validation], config)
-        create_validation_loader(store, list(validation), config)
+        create_training_loader(
+            store, [name for name in names if name not in validation], config.data, config.augment, seed=config.seed
+        )
+        create_validation_loader(store, list(validation), config.data, seed=config.seed)
 
     return {
         "open the manifest": lambda: open_store(folder / "store"),

@@ -25,8 +25,9 @@ from ignite.engine import Engine, Events
 from spine_ignite.config import load_config
 from spine_ignite.phantom import write_phantoms
 from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.training.prepare import prepare as prepare_plan
 from spine_ignite.training.session import attach
-from spine_ignite.training.setup import Run, setup_data, setup_run
+from spine_ignite.training.setup import Run, build
 
 
 def prepare(folder: Path, steps: int, width: int) -> Run:
@@ -48,7 +49,7 @@ def prepare(folder: Path, steps: int, width: int) -> Run:
     config = load_config(None, overrides)
     directory = RunDirectory(folder / "run")
     directory.root.mkdir()
-    run = setup_run(config, directory, setup_data(config))
+    run = build(prepare_plan(config, directory))
     attach(run, lambda line: None, show_steps=False)
     return run
 

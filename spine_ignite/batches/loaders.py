@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from spine_ignite.batches.sampling import Request, TrainingStream
-from spine_ignite.config import RunConfig
+from spine_ignite.config import AugmentConfig, DataConfig
 from spine_ignite.errors import DataError
 from spine_ignite.seeds import derive_seed
 from spine_ignite.slices.store import ReaderHold, SliceStore, StoredCase
@@ -233,47 +233,70 @@ def select(store: SliceStore, names: Sequence[str]) -> list[StoredCase]:
     return cases
 
 
-def training_size(store: SliceStore, config: RunConfig) -> tuple[int, int]:
+def training_size(store: SliceStore, wanted: tuple[int, int] | None) -> tuple[int, int]:
     """Return rows and columns of a training slice: ``data.size``, or the largest training slice."""
-    if config.data.size is not None:
-        return config.data.size
+    if wanted is not None:
+        return wanted
     sizes = np.array([case.size for case in store.split("train")])
     if not len(sizes):
         raise DataError(f"the slice store {store.root} has no training case; put cases into the train split")
     return int(sizes[:, 0].max()), int(sizes[:, 1].max())
 
 
-def create_training_loader(store: SliceStore, names: Sequence[str], config: RunConfig) -> TrainingLoader:
-    """Return the loader of the cases ``names``, of whole slices or patches as ``data.sampling`` says."""
+def pins_memory(device: str) -> bool:
+    """Whether batches for ``device``, as configured, are copied to a GPU."""
+    return torch.cuda.is_available() and device not in ("cpu", "mps")
+
+
+def create_training_loader(
+    store: SliceStore,
+    names: Sequence[str],
+    data: DataConfig,
+    augment: AugmentConfig,
+    *,
+    seed: int,
+    steps_per_epoch: int | None = None,
+    pin: bool = False,
+) -> TrainingLoader:
+    """Return the loader of the cases ``names``, of whole slices or patches as ``data.sampling`` says.
+
+    Args:
+        store: the slice store.
+        names: of the cases.
+        data: the section.
+        augment: the section; of it only what is done to single slices is done here.
+        seed: the run's.
+        steps_per_epoch: default: once through the slices or patches.
+        pin: whether batches go to a GPU.
+    """
     cases = select(store, names)
     transform = None
-    if config.augment.enabled and config.augment.torchio:
+    if augment.enabled and augment.torchio:
         from spine_ignite.batches.augment.torchio_transforms import resolve_torchio
 
-        transform = resolve_torchio(config.augment.torchio)
-    if config.data.sampling == "patches":
+        transform = resolve_torchio(augment.torchio)
+    if data.sampling == "patches":
         from spine_ignite.batches.patches import PatchLoader
 
-        return PatchLoader(store, cases, config, transform)
-    data = config.data
-    dataset = SliceDataset(store, cases, data.context_slices, training_size(store, config), transform, config.seed)
-    steps = config.train.steps_per_epoch or max(1, len(dataset) // data.items_per_batch)
+        return PatchLoader(store, cases, data, transform, seed=seed, steps_per_epoch=steps_per_epoch)
+    size = training_size(store, data.size)
+    dataset = SliceDataset(store, cases, data.context_slices, size, transform, seed)
+    steps = steps_per_epoch or max(1, len(dataset) // data.items_per_batch)
     if transform is not None:
         dataset[Request(0, [0])]  # a transform that does not fit is told before anything starts
-    stream = TrainingStream(
-        len(dataset), data.items_per_batch, steps, config.seed, dataset.foreground, data.foreground_share
-    )
-    return SliceLoader(_loader(dataset, stream, config), dataset, stream, steps)
+    stream = TrainingStream(len(dataset), data.items_per_batch, steps, seed, dataset.foreground, data.foreground_share)
+    return SliceLoader(_loader(dataset, stream, data.workers, seed, pin), dataset, stream, steps)
 
 
-def create_validation_loader(store: SliceStore, names: Sequence[str], config: RunConfig) -> DataLoader[Batch]:
+def create_validation_loader(
+    store: SliceStore, names: Sequence[str], data: DataConfig, *, seed: int, pin: bool = False
+) -> DataLoader[Batch]:
     """Return the loader of all slices of the cases ``names``, in order and as they are.
 
     A slice that is larger than a training slice stays whole, as in prediction. A batch of such slices has fewer of
     them, so that it has no more pixels than a batch of training slices, or one slice.
     """
-    data = config.data
-    size = training_size(store, config)
+    size = training_size(store, data.size)
     dataset = SliceDataset(store, select(store, names), data.context_slices, size, crop=False)
     pixels = data.items_per_batch * size[0] * size[1]
     batches: list[list[int]] = []
@@ -285,18 +308,17 @@ def create_validation_loader(store: SliceStore, names: Sequence[str], config: Ru
         else:
             batches.append([index])
     requests = [Request(step, batch) for step, batch in enumerate(batches)]
-    return _loader(dataset, requests, config)
+    return _loader(dataset, requests, data.workers, seed, pin)
 
 
-def _loader(dataset: SliceDataset, sampler: Iterable[Request], config: RunConfig) -> DataLoader[Batch]:
-    workers = config.data.workers
+def _loader(dataset: SliceDataset, sampler: Iterable[Request], workers: int, seed: int, pin: bool) -> DataLoader[Batch]:
     return DataLoader(
         dataset,
         sampler=sampler,
         batch_size=None,  # the dataset builds whole batches, without a copy per slice
         num_workers=workers,
         persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available() and config.device not in ("cpu", "mps"),
+        pin_memory=pin,
         # The loader draws a seed for its workers each epoch: from here, so that it leaves the global generator alone.
-        generator=torch.Generator().manual_seed(derive_seed(config.seed, 6)),
+        generator=torch.Generator().manual_seed(derive_seed(seed, 6)),
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from spine_ignite.batches.augment.torchio_transforms import apply_torchio
-from spine_ignite.config import RunConfig
+from spine_ignite.config import DataConfig
 from spine_ignite.seeds import derive_seed
 from spine_ignite.slices.store import ReaderHold, SliceStore, StoredCase
 
@@ -119,15 +119,21 @@ class PatchLoader:
     """
 
     def __init__(
-        self, store: SliceStore, cases: Sequence[StoredCase], config: RunConfig, transform: Any = None
+        self,
+        store: SliceStore,
+        cases: Sequence[StoredCase],
+        data: DataConfig,
+        transform: Any = None,
+        *,
+        seed: int,
+        steps_per_epoch: int | None = None,
     ) -> None:
-        data = config.data
-        self.seed = config.seed
+        self.seed = seed
         self.patch = data.patch
         self.batch_size = data.items_per_batch
         self.workers = data.workers
         self.context = data.context_slices
-        self.subjects = CaseSubjects(store, cases, data.context_slices, data.patch.size, transform, config.seed)
+        self.subjects = CaseSubjects(store, cases, data.context_slices, data.patch.size, transform, seed)
         if transform is not None:
             self.subjects[Visit(0, 0, 0)]  # a transform that does not fit is told before anything starts
         depth = 2 * data.context_slices + 1
@@ -138,7 +144,7 @@ class PatchLoader:
         else:
             self.sampler = tio.UniformSampler(size)
         patches = len(cases) * data.patch.samples_per_volume
-        self.steps_per_epoch = config.train.steps_per_epoch or max(1, patches // data.items_per_batch)
+        self.steps_per_epoch = steps_per_epoch or max(1, patches // data.items_per_batch)
         self._step = 0
 
     @property

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spine_ignite.config import RunConfig, load_config
+from spine_ignite.config import DataConfig, RunConfig, load_config
+from spine_ignite.config.sections import PredictConfig
 from spine_ignite.datasets.case_ids import natural_order
 from spine_ignite.errors import RunError, UsageError, suggest
 from spine_ignite.inference.options import CHECKPOINTS, InferenceOptions
@@ -146,11 +147,11 @@ def load_members(runs: list[RunDirectory], options: InferenceOptions, device: to
     return members
 
 
-def window_of(config: RunConfig) -> Size | None:
+def window_of(predict: PredictConfig, data: DataConfig) -> Size | None:
     """Return the sliding window that a run asks for: the configured one, else the patch that it was trained on."""
-    window = config.predict.window
+    window = predict.window
     if window is None:
-        return config.data.patch.size if config.data.sampling == "patches" else None
+        return data.patch.size if data.sampling == "patches" else None
     return None if window == "whole" else window
 
 
@@ -171,7 +172,7 @@ def _member(
     return Member(
         trained,
         views_of(config.augment, trained.description.context_slices) if tta else (View(),),
-        window_of(config) if options.window is None else asked,
+        window_of(config.predict, config.data) if options.window is None else asked,
         config.predict.overlap if options.overlap is None else options.overlap,
         run.root,
         weights,

@@ -15,7 +15,6 @@ import torch
 from spine_ignite.batches.cropping import lost_by_cropping
 from spine_ignite.batches.loaders import select
 from spine_ignite.config import RunConfig, dump_config
-from spine_ignite.config.components import require_components
 from spine_ignite.config.load import Overrides
 from spine_ignite.datasets.split import PARTS, unused
 from spine_ignite.files import write_text
@@ -37,13 +36,13 @@ from spine_ignite.runs.resumption import (
     needs_rewriting,
     require_no_results,
     resume_command,
-    wanted_configuration,
 )
 from spine_ignite.training.faults import faults_explained
 from spine_ignite.training.monitor import Monitor
-from spine_ignite.training.overfit import LEARNT, verdict, without_variety
+from spine_ignite.training.overfit import LEARNT, verdict
+from spine_ignite.training.prepare import Plan, RunData, prepare, reopen
 from spine_ignite.training.session import Session, attach
-from spine_ignite.training.setup import Run, RunData, resolved, setup_data, setup_run, with_recorded_split
+from spine_ignite.training.setup import Run, build
 
 if TYPE_CHECKING:
     from spine_ignite.runs.history_plot import ShownFigure
@@ -115,28 +114,13 @@ def train(
         SpineIgniteError: the configuration, data, device or directory cannot be used; nothing was started.
         RunError: the loss is not finite, or a checkpoint cannot be written.
     """
-    require_components(config)
     directory = plan_run_directory(config, out, force)
-    config = without_variety(config)
-    config = find_batch_size(config) if find_batch_size is not None else config
-    data = setup_data(config, progress)
-    config = resolved(config, data)
-    run = setup_run(config, directory, data)  # a mistake must not leave a run directory behind
+    plan = prepare(config, directory, progress=progress, find_batch_size=find_batch_size)
+    run = build(plan)  # a mistake must not leave a run directory behind
     with directory.own():
-        plan_run_directory(config, directory.root, force)  # another run may have come and gone meanwhile
+        plan_run_directory(plan.config, directory.root, force)  # another run may have come and gone meanwhile
         session = attach(run, echo, show_steps, handlers)
-        stays = directory.clear(
-            is_made_by_hand
-        )  # only now: what fails before, a plugin's hook say, must not cost the former run
-        if stays:
-            echo(f"Note:      {len(stays)} files that are no run's stay in {directory.root}, {stays[0]} for one")
-        write_text(directory.split, data.split.to_json())  # first: config.yaml, which refers to it, makes it a run
-        write_text(directory.config, dump_config(config))
-        origins = origins_of(config, data.images)
-        environment = describe_environment(
-            str(run.device), run.precision.name, data.store.fingerprint, run.description.plugin, origins
-        )
-        write_text(directory.environment, environment)
+        _begin(plan, run, echo)  # only now: what fails before, a plugin's hook say, must not cost the former run
         return _run(session, echo)
 
 
@@ -172,16 +156,29 @@ def resume(
         if newest is None:
             require_no_results(directory)
         trained = configuration_of(newest, directory)
-        config = wanted_configuration(trained, directory, overrides, given)
-        data = setup_data(with_recorded_split(config, directory), progress)
-        config = resolved(config, data)
-        session = attach(setup_run(config, directory, data), echo, show_steps, handlers)
+        plan = reopen(directory, trained, overrides, given, progress)
+        session = attach(build(plan), echo, show_steps, handlers)  # before what plugins keep is restored
         if newest is not None:
             session.restore(*newest, echo)
-        if needs_rewriting(directory, config):  # only now: what is refused changes nothing
-            write_text(directory.config, dump_config(config))
-        forget_later_epochs(directory, session.run.trainer.state.iteration // data.training.steps_per_epoch)
+        if needs_rewriting(directory, plan.config):  # only now: what is refused changes nothing
+            write_text(directory.config, dump_config(plan.config))
+        forget_later_epochs(directory, session.run.trainer.state.iteration // plan.data.training.steps_per_epoch)
         return _run(session, echo, session.jump(trained))
+
+
+def _begin(plan: Plan, run: Run, echo: Echo) -> None:
+    """Delete the former run, and write what makes this one a run."""
+    directory = plan.directory
+    stays = directory.clear(is_made_by_hand)
+    if stays:
+        echo(f"Note:      {len(stays)} files that are no run's stay in {directory.root}, {stays[0]} for one")
+    write_text(directory.split, plan.data.split.to_json())  # first: config.yaml, which refers to it, makes it a run
+    write_text(directory.config, dump_config(plan.config))
+    origins = origins_of(plan.config, plan.data.images)
+    environment = describe_environment(
+        str(run.device), run.precision.name, plan.data.store.fingerprint, run.description.plugin, origins
+    )
+    write_text(directory.environment, environment)
 
 
 def _run(session: Session, echo: Echo, jump: str | None = None) -> RunResult:

@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from ignite.engine import Engine
 from ignite.handlers import EMAHandler
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from spine_ignite.batches.augment.augmenter import BatchAugmenter
-from spine_ignite.batches.loaders import TrainingLoader, create_training_loader, create_validation_loader, training_size
-from spine_ignite.config import RunConfig
-from spine_ignite.datasets.split import Split, read_split
+from spine_ignite.config import ModelConfig, RunConfig
 from spine_ignite.labels import LabelScheme
 from spine_ignite.losses.criterion import create_loss
 from spine_ignite.machine.allocator import keep_freed_memory
 from spine_ignite.machine.precision import Precision, choose_device, choose_precision
 from spine_ignite.models import create_model
 from spine_ignite.registry import load_registry
-from spine_ignite.runs.choose_split import choose_split
 from spine_ignite.runs.description import Description
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.seeds import derive_seed, torch_seed
-from spine_ignite.slices.build import build_store
-from spine_ignite.slices.store import SliceStore
 from spine_ignite.training.budget import Budget
 from spine_ignite.training.contract import Contract
 from spine_ignite.training.evaluator import create_evaluator
 from spine_ignite.training.optimizers import create_optimizer
-from spine_ignite.training.overfit import FixedBatches
+from spine_ignite.training.prepare import Plan, RunData
 from spine_ignite.training.step import UpdateStep
 from spine_ignite.training.trainer import Trainer
-
-Batch = dict[str, Tensor]
 
 
 @runtime_checkable
@@ -52,31 +44,6 @@ class Part(Protocol):
     def load_state_dict(self, state_dict: Any) -> Any:
         """Take it back."""
         ...
-
-
-@dataclass(frozen=True)
-class RunData:
-    """The slice store, which cases are for what, and the loaders."""
-
-    store: SliceStore
-    split: Split
-    scheme: LabelScheme
-    train_names: list[str]
-    validation_names: list[str]
-    training: TrainingLoader
-    validation: Iterable[Batch] | None
-    size: tuple[int, int]
-    notes: tuple[str, ...] = ()  # what is unusual about the dataset
-
-    @property
-    def images(self) -> list[Path]:
-        """The files of all images."""
-        return [Path(case.image.path) for case in self.store.cases]
-
-    def slices(self, names: list[str]) -> int:
-        """Number of slices of the training cases of these names."""
-        wanted = set(names)
-        return sum(case.num_slices for case in self.store.split("train") if case.name in wanted)
 
 
 @dataclass
@@ -138,79 +105,37 @@ class Run:
         return judged
 
 
-def with_recorded_split(config: RunConfig, directory: RunDirectory) -> RunConfig:
-    """Return the configuration of a run with the split that it recorded, wherever the directory is now.
-
-    Raises:
-        RunError: it has recorded none.
-        DataError: the record cannot be read.
-    """
-    read_split(directory.split)
-    section = config.data.model_copy(update={"split": directory.split})
-    return config.model_copy(update={"data": section})
-
-
-def setup_data(config: RunConfig, progress: Callable[[Any], Any] | None = None) -> RunData:
-    """Bring the slice store up to date, split its cases, create the loaders."""
-    built = build_store(config.data, progress)
-    store = built.store
-    data = config.data
-    split = choose_split(data, config.seed, store)
-    train_names = [case.name for case in split.training]
-    validation_names = [case.name for case in split.validation]
-    training = create_training_loader(store, train_names, config)
-    validation: Iterable[Batch] | None
-    if config.train.overfit_batches:
-        training = FixedBatches(training, config.train.overfit_batches, config.train.steps_per_epoch)
-        validation, validation_names = training.batches, []
-    else:
-        validation = create_validation_loader(store, validation_names, config) if validation_names else None
-    return RunData(
-        store=store,
-        split=split,
-        scheme=store.scheme,
-        train_names=train_names,
-        validation_names=validation_names,
-        training=training,
-        validation=validation,
-        size=data.patch.size if data.sampling == "patches" else training_size(store, config),
-        notes=built.notes,
-    )
-
-
-def setup_model(config: RunConfig, data: RunData, device: torch.device) -> tuple[nn.Module, Description]:
-    """Build the network, with initial weights that depend on the seed alone."""
+def describe(model: ModelConfig, data: RunData, context_slices: int) -> Description:
+    """Return what a checkpoint says of the network and its input."""
     registry = load_registry()
-    item = registry.find(config.model.name)
-    options = registry.resolve_options(config.model.name, config.model.options).model_dump(mode="json")
-    with torch_seed(derive_seed(config.seed, 0)):
-        network = create_model(config.model.name, config.data.channels, data.scheme.num_classes, **options)
-    network = network.to(device)
-    if config.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.compile:
-        network.compile()
-    description = Description(
+    item = registry.find(model.name)
+    return Description(
         model=item.value.name,
-        options=options,
-        in_channels=config.data.channels,
+        options=registry.resolve_options(model.name, model.options).model_dump(mode="json"),
+        in_channels=2 * context_slices + 1,
         scheme=data.scheme,
         spacing=data.store.settings.spacing,
         clip_percentiles=data.store.settings.clip_percentiles,
-        context_slices=config.data.context_slices,
+        context_slices=context_slices,
         size=data.size,
         border=data.store.settings.border,
         plugin=item.distribution,
     )
-    return network, description
 
 
-def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
+def create_network(name: str, description: Description, seed: int) -> nn.Module:
+    """Build the network, with initial weights that depend on the seed alone."""
+    with torch_seed(derive_seed(seed, 0)):
+        return create_model(name, description.in_channels, description.scheme.num_classes, **description.options)
+
+
+def build(plan: Plan) -> Run:
     """Put the engines together.
 
     Raises:
         SpineIgniteError: a part of the configuration does not fit this machine or the installed plugins.
     """
+    config, directory, data = plan.config, plan.directory, plan.data
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.backends.cudnn.benchmark = config.cudnn_benchmark
@@ -220,7 +145,12 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
     precision = choose_precision(config.precision, device)
     spec = load_registry().find(config.model.name).value
     criterion = create_loss(config.loss, data.scheme.num_classes, spec.aux_align_corners).to(device)
-    network, description = setup_model(config, data, device)
+    description = describe(config.model, data, config.data.context_slices)
+    network = create_network(config.model.name, description, config.seed).to(device)
+    if config.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.compile:
+        network.compile()
     Description.from_state(description.state_dict(), directory.root)  # what is saved must be what can be read
     contract = Contract(description.model, str(description.plugin), data.scheme.num_classes)
     optimizer = create_optimizer(network, config.optimizer, criterion)
@@ -272,15 +202,3 @@ def setup_run(config: RunConfig, directory: RunDirectory, data: RunData) -> Run:
         trainer,
         evaluator,
     )
-
-
-def resolved(config: RunConfig, data: RunData) -> RunConfig:
-    """Return the configuration with what the data decided filled in, so that it repeats this run.
-
-    The split is that of the file beside it.
-    """
-    spacing = data.store.settings.spacing
-    size = config.data.size if config.data.sampling == "patches" else data.size
-    given = {"spacing": spacing, "size": size, "cache": data.store.root, "split": Path("split.json")}
-    section = config.data.model_copy(update=given)
-    return config.model_copy(update={"data": section})

@@ -13,7 +13,6 @@ import subprocess  # nosec B404 # fixed arguments, no shell
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,10 +21,10 @@ import yaml
 from spine_ignite import errors
 from spine_ignite.config import RunConfig, dump_config, parse_config
 from spine_ignite.errors import RunError, SpineIgniteError
-from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.slices.build import build_store
 from spine_ignite.training.faults import is_out_of_memory
-from spine_ignite.training.setup import Run, setup_data, setup_run
+from spine_ignite.training.prepare import prepare
+from spine_ignite.training.setup import Run, build
 from spine_ignite.training.trainer import Trainer
 
 # Two and three give the first straight line; the last step is then half as many again as the largest that fits.
@@ -92,7 +91,7 @@ def find_batch_size(config: RunConfig, note: Note = lambda _size: None) -> Found
     data = config.data.model_copy(update={"batch_size": 1, "workers": 0})
     train = config.train.model_copy(update={"overfit_batches": 0, "accumulate": min(2, config.train.accumulate)})
     config = config.model_copy(update={"data": data, "train": train})
-    run = setup_run(config, RunDirectory(Path()), setup_data(config))
+    run = build(prepare(config))
     # The first scale of float16 overflows, and a step that is left out allocates no optimizer state.
     run.step.scaler = torch.amp.GradScaler(run.device.type, init_scale=1.0, enabled=run.precision.scales_gradients)
     memory = memory_of(run.device)

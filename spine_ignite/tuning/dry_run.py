@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,15 +16,14 @@ import torch
 from torch import Tensor
 
 from spine_ignite.config import RunConfig
-from spine_ignite.config.components import require_components
 from spine_ignite.errors import RunError
 from spine_ignite.machine.peak_memory import peak_memory_mib
 from spine_ignite.machine.workers import workers_end_with_us
 from spine_ignite.runs.directory import plan_run_directory
 from spine_ignite.slices.place import store_folder
 from spine_ignite.training.faults import faults_explained
-from spine_ignite.training.overfit import without_variety
-from spine_ignite.training.setup import Run, setup_data, setup_run
+from spine_ignite.training.prepare import prepare
+from spine_ignite.training.setup import Run, build
 from spine_ignite.tuning.batch_size import resolve_batch_size
 
 Batch = dict[str, Tensor]
@@ -95,17 +95,14 @@ def dry_run(
         SpineIgniteError: the run could not start.
         RunError: a batch does not fit into memory, or its loss is not finite.
     """
-    require_components(config)
     directory = plan_run_directory(config, out, force)
-    config = without_variety(config)
     with ExitStack() as stack:
         if not store_folder(config.data).exists():
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spine-ignite-"))
             section = config.data.model_copy(update={"cache": Path(folder) / "store"})
             config = config.model_copy(update={"data": section})
-        config = resolve_batch_size(config, progress, echo)
-        data = setup_data(config, progress)
-        run = setup_run(config, directory, data)
+        found = partial(resolve_batch_size, progress=progress, echo=echo)
+        run = build(prepare(config, directory, progress=progress, find_batch_size=found))
         with workers_end_with_us(), faults_explained(run):
             return _measure(run)
 

@@ -7,6 +7,7 @@ import statistics
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,13 @@ from ignite.engine import Engine, Events
 from ignite.handlers import FastaiLRFinder, TerminateOnNan
 
 from spine_ignite.config import RunConfig
-from spine_ignite.config.components import require_components
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_with
 from spine_ignite.machine.workers import workers_end_with_us
-from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.training.faults import faults_explained
-from spine_ignite.training.overfit import without_variety
 from spine_ignite.training.parameter_groups import base_rate
-from spine_ignite.training.setup import Run, setup_data, setup_run
+from spine_ignite.training.prepare import prepare
+from spine_ignite.training.setup import Run, build
 from spine_ignite.tuning.batch_size import resolve_batch_size
 
 # The loss must come down by this share of its start, and by so many times its noise, for the curve to mean anything.
@@ -90,15 +89,11 @@ def find_learning_rate(
         raise UsageError(f"the range test needs 0 < start < end, got --start {start:g} and --end {end:g}")
     if diverge <= 1:
         raise UsageError(f"--diverge must be above 1, got {diverge:g}: it is a multiple of the lowest loss")
-    require_components(config)
-    config = resolve_batch_size(without_variety(config), progress, echo)
     # Nothing is decayed and nothing warms up: the rate of every update is the test's.
     optimizer = config.optimizer.model_copy(update={"lr": start})
-    run = setup_run(
-        config.model_copy(update={"optimizer": optimizer}),
-        RunDirectory(Path()),
-        setup_data(config, progress),
-    )
+    found = partial(resolve_batch_size, progress=progress, echo=echo)
+    plan = prepare(config.model_copy(update={"optimizer": optimizer}), progress=progress, find_batch_size=found)
+    run = build(plan)
     with workers_end_with_us(), faults_explained(run):
         return _sweep(run, start, end, steps, diverge, on_step)
 

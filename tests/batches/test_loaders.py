@@ -11,6 +11,7 @@ from spine_ignite.batches import loaders as batches
 from spine_ignite.batches.cropping import lost_by_cropping
 from spine_ignite.batches.loaders import (
     SliceDataset,
+    TrainingLoader,
     create_training_loader,
     create_validation_loader,
     place_centred,
@@ -32,6 +33,11 @@ def store(tiny_dataset: Path) -> SliceStore:
 
 def config(root: Path, *overrides: str) -> RunConfig:
     return load_config(None, [f"data.root={root}", "data.scheme=lumbar-vertebrae", "data.batch_size=4", *overrides])
+
+
+def training_loader(store: SliceStore, names: list[str], settings: RunConfig) -> TrainingLoader:
+    seed, steps = settings.seed, settings.train.steps_per_epoch
+    return create_training_loader(store, names, settings.data, settings.augment, seed=seed, steps_per_epoch=steps)
 
 
 def epoch(loader: Any) -> list[dict[str, torch.Tensor]]:
@@ -94,8 +100,8 @@ def test_crop_and_pad_are_centred() -> None:
 
 
 def test_workers_change_nothing(store: SliceStore, tiny_dataset: Path) -> None:
-    alone = create_training_loader(store, NAMES, config(tiny_dataset))
-    helped = create_training_loader(store, NAMES, config(tiny_dataset, "data.workers=2"))
+    alone = training_loader(store, NAMES, config(tiny_dataset))
+    helped = training_loader(store, NAMES, config(tiny_dataset, "data.workers=2"))
     assert alone.steps_per_epoch == 15 // 4
     first, second = epoch(alone), epoch(alone)
     assert same(epoch(helped), first)
@@ -108,16 +114,18 @@ def test_workers_change_nothing(store: SliceStore, tiny_dataset: Path) -> None:
 )
 def test_an_epoch_can_be_entered_anywhere(store: SliceStore, tiny_dataset: Path, overrides: list[str]) -> None:
     settings = config(tiny_dataset, *overrides)
-    whole = create_training_loader(store, NAMES, settings)
+    whole = training_loader(store, NAMES, settings)
     epochs = [epoch(whole), epoch(whole)]
-    late = create_training_loader(store, NAMES, settings)
+    late = training_loader(store, NAMES, settings)
     late.start_at(whole.steps_per_epoch + 2)
     assert same(epoch(late), epochs[1][2:])
 
 
 def test_validation_sees_every_slice_once_as_it_is(store: SliceStore, tiny_dataset: Path) -> None:
     settings = config(tiny_dataset, "augment.torchio=[{RandomNoise: {std: 9}}]")
-    image = torch.cat([batch["image"] for batch in create_validation_loader(store, ["Case4"], settings)])
+    image = torch.cat(
+        [batch["image"] for batch in create_validation_loader(store, ["Case4"], settings.data, seed=settings.seed)]
+    )
     case = store.split("train")[3]
     np.testing.assert_array_equal(image[:, 0], store.image(case).astype(np.float32))
 
@@ -132,7 +140,7 @@ def test_validation_sees_whole_slices_of_any_size(tiny_dataset: Path, write_volu
     write_volume(tiny_dataset / "train/label/mask_case4.nii.gz", tall)
     settings = config(tiny_dataset, "data.size=[32, 48]", "data.context_slices=1")
     store = build_store(settings.data).store
-    batches = list(create_validation_loader(store, ["Case3", "Case4"], settings))
+    batches = list(create_validation_loader(store, ["Case3", "Case4"], settings.data, seed=settings.seed))
     whole = {name: sum(case.voxels[1:]) for case in store.split("train") if (name := case.name) in ("Case3", "Case4")}
     assert sum(int((batch["label"] > 0).sum()) for batch in batches) == sum(whole.values())
     assert sum(len(batch["image"]) for batch in batches) == 5 + 3
@@ -141,7 +149,7 @@ def test_validation_sees_whole_slices_of_any_size(tiny_dataset: Path, write_volu
         batch["image"].shape[0] * batch["image"][0, 0].numel() <= 4 * 32 * 48 or len(batch["image"]) == 1
         for batch in batches
     )
-    cropped = epoch(create_training_loader(store, ["Case3", "Case4"], settings))
+    cropped = epoch(training_loader(store, ["Case3", "Case4"], settings))
     assert {tuple(batch["image"].shape[2:]) for batch in cropped} == {(32, 48)}
 
 
@@ -162,11 +170,11 @@ def test_what_a_crop_loses_is_counted(tiny_dataset: Path) -> None:
 
 
 def test_torchio_transforms_are_applied_in_training_and_repeat(store: SliceStore, tiny_dataset: Path) -> None:
-    plain = epoch(create_training_loader(store, NAMES, config(tiny_dataset)))
+    plain = epoch(training_loader(store, NAMES, config(tiny_dataset)))
     settings = config(tiny_dataset, "augment.torchio=[{RandomNoise: {std: 1}}]")
-    noisy = epoch(create_training_loader(store, NAMES, settings))
+    noisy = epoch(training_loader(store, NAMES, settings))
     workers = config(tiny_dataset, "augment.torchio=[{RandomNoise: {std: 1}}]", "data.workers=2")
-    assert same(epoch(create_training_loader(store, NAMES, workers)), noisy)
+    assert same(epoch(training_loader(store, NAMES, workers)), noisy)
     assert not same(noisy, plain)
     for first, second in zip(plain, noisy, strict=True):
         assert torch.equal(first["label"], second["label"])
@@ -183,7 +191,7 @@ def test_a_wrong_torchio_transform_is_refused(
     store: SliceStore, tiny_dataset: Path, transform: str, message: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        create_training_loader(store, NAMES, config(tiny_dataset, f"augment.torchio=[{transform}]"))
+        training_loader(store, NAMES, config(tiny_dataset, f"augment.torchio=[{transform}]"))
     assert message in str(caught.value)
 
 
@@ -191,7 +199,7 @@ def test_patches_have_their_size_and_balanced_labels(store: SliceStore, tiny_dat
     overrides = ("data.sampling=patches", "data.patch.size=[16, 12]", "data.patch.samples_per_volume=40")
     shares = {}
     for sampler in ("uniform", "label"):
-        loader = create_training_loader(store, NAMES, config(tiny_dataset, *overrides, f"data.patch.sampler={sampler}"))
+        loader = training_loader(store, NAMES, config(tiny_dataset, *overrides, f"data.patch.sampler={sampler}"))
         assert loader.steps_per_epoch == 3 * 40 // 4
         drawn = epoch(loader)
         assert drawn[0]["image"].shape == (4, 1, 16, 12)
@@ -202,12 +210,12 @@ def test_patches_have_their_size_and_balanced_labels(store: SliceStore, tiny_dat
 
 
 def test_the_default_size_is_the_largest_training_slice(store: SliceStore, tiny_dataset: Path) -> None:
-    assert training_size(store, config(tiny_dataset)) == (64, 48)
+    assert training_size(store, None) == (64, 48)
 
 
 def test_unknown_cases_are_refused(store: SliceStore, tiny_dataset: Path) -> None:
     with pytest.raises(DataError, match="has no training case"):
-        create_training_loader(store, ["Case99"], config(tiny_dataset))
+        training_loader(store, ["Case99"], config(tiny_dataset))
 
 
 def test_open_files_do_not_grow_with_the_cases(store: SliceStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +231,7 @@ def test_training_goes_on_while_the_store_is_rebuilt(
     store: SliceStore, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch, write_volume: Any
 ) -> None:
     monkeypatch.setattr(batches, "_OPEN_CASES", 1)
-    running = create_training_loader(store, NAMES, config(tiny_dataset))
+    running = training_loader(store, NAMES, config(tiny_dataset))
     expected = epoch(running)
     for name in NAMES:
         write_volume(tiny_dataset / f"train/source/{name}.nii.gz", np.zeros((48, 64, 5), np.int16))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spine_ignite.batches.loaders import create_training_loader, select
+from spine_ignite.batches.loaders import TrainingLoader, create_training_loader, select
 from spine_ignite.batches.patches import CaseSubjects, PatchLoader, Visit, VisitOrder
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import UsageError
@@ -26,8 +26,13 @@ def config(root: Path, *overrides: str) -> RunConfig:
     return load_config(None, [f"data.root={root}", *base, *overrides])
 
 
+def training_loader(store: SliceStore, names: list[str], settings: RunConfig) -> TrainingLoader:
+    seed, steps = settings.seed, settings.train.steps_per_epoch
+    return create_training_loader(store, names, settings.data, settings.augment, seed=seed, steps_per_epoch=steps)
+
+
 def draw(store: SliceStore, settings: RunConfig, epochs: int = 1) -> list[torch.Tensor]:
-    loader = create_training_loader(store, NAMES, settings)
+    loader = training_loader(store, NAMES, settings)
     assert isinstance(loader, PatchLoader)
     return [batch[key] for _ in range(epochs) for batch in loader.loader for key in ("image", "label")]
 
@@ -96,4 +101,4 @@ def test_cases_smaller_than_a_patch_are_padded(store: SliceStore) -> None:
 def test_a_transform_that_changes_the_shape_is_refused_at_once(store: SliceStore, tiny_dataset: Path) -> None:
     settings = config(tiny_dataset, "augment.torchio=[{CropOrPad: {target_shape: 20}}]")
     with pytest.raises(UsageError, match="must keep the shape of image and mask"):
-        create_training_loader(store, NAMES, settings)
+        training_loader(store, NAMES, settings)

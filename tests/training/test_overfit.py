@@ -12,8 +12,8 @@ import torch
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import DataError
 from spine_ignite.training.overfit import FixedBatches, without_variety
+from spine_ignite.training.prepare import prepare
 from spine_ignite.training.run import resume, train
-from spine_ignite.training.setup import setup_data
 
 
 def config(root: Path, *overrides: str) -> RunConfig:
@@ -60,8 +60,8 @@ def test_the_same_batches_as_they_are_train_and_validate(tiny_dataset: Path) -> 
     settings = without_variety(config(tiny_dataset))
     assert not settings.augment.enabled
     assert settings.train.patience is None
-    data = setup_data(settings)
-    first = list(itertools.islice(setup_data(config(tiny_dataset, "train.overfit_batches=0")).training.loader, 2))
+    data = prepare(settings).data
+    first = list(itertools.islice(prepare(config(tiny_dataset, "train.overfit_batches=0")).data.training.loader, 2))
     seen = list(data.training.loader)
     assert len(seen) == data.training.steps_per_epoch == 20
     assert data.validation is not None
@@ -74,7 +74,7 @@ def test_the_same_batches_as_they_are_train_and_validate(tiny_dataset: Path) -> 
 
 
 def test_batches_of_an_epoch_go_on_where_a_resumed_run_starts(tiny_dataset: Path) -> None:
-    source = setup_data(config(tiny_dataset, "train.overfit_batches=0")).training
+    source = prepare(config(tiny_dataset, "train.overfit_batches=0")).data.training
     loader = FixedBatches(source, 3)
     assert loader.steps_per_epoch == 21, "whole passes"
     whole = list(loader) + list(loader)
@@ -93,7 +93,7 @@ def test_an_interrupted_check_can_be_resumed(tiny_dataset: Path, tmp_path: Path)
 
 
 def test_batches_without_a_structure_are_refused(tiny_dataset: Path) -> None:
-    source = setup_data(config(tiny_dataset, "train.overfit_batches=0"))
+    source = prepare(config(tiny_dataset, "train.overfit_batches=0")).data
     seen = {*source.training.origins(0), *source.training.origins(1)}
     for case in source.store.split("train"):
         mask = nib.load(case.label.path)
@@ -103,4 +103,4 @@ def test_batches_without_a_structure_are_refused(tiny_dataset: Path) -> None:
                 values[:, :, case.num_slices - 1 - index] = 0  # slices run from the right, this axis to the right
         nib.save(nib.Nifti1Image(values, mask.affine), case.label.path)
     with pytest.raises(DataError, match="the first 2 training batches are background only"):
-        setup_data(config(tiny_dataset))
+        prepare(config(tiny_dataset))

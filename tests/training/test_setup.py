@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from spine_ignite.config import load_config
-from spine_ignite.runs.directory import RunDirectory
-from spine_ignite.training.setup import setup_data, setup_run
+from spine_ignite.training.prepare import prepare
+from spine_ignite.training.setup import build
 
 
 @pytest.mark.parametrize(
@@ -21,5 +21,5 @@ def test_a_run_resizes_auxiliary_logits_as_its_architecture_says(
 ) -> None:
     overrides = [f"data.root={tiny_dataset}", "data.scheme=lumbar-vertebrae", "precision=fp32", *model]
     config = load_config(None, overrides)
-    run = setup_run(config, RunDirectory(Path("unused")), setup_data(config))
+    run = build(prepare(config))
     assert run.step.criterion.aux_align_corners is align_corners

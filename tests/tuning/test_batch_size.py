@@ -15,8 +15,8 @@ from spine_ignite.config import RunConfig, dump_config, load_config
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.machine import memory
 from spine_ignite.machine.memory import CpuMemory, available_memory, memory_of
-from spine_ignite.runs.directory import RunDirectory
-from spine_ignite.training.setup import Run, setup_data, setup_run
+from spine_ignite.training.prepare import prepare
+from spine_ignite.training.setup import Run, build
 from spine_ignite.tuning import batch_size
 from spine_ignite.tuning.batch_size import Found, find_batch_size, resolve_batch_size, search, train_on_noise
 from spine_ignite.tuning.start import train
@@ -39,7 +39,7 @@ def config(root: Path, *overrides: str) -> RunConfig:
 def a_run(settings: RunConfig) -> Run:
     data = settings.data.model_copy(update={"batch_size": 1})
     settings = settings.model_copy(update={"data": data})
-    return setup_run(settings, RunDirectory(Path("unused")), setup_data(settings))
+    return build(prepare(settings))
 
 
 class Device:
@@ -209,7 +209,7 @@ def test_a_mistake_keeps_its_kind_and_a_death_is_told(
     ):
         resolve_batch_size(config(tiny_dataset))
     with pytest.raises(UsageError, match="data.batch_size is auto, which is for new runs: give a number here"):
-        setup_data(config(tiny_dataset))
+        prepare(config(tiny_dataset))
     with pytest.raises(UsageError, match="tells its memory, which mps does not; give a number"):
         memory_of(torch.device("mps"))
 

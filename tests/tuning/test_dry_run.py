@@ -8,8 +8,8 @@ import pytest
 
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import DataError, RunError
-from spine_ignite.runs.directory import RunDirectory
-from spine_ignite.training.setup import setup_data, setup_run
+from spine_ignite.training.prepare import prepare
+from spine_ignite.training.setup import build
 from spine_ignite.tuning.dry_run import dry_run
 
 
@@ -35,7 +35,7 @@ def test_it_measures_what_a_run_would_be_and_leaves_nothing(
     settings = config(tiny_dataset, "data.context_slices=1", "train.epochs=7", "train.accumulate=4")
     found = dry_run(settings, tmp_path / "run")
     assert everything(tmp_path) == before
-    run = setup_run(settings, RunDirectory(Path("unused")), setup_data(settings))
+    run = build(prepare(settings))
     assert found.parameters == sum(p.numel() for p in run.network.parameters())
     assert found.batch == (3, 3, 64, 48)
     assert (found.steps_per_epoch, found.validation_batches, found.epochs) == (5, 2, 7)
@@ -47,7 +47,7 @@ def test_it_measures_what_a_run_would_be_and_leaves_nothing(
 
 def test_a_store_that_is_there_is_used(tiny_dataset: Path, tmp_path: Path) -> None:
     settings = config(tiny_dataset)
-    setup_data(settings)
+    prepare(settings)
     before = everything(tmp_path)
     dry_run(settings)
     assert everything(tmp_path) == before

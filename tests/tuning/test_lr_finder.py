@@ -39,8 +39,8 @@ def test_rates_rise_evenly_on_a_logarithmic_scale_and_are_those_of_the_updates(
 ) -> None:
     """Told by the weights themselves: Adam's first update without decay moves each by its rate."""
     runs: list[Run] = []
-    build = lr_finder.setup_run
-    monkeypatch.setattr(lr_finder, "setup_run", lambda *a: runs.append(build(*a)) or runs[0])
+    build = lr_finder.build
+    monkeypatch.setattr(lr_finder, "build", lambda *a: runs.append(build(*a)) or runs[0])
     seen: list[float] = []
     ratios: set[float] = set()
 

@@ -43,7 +43,9 @@ class Volumes:
         source = Path(case.image.path)
         volume = read_image(source, reading_of(run.config.data))
         trained = TrainedNetwork(run.judged.eval(), run.description, run.directory.last)
-        member = Member(trained, window=window_of(run.config), overlap=run.config.predict.overlap)
+        member = Member(
+            trained, window=window_of(run.config.predict, run.config.data), overlap=run.config.predict.overlap
+        )
         labels = Predictor([member], device=run.device, precision=run.precision).segment(volume).values
         name = f"{case.name}{written_suffix(volume_suffix(source))}"
         write_label_like(run.directory.predictions / f"epoch_{epoch}" / name, labels, volume)
