@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,13 @@ class Summary:
         for case in self.cases:
             total += case.confusion
         return total
+
+    def _repr_html_(self) -> str:
+        """Return the table of the classes, as a notebook shows it."""
+        columns, rows = readable_rows(self)
+        lines = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
+        head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from spine_ignite.drawing.shown_figure import ShownFigure
 
 _LOSSES = {"train/loss": "training", "validation/loss": "validation"}
 _DICE = "validation/dice"
-
-
-class ShownFigure(Figure):
-    """A figure that a notebook shows, whether pyplot was set up there or not."""
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        FigureCanvasAgg(self).print_png(buffer)
-        return buffer.getvalue()
 
 
 def plot_history(rows: Sequence[Mapping[str, Any]], title: str) -> ShownFigure:

@@ -45,7 +45,7 @@ from spine_ignite.training.session import Session, attach
 from spine_ignite.training.setup import Run, build
 
 if TYPE_CHECKING:
-    from spine_ignite.runs.history_plot import ShownFigure
+    from spine_ignite.drawing.shown_figure import ShownFigure
 
 Echo = Callable[[str], None]
 
@@ -74,6 +74,10 @@ class RunResult:
     def exit_code(self) -> int:
         """0, 130 after Ctrl-C, 143 after SIGTERM."""
         return 0 if self.signal is None else 128 + self.signal
+
+    def __fspath__(self) -> str:
+        """Return the run directory, so that a result can stand for its run: ``predict(result, …)``."""
+        return str(self.directory)
 
     @property
     def history(self) -> list[dict[str, Any]]:

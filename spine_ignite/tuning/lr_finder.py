@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ignite.engine import Engine, Events
 from ignite.handlers import FastaiLRFinder, TerminateOnNan
@@ -24,6 +24,9 @@ from spine_ignite.training.parameter_groups import base_rate
 from spine_ignite.training.prepare import prepare
 from spine_ignite.training.setup import Run, build
 from spine_ignite.tuning.batch_size import resolve_batch_size
+
+if TYPE_CHECKING:
+    from spine_ignite.drawing.shown_figure import ShownFigure
 
 # The loss must come down by this share of its start, and by so many times its noise, for the curve to mean anything.
 _LEAST_FALL = 0.02
@@ -53,6 +56,10 @@ class RateCurve:
     def lowest(self) -> float:
         """The rate at which the loss was lowest."""
         return self.rates[self.losses.index(min(self.losses))]
+
+    def plot(self) -> ShownFigure:
+        """Return a figure of the loss over the logarithm of the rate, the suggestion marked; without pyplot."""
+        return _draw(self)
 
 
 def find_learning_rate(
@@ -174,14 +181,18 @@ def _noise(losses: list[float]) -> float:
 
 
 def plot_curve(curve: RateCurve, path: Path) -> None:
-    """Write the curve as a PNG: the loss over the logarithm of the rate, the suggestion marked.
+    """Write the curve as a PNG.
 
     Raises:
         RunError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
+    write_with(path, lambda file: curve.plot().savefig(file, format="png", dpi=110))
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+
+def _draw(curve: RateCurve) -> ShownFigure:
+    from spine_ignite.drawing.shown_figure import ShownFigure
+
+    figure = ShownFigure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     axes.semilogx(curve.rates, curve.losses, color="tab:blue", linewidth=2)
     place = curve.rates.index(curve.suggestion)
@@ -195,4 +206,4 @@ def plot_curve(curve: RateCurve, path: Path) -> None:
     axes.set(xlabel="learning rate", ylabel="training loss (smoothed)", title="Learning-rate range test")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    write_with(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    return figure

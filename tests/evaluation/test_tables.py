@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from spine_ignite.errors import DataError
-from spine_ignite.evaluation.case_results import CaseResult, evaluate_case
+from spine_ignite.evaluation.case_results import CaseResult, ClassResult, evaluate_case
 from spine_ignite.evaluation.tables import Summary, level_sentence, read_tables, readable_rows, write_tables
 from spine_ignite.labels import load_scheme
 
@@ -124,3 +124,12 @@ def test_levels_in_a_sentence(summary: Summary) -> None:
     empty = Summary((case("d", (0, 0), (0, 0)),), SCHEME.names)
     assert level_sentence(empty) is None
     assert math.isnan(empty.means["shifted"])
+
+
+def test_a_notebook_shows_the_table_with_names_escaped() -> None:
+    confusion = np.array([[10, 0], [1, 9]])
+    measures = dict.fromkeys(ClassResult.__slots__, 0.5) | {"case": "a", "label": "<b>L5</b>"}
+    result = CaseResult("a", 0.95, (ClassResult(**measures),), math.nan, 0, "", confusion)  # type: ignore[arg-type]
+    shown = Summary((result,), ("background", "<b>L5</b>"))._repr_html_()
+    assert "<td>&lt;b&gt;L5&lt;/b&gt;</td><td>1</td>" in shown
+    assert "<b>" not in shown

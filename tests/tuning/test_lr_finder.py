@@ -121,3 +121,10 @@ def test_the_picture_shows_the_curve(tmp_path: Path) -> None:
     assert picture.shape[1] > 600
     assert len(columns)
     assert columns.max() - columns.min() < 5, "one upright line at the suggestion"
+
+
+def test_a_curve_draws_itself() -> None:
+    curve = RateCurve([1e-4, 1e-3, 1e-2], [2.0, 1.0, 1.5], 1e-4, False)
+    (axes,) = curve.plot().axes
+    assert list(axes.lines[0].get_ydata()) == curve.losses
+    assert curve.plot()._repr_png_().startswith(b"\x89PNG")
