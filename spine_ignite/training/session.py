@@ -11,10 +11,10 @@ from ignite.engine import Engine
 from ignite.handlers import ProgressBar
 
 from spine_ignite.config import RunConfig
-from spine_ignite.errors import RunError, RunOverError
+from spine_ignite.errors import RunError, RunOverError, SpineIgniteError
 from spine_ignite.registry import load_registry
 from spine_ignite.runs.description import Description
-from spine_ignite.runs.resumption import resume_command
+from spine_ignite.runs.resumption import repeat_command, resume_command
 from spine_ignite.runs.weights import load_weights
 from spine_ignite.training.budget import Budget
 from spine_ignite.training.finite import Soundness
@@ -93,9 +93,13 @@ class Session:
             self._require_unfinished(int(checkpoint["trainer"]["iteration"]))
             run.trainer.load_state_dict({**checkpoint["trainer"], "max_epochs": run.budget.max_epochs})
             kept = dict(checkpoint["kept"])
-        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (SpineIgniteError, MemoryError):
+            raise
+        except Exception as error:  # a received file may hold anything in any place
             reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
-            raise RunError(f"{path} cannot be resumed from: {reason}") from error
+            raise RunError(
+                f"{path} cannot be resumed from: {reason}; start a new run with: {repeat_command(run.directory)}"
+            ) from error
         steps = run.data.training.steps_per_epoch
         if run.trainer.state.epoch_length != steps:
             raise RunError(

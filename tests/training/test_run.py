@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -146,6 +147,16 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_nothing_else(tiny_dataset: Path
     assert equal(whole["ema"], resumed["ema"])
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records] == [1, 2, 3]
+
+
+def test_a_checkpoint_that_holds_anything_anywhere_is_told_in_a_sentence(tiny_dataset: Path, tmp_path: Path) -> None:
+    train(config(tiny_dataset), tmp_path / "run", echo=quiet)
+    last = tmp_path / "run" / "checkpoints" / "last.pt"
+    whole = torch.load(last, weights_only=True)
+    for part, value in itertools.product(("budget", "schedule", "trainer", "early_stop"), (7, torch.zeros(2))):
+        torch.save({**whole, part: value}, last)
+        with pytest.raises(RunError, match=r"last\.pt cannot be resumed from: .*; start a new run with: spine-ignite"):
+            resume(tmp_path / "run", ["train.epochs=4"], echo=quiet)
 
 
 def test_a_finished_run_says_so_and_can_be_made_longer(tiny_dataset: Path, tmp_path: Path) -> None:
