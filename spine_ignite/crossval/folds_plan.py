@@ -98,7 +98,7 @@ def make_plan(directory: FoldsDirectory, config: RunConfig, progress: Progress |
     store = build_store(config.data, progress).store
     found: dict[str, Any] = {"cache": store.root, "spacing": store.settings.spacing}
     if config.data.sampling == "slices":
-        found["size"] = training_size(store, config)
+        found["size"] = training_size(store, config.data.size)
     config = config.model_copy(update={"data": config.data.model_copy(update=found)})
     if begun is not None:
         folds = read_folds(directory.splits)
