@@ -50,6 +50,11 @@ class Registry:
         return self._shelves[kind].all()
 
     @property
+    def distributions(self) -> dict[str, Distribution]:
+        """The distributions whose plugins are loaded, the core's too, by name."""
+        return {owner.name: owner for owner in self._owners.values()}
+
+    @property
     def clashes(self) -> list[str]:
         """Names that more than one distribution claims, each as a sentence."""
         return [sentence for shelf in self._shelves.values() for sentence in shelf.clashes()]

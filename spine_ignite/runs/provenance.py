@@ -46,6 +46,17 @@ def read_origins(directory: RunDirectory) -> dict[str, Distribution]:
         return {}
 
 
+def changed_versions(directory: RunDirectory) -> list[str]:
+    """Say in a sentence each which distributions have another version now than when a run began."""
+    installed = load_registry().distributions
+    changed = {
+        f"{then} is {now.version} now: what follows may differ from what the run would have become"
+        for then in read_origins(directory).values()
+        if (now := installed.get(then.name)) is not None and now.version != then.version
+    }
+    return sorted(changed)
+
+
 @contextmanager
 def as_recorded(directory: RunDirectory) -> Iterator[None]:
     """Resolve names as the run recorded them while the block runs."""

@@ -29,7 +29,7 @@ from spine_ignite.runs.directory import (
     plan_run_directory,
     read_rows,
 )
-from spine_ignite.runs.provenance import as_recorded, origins_of
+from spine_ignite.runs.provenance import as_recorded, changed_versions, origins_of
 from spine_ignite.runs.resumption import (
     configuration_of,
     forget_later_epochs,
@@ -156,6 +156,8 @@ def resume(
     """
     directory = open_run_directory(root)
     with directory.lock(), as_recorded(directory):
+        for sentence in changed_versions(directory):
+            echo(f"Warning:   {sentence}")
         newest = read_newest((directory.last, directory.previous), echo)
         if newest is None:
             require_no_results(directory)

@@ -108,6 +108,17 @@ def test_strangers_of_the_same_names_change_nothing_for_an_old_run(
     assert torch.isfinite(weights["layer.weight"]).all()
 
 
+def test_another_version_is_told_when_a_run_goes_on(run: Path, acme: Path) -> None:
+    info = next(acme.glob("*.dist-info"))
+    (info / "METADATA").write_text((info / "METADATA").read_text().replace("2.1", "2.2"))
+    info.rename(info.with_name("acme-2.2.dist-info"))
+    load_registry.cache_clear()
+    said: list[str] = []
+    assert resume(run, ["train.epochs=2"], echo=said.append).epochs == 2
+    sentence = "acme 2.1 is 2.2 now: what follows may differ from what the run would have become"
+    assert [line for line in said if line.startswith("Warning")] == [f"Warning:   {sentence}"]
+
+
 def test_what_is_uninstalled_is_named_with_its_version(
     run: Path, acme: Path, install: Install, tiny_dataset: Path, tmp_path: Path
 ) -> None:
