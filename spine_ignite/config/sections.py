@@ -136,8 +136,8 @@ class DataConfig(Section):
     )
     split: Path | None = Field(
         None,
-        description="a split to take as it is: a run's split.json, nnU-Net's splits_final.json (fold is the entry), "
-        "SPIDER's overview.csv, or lists in YAML or JSON; default: by the seed",
+        description="a split to take as it is: a run's split.json, a cross-validation's splits.json or nnU-Net's "
+        "splits_final.json (fold is the entry), SPIDER's overview.csv, or lists in YAML or JSON; default: by the seed",
     )
     patients: Annotated[str, AfterValidator(_check_patients)] | None = Field(
         None,
