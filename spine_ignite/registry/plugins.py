@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -150,6 +152,17 @@ class Registry:
                     f"the plugin {owner} failed in attach_handlers: {reason}; nothing was started or deleted: update "
                     "or uninstall it"
                 ) from error
+
+    def plugin_of(self, error: BaseException) -> str | None:
+        """Name the distribution of the plugin whose code raised or passed on an error; None: no plugin's did."""
+        packages: dict[str, str] = {}
+        for name, plugin in self.plugin_manager.list_name_plugin():
+            module = plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__module__
+            packages[module.partition(".")[0]] = str(self._owners.get(name, name.partition(":")[0]))
+        packages.pop(__name__.partition(".")[0], None)
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        names = [str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames]
+        return next((packages[name] for name in reversed(names) if name in packages), None)
 
     def load(self, entry_point: EntryPoint, distribution: Distribution, commands: bool = True) -> None:
         """Import one plugin and take what it registers; any failure is recorded, none is raised.

@@ -9,18 +9,37 @@ from pathlib import Path
 import torch
 
 from spine_ignite.errors import RunError, SpineIgniteError
+from spine_ignite.names import cut
+from spine_ignite.registry import load_registry
 from spine_ignite.runs.resumption import resume_command
 from spine_ignite.training.setup import Run
 
 
 @contextmanager
 def faults_explained(run: Run) -> Iterator[None]:
-    """Turn what the machine does to a training into errors with advice; other errors pass.
+    """Turn what the machine or a plugin does to a training into errors with advice; other errors pass.
 
     Raises:
-        RunError: the device's or the machine's memory does not suffice, a loader worker was killed, or files of the
-            slice store have vanished.
+        RunError: the device's or the machine's memory does not suffice, a loader worker was killed, files of the
+            slice store have vanished, or the code of a plugin raised.
     """
+    try:
+        with _faults_of_the_machine(run):
+            yield
+    except SpineIgniteError:
+        raise
+    except Exception as error:
+        plugin = load_registry().plugin_of(error)
+        if plugin is None:
+            raise
+        reason = cut(" ".join(f"{type(error).__name__}: {error}".split()), 300)
+        raise RunError(
+            f"the plugin {plugin} failed {_when(run)}: {reason}; update or uninstall it, then {_resume(run)}"
+        ) from error
+
+
+@contextmanager
+def _faults_of_the_machine(run: Run) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:

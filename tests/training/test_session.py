@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ignite.metrics import Average, ConfusionMatrix
 
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import RunError
+from spine_ignite.registry import load_registry
 from spine_ignite.training.events import TrainingEvents
 from spine_ignite.training.run import resume, train
 
@@ -91,6 +93,18 @@ def test_a_recorded_epoch_is_in_the_trainers_metrics(tiny_dataset: Path, tmp_pat
     assert [row["train/loss"] for row in seen] == [row["train/loss"] for row in rows(tmp_path / "run")]
 
 
+PLUGIN_THAT_FAILS_LATE = """
+from ignite.engine import Events
+from spine_ignite.hookspecs import hookimpl
+
+@hookimpl
+def attach_handlers(trainer, evaluator, run):
+    @trainer.on(Events.EPOCH_COMPLETED(once=2))
+    def fail():
+        raise KeyError("late")
+"""
+
+
 @pytest.mark.parametrize("former", [True, False])
 def test_a_plugin_that_fails_is_named_and_costs_no_former_run(
     tiny_dataset: Path, tmp_path: Path, plugged: Plugged, former: bool
@@ -105,6 +119,20 @@ def test_a_plugin_that_fails_is_named_and_costs_no_former_run(
     with plugged(attach), pytest.raises(RunError, match="the plugin acme failed in attach_handlers: ValueError: not"):
         train(config(tiny_dataset, "log.tensorboard=true"), out, force=True, echo=quiet)
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_a_plugin_that_fails_in_training_is_named(tiny_dataset: Path, tmp_path: Path) -> None:
+    plugin = ModuleType("acme_nets")
+    exec(PLUGIN_THAT_FAILS_LATE, plugin.__dict__)  # its code is of a package of its own
+    manager = load_registry().plugin_manager
+    manager.register(plugin, name="acme-nets:acme")
+    try:
+        with pytest.raises(
+            RunError, match=r"the plugin acme-nets failed at step \d+ .epoch 2.: KeyError: 'late'; .* go on"
+        ):
+            train(config(tiny_dataset), tmp_path / "run", echo=quiet)
+    finally:
+        manager.unregister(plugin)
 
 
 def test_a_metric_that_is_not_a_number_is_left_out(tiny_dataset: Path, tmp_path: Path, plugged: Plugged) -> None:
