@@ -6,8 +6,10 @@ import json
 import zipfile
 from pathlib import Path
 
+import nibabel as nib
 import pytest
 
+import spine_ignite as si
 from spine_ignite import cli
 from spine_ignite.crossval.cross_validate import CrossValidation
 
@@ -69,3 +71,13 @@ def test_the_command_tells_and_goes_on(validated: CrossValidation, capsys: pytes
     assert found["result"]["folds"][0]["fold"] == 0
     assert cli.run(["cross-validate", "--resume", root, "--folds", "3"]) == 2
     assert "--folds cannot be given with it" in capsys.readouterr().err
+
+
+def test_it_is_there_from_python(validated: CrossValidation, tiny_dataset: Path) -> None:
+    root = str(validated.directory)
+    said: list[str] = []
+    again = si.cross_validate(f"{root}/cross-validation.yaml", root, pictures=1, echo=said.append)
+    assert again.suspects == validated.suspects
+    assert said == []  # nothing is left to be done
+    labels = si.predict(root, nib.load(tiny_dataset / "test" / "source" / "Case5.nii.gz"))
+    assert labels.shape == (48, 64, 5)
