@@ -265,6 +265,13 @@ def test_the_installed_registry_is_sound() -> None:
     assert "unet" in names(registry)
 
 
+def test_the_first_party_networks_are_26_under_27_names() -> None:
+    ours = [item.value for item in load_registry().models() if item.distribution.name.startswith("spine-ignite-")]
+    folders = {path.parent.name for path in (Path(__file__).parents[1] / "plugins").glob("*/pyproject.toml")}
+    assert {spec.name for spec in ours} == folders
+    assert (len(ours), sum(1 + len(spec.aliases) for spec in ours)) == (26, 27)
+
+
 def test_a_target_that_does_not_exist_is_told_with_its_distribution(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:

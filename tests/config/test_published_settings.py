@@ -61,7 +61,6 @@ TRANSUNET_DICE = {
 }
 PUBLISHED = {
     "ann": Published(ANN, 8, "sgd", 0.01, 5e-4, "all", momentum=0.9, curve=POLY),
-    "annnet": Published(ANN, 8, "sgd", 0.01, 5e-4, "all", momentum=0.9, curve=POLY),
     "bisenetv2": Published("Yu et al. 2021, section 5", 16, "sgd", 0.05, 5e-4, momentum=0.9, curve=((0.0067, 1.0),)),
     "caranet": Published("AngeLouCN/CaraNet 052ed72, Train.py", 6, "adam", 1e-4, loss="structure", clip_value=0.5),
     "ccnet": Published("speedinghzl/CCNet 1fae6c6, README.md", 8, "sgd", 0.01, 1e-4, "all", momentum=0.9, curve=POLY),

@@ -19,6 +19,11 @@ class TestANN(ModelConformance):
     options: ClassVar[dict[str, Any]] = {"backbone": "resnet18", "channels": 32}
 
 
+def test_annnet_is_another_name_of_it() -> None:
+    """Lists of architectures have it beside ann; no paper and no code defines one."""
+    assert load_registry().find("annnet") is load_registry().find("ann")
+
+
 def conv(inputs: int, outputs: int, kernel: int = 1, bias: bool = False) -> int:
     """Parameters of a convolution."""
     return inputs * outputs * kernel * kernel + bias * outputs

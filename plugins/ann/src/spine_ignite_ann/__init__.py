@@ -35,6 +35,7 @@ SPEC = ModelSpec(
         bibtex_key="zhu2019ann",
     ),
     options=ANNOptions,
+    aliases=("annnet",),
     parameters=67_694_184,
     aux_align_corners=True,
 )
