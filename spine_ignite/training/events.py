@@ -36,6 +36,20 @@ class TrainingEvents(EventEnum):
     SAVED = "saved"
 
 
+_OF_EPOCHS = {
+    TrainingEvents.EPOCH_ENDING,
+    TrainingEvents.VALIDATED,
+    TrainingEvents.RECORDING,
+    TrainingEvents.RECORDED,
+    TrainingEvents.EPOCH_SETTLED,
+}
+
+
+def attribute_of(event: TrainingEvents) -> str:
+    """Return the name of what counts these events in ``engine.state``."""
+    return "epoch" if event in _OF_EPOCHS else "iteration"
+
+
 def ends_epoch(engine: Engine) -> bool:
     """Whether the step that is over is the last of its epoch, as planned or since training was asked to end."""
     return bool(engine.should_terminate) or at_boundary(engine)

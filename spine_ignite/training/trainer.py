@@ -6,7 +6,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from spine_ignite.training.events import TrainingEvents
+from spine_ignite.training.events import TrainingEvents, attribute_of
 from spine_ignite.training.step import UpdateStep
 
 
@@ -24,7 +24,8 @@ class Trainer(Engine):
     def __init__(self, step: UpdateStep) -> None:
         super().__init__(step)
         self.stays_open = False
-        self.register_events(*TrainingEvents)
+        # What Ignite's loggers take for the step of a figure that they log on an event.
+        self.register_events(*TrainingEvents, event_to_attr={event: attribute_of(event) for event in TrainingEvents})  # type: ignore[attr-defined]
 
     def leave_open(self) -> None:
         """End training after this step as :meth:`terminate` does, but let the epoch be gone on with later."""
