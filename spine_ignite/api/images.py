@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from spine_ignite.api.training_runs import Echo, Name, silent
 from spine_ignite.errors import DataError, UsageError, suggest
 from spine_ignite.evaluation import judge
 from spine_ignite.evaluation.case_results import TOLERANCE
@@ -26,12 +27,11 @@ from spine_ignite.volumes.in_memory import image_in_memory, is_in_memory, label_
 from spine_ignite.volumes.reader import volume_stem
 from spine_ignite.volumes.volume import Reading, Volume, read_image, read_label
 
-Name = str | PathLike[str]
 Progress = Callable[[Any], Any]
 
 
 def predict(
-    run: Name,
+    run: Name | Sequence[Name],
     image: Any,
     out: Name | None = None,
     *,
@@ -44,7 +44,7 @@ def predict(
     """Label the structures in an image with the network of a run.
 
     Args:
-        run: a run directory, or a folder of them, whose probabilities are averaged.
+        run: a run directory, or a folder or list of them, whose probabilities are averaged.
         image: a nibabel image, a SimpleITK image, a pair of an array ``(I, J, K)`` and its affine (voxel indices to
             RAS+ mm), or the name of a file; with ``out`` names of files, folders and datasets. Or a list of these.
         out: a folder for label volumes; None gives them back in memory.
@@ -62,7 +62,7 @@ def predict(
     Raises:
         SpineIgniteError: the run, the device, an option, or without ``out`` an image cannot be used.
     """
-    chosen = _options(options, how)
+    first, chosen = _joined(run, _options(options, how))
     several = isinstance(image, list)
     images = list(image) if several else [image]
     with left_as_found():
@@ -70,11 +70,11 @@ def predict(
             if extras is not None or skip_existing:
                 raise UsageError("extras and skip_existing are about files; give the folder out to write them into")
             named = [_named(item, f"image {n}" if several else "the image") for n, item in enumerate(images, 1)]
-            with as_recorded(find_runs(Path(run))[0]):
-                predictor = load_predictor(Path(run), chosen)
+            with as_recorded(find_runs(first)[0]):
+                predictor = load_predictor(first, chosen)
                 found = [_segment(predictor, *item) for item in (progress(named) if progress else named)]
             return found if several else found[0]
-        return _predict_files(Path(run), images, Path(out), chosen, extras, skip_existing, progress)
+        return _predict_files(first, images, Path(out), chosen, extras, skip_existing, progress)
 
 
 def evaluate(
@@ -88,7 +88,7 @@ def evaluate(
     out: Name | None = None,
     tolerance: float = TOLERANCE,
     progress: Progress | None = None,
-    echo: Callable[[str], None] = print,
+    echo: Echo | None = print,
     **how: Any,
 ) -> Summary:
     """Judge a run on its test cases, or label volumes against their references.
@@ -105,7 +105,7 @@ def evaluate(
         out: a folder for tables; of a run None is its own.
         tolerance: of the normalised surface Dice, in mm.
         progress: wraps what is done one by one.
-        echo: takes the sentences that a reader of the result must know.
+        echo: takes the sentences that a reader of the result must know; None for silence.
         how: fields of :class:`InferenceOptions`, in place of those of ``options``; ``orientation`` for masks too.
 
     Returns:
@@ -132,11 +132,13 @@ def evaluate(
                 out=folder,
                 tolerance=tolerance,
                 progress=progress,
-                echo=echo,
+                echo=echo or silent,
             )
         known = scheme if isinstance(scheme, LabelScheme) else load_scheme(scheme or "mrspineseg")
         if _is_folder(run) and _is_folder(reference):
-            return judge.evaluate_folders(Path(run), Path(reference), known, folder, tolerance, progress, echo)
+            return judge.evaluate_folders(
+                Path(run), Path(reference), known, folder, tolerance, progress, echo or silent
+            )
         if folder is not None:
             raise UsageError("tables are written of a run or of two folders; of what is in memory take the result")
         return judge.evaluate_volumes(_pairs(run, reference, chosen), known, tolerance)
@@ -156,6 +158,16 @@ def _options(options: InferenceOptions | None, how: dict[str, Any]) -> Inference
     if isinstance(how.get("window"), list):
         how = {**how, "window": tuple(how["window"])}
     return dataclasses.replace(options or InferenceOptions(), **how)
+
+
+def _joined(run: Name | Sequence[Name], options: InferenceOptions) -> tuple[Path, InferenceOptions]:
+    """Return the first run, and options with which the others join it."""
+    if isinstance(run, (str, PathLike)):
+        return Path(run), options
+    if not isinstance(run, (list, tuple)) or not run:
+        raise UsageError("a run is the name of its directory, a result of train, or a list of these")
+    first, *others = (Path(one) for one in run)
+    return first, dataclasses.replace(options, ensemble=(*others, *options.ensemble))
 
 
 def _named(image: Any, name: str) -> tuple[Any, str]:

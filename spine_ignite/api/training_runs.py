@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,11 @@ from spine_ignite.tuning import lr_finder, start
 from spine_ignite.tuning.lr_finder import RateCurve
 
 Name = str | PathLike[str]
+Echo = Callable[[str], None]
+
+
+def silent(_line: str) -> None:
+    """Take a line and say nothing."""
 
 
 def train(
@@ -25,9 +30,9 @@ def train(
     out: Name | None = None,
     *,
     overrides: Overrides = (),
-    handlers: Sequence[Any] = (),
+    handlers: Any = (),
     force: bool = False,
-    echo: Callable[[str], None] = print,
+    echo: Echo | None = print,
     progress: Callable[[Any], Any] | None = None,
     show_steps: bool = False,
 ) -> RunResult:
@@ -40,10 +45,10 @@ def train(
             :func:`load_config`. None: the defaults.
         out: the run directory; default ``runs/<date>_<model>``.
         overrides: changes to it: ``"train.epochs=2"``, a list of such, or a dict of dotted keys.
-        handlers: objects with ``attach(trainer)``, as Ignite's, or functions of ``(trainer, evaluator, run)``. What has
-            ``state_dict`` and ``load_state_dict`` is in the run's checkpoints.
+        handlers: one or a list: objects with ``attach(trainer)``, as Ignite's, or functions of
+            ``(trainer, evaluator, run)``. What has ``state_dict`` and ``load_state_dict`` is in the run's checkpoints.
         force: replace a run in ``out``.
-        echo: takes the lines that tell how it goes; ``lambda line: None`` for silence.
+        echo: takes the lines that tell how it goes; None for silence.
         progress: wraps the cases that are preprocessed, to show how far that is (``tqdm``, say).
         show_steps: show a progress bar over the steps of each epoch.
 
@@ -56,7 +61,7 @@ def train(
             load_config(config, overrides, echo=echo),
             None if out is None else Path(out),
             force=force,
-            echo=echo,
+            echo=echo or silent,
             progress=progress,
             show_steps=show_steps,
             handlers=handlers,
@@ -67,8 +72,8 @@ def resume(
     root: Name,
     overrides: Overrides = (),
     *,
-    handlers: Sequence[Any] = (),
-    echo: Callable[[str], None] = print,
+    handlers: Any = (),
+    echo: Echo | None = print,
     progress: Callable[[Any], Any] | None = None,
     show_steps: bool = False,
 ) -> RunResult:
@@ -91,7 +96,7 @@ def resume(
         return run.resume(
             Path(root),
             overrides,
-            echo=echo,
+            echo=echo or silent,
             progress=progress,
             show_steps=show_steps,
             handlers=handlers,
@@ -104,7 +109,7 @@ def cross_validate(
     *,
     overrides: Overrides = (),
     pictures: int = 10,
-    echo: Callable[[str], None] = print,
+    echo: Echo | None = print,
     progress: Callable[[Any], Any] | None = None,
     show_steps: bool = False,
 ) -> CrossValidation:
@@ -132,7 +137,7 @@ def cross_validate(
             load_config(config, overrides, echo=echo),
             Path(out),
             pictures=pictures,
-            echo=echo,
+            echo=echo or silent,
             progress=progress,
             show_steps=show_steps,
         )
@@ -146,7 +151,7 @@ def find_learning_rate(
     end: float = 10.0,
     steps: int = 100,
     diverge: float = 5.0,
-    echo: Callable[[str], None] = print,
+    echo: Echo | None = print,
     progress: Callable[[Any], Any] | None = None,
 ) -> RateCurve:
     """Train for some updates with a rate that rises, and suggest the one at which the loss falls fastest.
@@ -172,6 +177,6 @@ def find_learning_rate(
             end=end,
             steps=steps,
             diverge=diverge,
-            echo=echo,
+            echo=echo or silent,
             progress=progress,
         )

@@ -15,14 +15,14 @@ from spine_ignite.errors import RunError, SpineIgniteError, UsageError
 from spine_ignite.training.setup import Run
 
 
-def attach_given(handlers: Sequence[Any], run: Run) -> None:
-    """Attach them in their order; nothing of a former run has been deleted yet.
+def attach_given(handlers: Any, run: Run) -> None:
+    """Attach them in their order, or the only one; nothing of a former run has been deleted yet.
 
     Raises:
         UsageError: one is neither of the two kinds.
         RunError: one raises; it is named.
     """
-    for number, handler in enumerate(handlers):
+    for number, handler in enumerate(handlers if isinstance(handlers, Sequence) else [handlers]):
         name = f"handlers[{number}] ({_name(handler)})"
         has_attach = callable(getattr(handler, "attach", None)) and not isinstance(handler, type)
         if isinstance(handler, type) or not (has_attach or callable(handler)):

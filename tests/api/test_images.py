@@ -98,3 +98,14 @@ def test_what_a_user_gets_wrong_is_said_in_a_sentence(write_run: Writer, tmp_pat
 
 
 PLACED = np.array([[0, 0, 4, 3], [-1, 0, 0, 2], [0, 1, 0, 1], [0, 0, 0, 1.0]])
+
+
+def test_a_list_of_runs_is_an_ensemble(write_volume: Writer, write_run: Writer, tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    image = write_volume(tmp_path / "a.nii.gz", np.random.default_rng(3).integers(0, 900, (24, 21, 6)).astype(np.int16))
+    together = spine_ignite.predict(runs, image, device="cpu")
+    first = spine_ignite.predict(runs[0], image, device="cpu", ensemble=str(runs[1]))
+    assert np.array_equal(voxels(together), voxels(first))
+    assert not np.array_equal(voxels(together), voxels(spine_ignite.predict(runs[0], image, device="cpu")))
+    with pytest.raises(UsageError, match="a run is the name of its directory"):
+        spine_ignite.predict([], image)

@@ -109,7 +109,7 @@ def test_training_resuming_predicting_and_judging_leave_everything_as_it_was(
     def note(trainer: Engine, _evaluator: Engine, _run: Any) -> None:
         trainer.add_event_handler(Events.STARTED, lambda: threads.append(torch.get_num_threads()))
 
-    spine_ignite.train(config(tiny_dataset), run, echo=quiet, handlers=[note])
+    spine_ignite.train(config(tiny_dataset), run, echo=None, handlers=note)
     assert threads == [2]
     as_before()
     spine_ignite.resume(run, {"train.epochs": 2}, echo=quiet)
