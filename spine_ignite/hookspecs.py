@@ -57,7 +57,7 @@ def register_losses(register: RegisterComponent) -> None:
     """Register losses for ``loss.name``.
 
     The target is called as ``factory(num_classes=…, **loss.options)`` and returns a module that takes logits
-    ``(B, num_classes, H, W)`` and labels ``(B, H, W)`` and returns a scalar.
+    ``(B, num_classes, H, W)`` and labels ``(B, H, W)``, class indices in uint8, and returns a scalar.
 
     Example::
 

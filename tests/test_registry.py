@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pydantic import Field
 
 from spine_ignite import hookspecs
@@ -335,3 +338,36 @@ def test_every_kind_has_a_hook_with_an_example_and_a_line_in_the_documentation()
         assert "Example::" in said, kind
         assert f"def {about.hook}(register):" in said, kind
         assert f"`{about.hook}`" in page or about.hook == "register_models", kind
+
+
+def test_the_plugin_of_the_documentation_gives_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    code = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    package = tmp_path / "spine_ignite_mynet"
+    package.mkdir()
+    for name in ("__init__.py", "model.py"):
+        (found,) = (block for block in code if block.startswith(f"# {name}:"))
+        (package / name).write_text(found, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    registered: list[ModelSpec] = []
+    try:
+        importlib.import_module("spine_ignite_mynet").register_models(registered.append)
+        (spec,) = registered
+        module, name = spec.target.split(":")
+        build = getattr(importlib.import_module(module), name)
+        network = build(in_channels=2, num_classes=5, **spec.options().model_dump())
+        assert network(torch.zeros(1, 2, 64, 70)).shape == (1, 5, 64, 70)
+    finally:
+        for name in ("spine_ignite_mynet", "spine_ignite_mynet.model"):
+            sys.modules.pop(name, None)
+
+
+def test_the_building_blocks_of_the_documentation_are_where_it_says() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    table = page.split("## Building blocks")[1].split("## Components")[0]
+    rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| `")]
+    assert len(rows) >= 7
+    for names, contents in rows:
+        modules = [importlib.import_module(f"spine_ignite.nn.{name}") for name in re.findall(r"`(\w+)`", names)]
+        for name in re.findall(r"`(\w+)`", contents):
+            assert any(hasattr(module, name) for module in modules), (names, name)
