@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spine_ignite.cli.options import progress_bar, say
+from spine_ignite.cli.options import echo_json, json_option, progress_bar, say
 
 EPILOG = """\b
 Examples:
@@ -28,7 +28,8 @@ Examples:
     help="Cases with their volumes in the viewer: the worst and the best by turns.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="The dataset that was judged, if it is not the run's.")
-def command(run: Path, split: str, out: Path | None, cases: int, data: Path | None) -> None:
+@json_option
+def command(run: Path, split: str, out: Path | None, cases: int, data: Path | None, as_json: bool) -> None:
     """Write RUN as one HTML page: figures, pictures, curves, a viewer of its worst and best cases.
 
     The page opens in any browser without a network. It holds scans: share it as you would share them.
@@ -38,6 +39,12 @@ def command(run: Path, split: str, out: Path | None, cases: int, data: Path | No
     report = write_report(
         run, out, split=split, cases=cases, data=data, progress=lambda items: progress_bar(items, "Cases")
     )
+    if as_json:
+        echo_json(
+            {"file": report.path, "bytes": report.path.stat().st_size, "cases": report.viewed}
+            | {"problems": report.problems}
+        )
+        return
     for problem in report.problems:
         say(problem, err=True)
     viewed = f", with the volumes of {', '.join(report.viewed)}" if report.viewed else ""

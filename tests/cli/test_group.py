@@ -9,6 +9,7 @@ import click
 import pytest
 
 from spine_ignite import cli
+from spine_ignite.commands import COMMANDS
 from spine_ignite.errors import DataError, UsageError
 
 Install = Callable[..., Path]
@@ -141,3 +142,11 @@ def test_help_is_shown_whatever_a_plugin_does(install: Install, capsys: pytest.C
     assert cli.run(["train", "--help"]) == 0
     assert cli.run(["list-components"]) == 0
     assert "Broken plugin 'acme_broken_plugin' (acme-broken 1.0): SystemExit: 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_and_speaks_to_programs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"  spine-ignite {name}" in shown.split("Example", 1)[1]
+    assert "--json" in shown

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,16 @@ def test_what_cannot_be_shown_is_told_on_stderr(
     assert code == 0
     assert out.startswith("Report: ")
     assert err.startswith("No case can be shown: dataset folder")
+
+
+def test_programs_are_told_the_same_in_json(
+    judged_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    code, out, err = run(capsys, judged_run, "-o", page, "--json")
+    size = page.stat().st_size
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {"file": str(page), "bytes": size, "cases": ["Case8", "Case5"], "problems": []}
 
 
 @pytest.mark.parametrize(
