@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -37,6 +38,22 @@ class _Tie(NamedTuple):
 _of_thread = threading.local()
 _writing: set[int] = set()  # ends that this process holds for its own workers; a fork must let go of all of them
 _pipes = threading.Lock()  # held while a pipe is made or closed, and while any thread forks
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use; where a system does not say, how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def tell_of_crowds(workers: int) -> tuple[str, ...]:
+    """Return a sentence if there are more loader processes than cores, in place of torch's warnings from now on."""
+    warnings.filterwarnings("ignore", message="This DataLoader will create")
+    cores = usable_cores()
+    if workers <= cores:
+        return ()
+    return (
+        f"{workers} loader processes share {cores} core{'s' * (cores > 1)}; --set data.workers={cores} may be faster",
+    )
 
 
 @contextmanager

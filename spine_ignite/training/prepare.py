@@ -24,6 +24,7 @@ from spine_ignite.config.components import require_components
 from spine_ignite.config.load import Overrides
 from spine_ignite.datasets.split import Split, read_split
 from spine_ignite.labels import LabelScheme
+from spine_ignite.machine.workers import tell_of_crowds
 from spine_ignite.runs.choose_split import choose_split
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.resumption import wanted_configuration
@@ -49,7 +50,7 @@ class RunData:
     training: TrainingLoader
     validation: Iterable[Batch] | None
     size: tuple[int, int]
-    notes: tuple[str, ...] = ()  # what is unusual about the dataset
+    notes: tuple[str, ...] = ()  # what is unusual about the dataset, or its loading
 
     @property
     def images(self) -> list[Path]:
@@ -141,6 +142,7 @@ def _read(
     data: DataConfig, augment: AugmentConfig, train: TrainConfig, *, seed: int, pin: bool, progress: Progress | None
 ) -> RunData:
     """Bring the slice store up to date, split its cases, create the loaders."""
+    crowd = tell_of_crowds(data.workers)
     built = build_store(data, progress)
     store = built.store
     split = choose_split(data, seed, store)
@@ -164,5 +166,5 @@ def _read(
         training=training,
         validation=validation,
         size=data.patch.size if data.sampling == "patches" else training_size(store, data.size),
-        notes=built.notes,
+        notes=(*built.notes, *crowd),
     )

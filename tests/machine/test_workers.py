@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader
 
 from spine_ignite.config import load_config
-from spine_ignite.machine.workers import workers_end_with_us
+from spine_ignite.machine.workers import tell_of_crowds, usable_cores, workers_end_with_us
 from spine_ignite.training.run import train
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere workers are not forked")
@@ -100,6 +102,16 @@ class Circle:
 
     def __del__(self) -> None:
         self.found_in.append(os.getpid())
+
+
+def test_more_workers_than_cores_are_told_in_a_sentence_and_not_by_torch() -> None:
+    cores = usable_cores()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tell_of_crowds(cores) == ()
+        (sentence,) = tell_of_crowds(cores + 1)
+        DataLoader([1, 2], num_workers=cores + 1)  # type: ignore[arg-type]
+    assert sentence.startswith(f"{cores + 1} loader processes share {cores} core")
 
 
 def test_a_worker_finalises_nothing_of_the_trainer_s() -> None:
