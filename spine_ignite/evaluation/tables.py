@@ -100,6 +100,13 @@ class Summary:
             total += case.confusion
         return total
 
+    def __repr__(self) -> str:
+        """Return the table of the classes, as a console shows it: the figures of all cases would fill screens."""
+        columns, rows = readable_rows(self)
+        widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+        lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in (columns, *rows)]
+        return "\n".join("  ".join(line).rstrip() for line in lines)
+
     def _repr_html_(self) -> str:
         """Return the table of the classes, as a notebook shows it."""
         columns, rows = readable_rows(self)

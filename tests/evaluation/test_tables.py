@@ -133,3 +133,9 @@ def test_a_notebook_shows_the_table_with_names_escaped() -> None:
     shown = Summary((result,), ("background", "<b>L5</b>"))._repr_html_()
     assert "<td>&lt;b&gt;L5&lt;/b&gt;</td><td>1</td>" in shown
     assert "<b>" not in shown
+
+
+def test_a_console_shows_the_table_of_the_classes(summary: Summary) -> None:
+    columns, rows = readable_rows(summary)
+    shown = [line.split() for line in repr(summary).splitlines()]
+    assert shown == [" ".join(cells).split() for cells in (columns, *rows)]
