@@ -91,7 +91,7 @@ def cross_validate(
             if number in trained:
                 require_alike(plan, number)
                 continue
-            echo(f"Fold {number} of 0 to {count - 1}: {directory.fold(number).root}")
+            echo(f"Fold {number} ({number + 1} of {count}): {directory.fold(number).root}")
             stopped = _train_fold(plan, number, echo, progress, show_steps)
             if stopped is not None:
                 echo(f"Go on with all folds: {cross_validate_command(directory.root)}")
