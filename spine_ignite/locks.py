@@ -18,6 +18,7 @@ except ImportError:  # pragma: no cover - Windows has no fcntl: there nothing ke
     fcntl = None  # type: ignore[assignment]
 
 _PATIENCE = 1.0  # seconds in which a process that has just taken a lock writes its name
+_ATTEMPTS = 100  # to make a folder that others make and remove
 _held: set[int] = set()
 
 
@@ -72,8 +73,7 @@ def _take(path: Path, what: str, made: list[Path]) -> int:
     """Make the folder and lock the file in it; ``made`` gets the folders that were made, the innermost first."""
     while True:
         folder = path.parent
-        made += [parent for parent in (folder, *folder.parents) if not parent.exists() and parent not in made]
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder, made)
         try:
             descriptor = open_plain(path, os.O_RDWR | os.O_CREAT)
         except FileNotFoundError:  # who held it has removed the folder that it had made
@@ -86,6 +86,19 @@ def _take(path: Path, what: str, made: list[Path]) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)  # who held it has removed the file: the lock is on another by now
+
+
+def _make(folder: Path, made: list[Path]) -> None:
+    """Make the folder, again if who made it or one above it removes that at the same moment."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        made += [parent for parent in (folder, *folder.parents) if not parent.exists() and parent not in made]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, FileNotFoundError) as error:
+            if not attempts_left or Path(error.filename).is_symlink() or Path(error.filename).is_file():
+                raise
+        else:
+            return
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

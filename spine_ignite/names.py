@@ -67,7 +67,7 @@ def in_latex(text: str) -> str:
 def in_markdown(text: str) -> str:
     """Return text that Markdown shows as it is, also in a table; nothing in it becomes a link, tag or entity."""
     escaped = re.sub(r"([\\`*_<>|\[\]#~$&])", r"\\\1", printable(text))
-    return re.sub(r"(?i)(?<=[a-z])(:)(?=//)|(?<=www)(\.)", lambda found: f"\\{found.group()}", escaped)
+    return re.sub(r"(?i):(?=//)|(?<=www)\.", lambda found: f"\\{found.group()}", escaped)
 
 
 def code_block(text: str, language: str) -> str:

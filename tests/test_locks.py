@@ -102,6 +102,30 @@ def test_a_folder_made_for_a_lock_goes_if_nothing_came_into_it(tmp_path: Path) -
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("place", ["dangling", "dangling/a", "file", "file/a"])
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, place: str) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError), lock_folder(tmp_path / place, "works in it"):
+        pass
+
+
+@pytest.mark.parametrize("error", [FileExistsError, FileNotFoundError])
+def test_a_folder_that_goes_while_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    mkdir, failures = os.mkdir, [error(0, "gone", str(tmp_path / "a"))] * 2
+
+    def sometimes(*arguments: object) -> None:
+        if failures:
+            raise failures.pop()
+        mkdir(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "mkdir", sometimes)
+    with lock_folder(tmp_path / "a" / "b", "works in it"):
+        assert (tmp_path / "a" / "b" / ".lock").exists()
+
+
 COUNT = """
 import pathlib, sys
 from spine_ignite.errors import RunError
