@@ -24,6 +24,11 @@ def lines_printable(text: str) -> str:
     return re.sub(r"[^\n\t]+", lambda part: printable(part[0]), text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, an ``s`` added unless it is one: ``1 case``, ``2 cases``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def cut(text: str, most: int) -> str:
     """Return text of at most ``most`` characters; what is left out of a longer one is marked."""
     return text if len(text) <= most else f"{text[: most - 2]} …"

@@ -100,7 +100,7 @@ def test_a_spreadsheet_computes_nothing_and_the_text_comes_back(
 @given(st.floats() | st.integers())
 def test_numbers_stay_numbers(number: float) -> None:
     cell = csv_text(["x", "y"], [[number, 0]]).split("\n")[1].removesuffix(",0")
-    assert cell == "" if number != number else float(cell) == number
+    assert cell == "" if number != number else type(number)(cell) == number
 
 
 @settings(max_examples=20)
@@ -214,3 +214,8 @@ def test_there_is_one_way_out_for_each_medium(call: str, where: set[str]) -> Non
         if re.search(call, path.read_text(encoding="utf-8"))
     }
     assert found <= where
+
+
+@given(st.integers(0, 999), st.sampled_from(["case", "label volume"]))
+def test_one_thing_is_not_called_many(number: int, noun: str) -> None:
+    assert names.counted(number, noun) == (f"1 {noun}" if number == 1 else f"{number} {noun}s")

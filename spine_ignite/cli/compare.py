@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar, say
+from spine_ignite.names import counted
 
 EPILOG = """\b
 Examples:
@@ -73,7 +74,11 @@ def command(
         return
     grid = main_grid(comparison)
     rows = [[name, *(cell.text for cell in cells)] for name, cells in zip(grid.names, grid.rows, strict=True)]
-    print_table(f"{len(runs)} runs on {len(comparison.scores.cases)} cases", [grid.corner, *grid.headings], rows)
+    print_table(
+        f"{counted(len(runs), 'run')} on {counted(len(comparison.scores.cases), 'case')}",
+        [grid.corner, *grid.headings],
+        rows,
+    )
     print_table(f"Ranking by {SHOWN[measure].title} per case", *ranking_rows(comparison))
     for line in (
         "Runs that share a letter do not differ significantly.",

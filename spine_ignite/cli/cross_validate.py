@@ -10,6 +10,7 @@ import click
 
 from spine_ignite.cli.options import config_options, echo_json, json_option, print_table, progress_bar, say
 from spine_ignite.errors import UsageError
+from spine_ignite.names import counted
 
 if TYPE_CHECKING:
     from spine_ignite.crossval.cross_validate import CrossValidation
@@ -106,7 +107,9 @@ def _tell(result: CrossValidation, as_json: bool) -> None:
         found = {"result": result_record(summary, result.per_fold), "suspects": [asdict(s) for s in result.suspects]}
         echo_json(plain | found)
         return
-    print_table(f"{len(summary.cases)} cases, each by the network that has not seen it", *readable_rows(summary))
+    print_table(
+        f"{counted(len(summary.cases), 'case')}, each by the network that has not seen it", *readable_rows(summary)
+    )
     print_table(f"{result.folds} folds", *readable_folds(result.per_fold))
     levels = level_sentence(summary)
     if levels is not None:

@@ -10,6 +10,7 @@ import click
 from spine_ignite.cli.inference_options import inference_options
 from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar, say
 from spine_ignite.errors import UsageError
+from spine_ignite.names import counted
 
 if TYPE_CHECKING:
     from spine_ignite.evaluation.judged_cases import Judged
@@ -94,7 +95,7 @@ def command(
         return 1 if summary.failed else 0
     columns, rows = readable_rows(summary)
     left_out = f"; {len(summary.failed)} more could not be judged" if summary.failed else ""
-    print_table(f"{len(summary.cases)} cases{left_out}", columns, rows)
+    print_table(f"{counted(len(summary.cases), 'case')}{left_out}", columns, rows)
     say(f"Mean 3D Dice {summary.means['dice']:.4f} over {len(summary.classes)} classes")
     levels = level_sentence(summary)
     if levels is not None:

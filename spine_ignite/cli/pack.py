@@ -11,6 +11,7 @@ import click
 
 from spine_ignite.cli.options import echo_json, json_option, say
 from spine_ignite.errors import RunError, UsageError
+from spine_ignite.names import counted
 
 
 @click.command(epilog="\b\nExample:\n  spine-ignite pack runs/2026-01-31_unet runs/2026-01-31_ccnet -o logs.zip")
@@ -58,7 +59,7 @@ def command(runs: tuple[Path, ...], out: Path, checkpoints: bool, predictions: b
     if as_json:
         echo_json({"file": out, "files": [name for _, name in files], "left_out": left_out})
         return
-    say(f"{len(files)} files of {len(runs)} runs packed into {out}")
+    say(f"{counted(len(files), 'file')} of {counted(len(runs), 'run')} packed into {out}")
     for path in left_out:
         say(f"Left out: {path} may hold pictures; --predictions includes it", err=True)
 

@@ -9,6 +9,7 @@ import click
 
 from spine_ignite.cli.inference_options import inference_options
 from spine_ignite.cli.options import echo_json, json_option, progress_bar, say
+from spine_ignite.names import counted
 
 if TYPE_CHECKING:
     from spine_ignite.inference.options import InferenceOptions
@@ -86,7 +87,7 @@ def _tell(results: list[Prediction], out: Path, as_json: bool) -> None:
     else:
         skipped = sum(result.skipped for result in results)
         say(
-            f"{len(results) - len(failed) - skipped} label volumes written to {out}"
+            f"{counted(len(results) - len(failed) - skipped, 'label volume')} written to {out}"
             + (f", {skipped} were there already" if skipped else "")
         )
         for result in results:

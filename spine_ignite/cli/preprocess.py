@@ -14,6 +14,7 @@ from spine_ignite.cli.options import (
     progress_bar,
     say,
 )
+from spine_ignite.names import counted
 
 
 @click.command(epilog="\b\nExample:\n  spine-ignite preprocess dataset --config configs/mrspineseg.yaml")
@@ -66,4 +67,4 @@ def command(
     say(f"Cases: {result.built} built, {result.reused} reused, {result.removed} removed")
     say(f"Slice store: {result.store.root}")
     if export_nifti is not None:
-        say(f"{files} files written to {export_nifti}")
+        say(f"{counted(files, 'file')} written to {export_nifti}")

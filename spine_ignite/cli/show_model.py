@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spine_ignite.cli.options import echo_json, json_option, print_table, say
+from spine_ignite.names import counted
 
 if TYPE_CHECKING:
     from spine_ignite.spec import ModelSpec
@@ -48,7 +49,8 @@ def command(name: str, in_channels: int, classes: int, overrides: tuple[str, ...
     say(f"{spec.name}: {spec.summary}")
     say(f"Paper:   {paper.authors}. {paper.title}. {paper.venue} {paper.year}. {paper.url}")
     say(f"Plugin:  {item.distribution}" + (f"; also called {', '.join(spec.aliases)}" if spec.aliases else ""))
-    say(f"Size:    {parameters:,} parameters with {in_channels} input channels, {classes} classes and {options}")
+    counts = [f"{parameters:,} parameters with {counted(in_channels, 'input channel')}", f"{classes} classes"]
+    say("Size:    " + ", ".join(counts + [f"{name}={value}" for name, value in options.items()]))
     rows = [
         [option, _type(entry), repr(options[option]), str(entry.get("description", ""))]
         for option, entry in _schema(spec).items()

@@ -20,7 +20,7 @@ from spine_ignite.datasets.split import PARTS, unused
 from spine_ignite.files import write_text
 from spine_ignite.inference.records import is_made_by_hand
 from spine_ignite.machine.workers import workers_end_with_us
-from spine_ignite.names import printable
+from spine_ignite.names import counted, printable
 from spine_ignite.runs.checkpoints import read_newest
 from spine_ignite.runs.directory import (
     RunDirectory,
@@ -227,15 +227,15 @@ def _conclude(session: Session, echo: Echo) -> RunResult:
 def _introduction(run: Run, resumed: bool) -> list[str]:
     config, data = run.config, run.data
     parameters = sum(p.numel() for p in run.network.parameters() if p.requires_grad)
-    threads = f" with {torch.get_num_threads()} threads" if run.device.type == "cpu" else ""
-    length = f"{config.train.minutes:g} minutes" if run.budget.limit else f"{run.budget.max_epochs} epochs"
+    threads = f" with {counted(torch.get_num_threads(), 'thread')}" if run.device.type == "cpu" else ""
+    length = f"{config.train.minutes:g} minutes" if run.budget.limit else counted(run.budget.max_epochs, "epoch")
     lines = [
         f"Device:    {run.device}{threads}, {run.precision.name} ({run.precision.reason})",
         f"Model:     {run.description.model}, {parameters:,} parameters, "
-        f"{run.description.in_channels} input channels, {data.scheme.num_classes} classes",
+        f"{counted(run.description.in_channels, 'input channel')}, {data.scheme.num_classes} classes",
         _describe_data(data),
         *_describe_split(data),
-        f"Training:  {length} of {data.training.steps_per_epoch} steps with {config.data.batch_size} "
+        f"Training:  {length} of {counted(data.training.steps_per_epoch, 'step')} with {config.data.batch_size} "
         f"{config.data.sampling}, loss {config.loss.name}, {config.optimizer.name}, {config.schedule.name} schedule",
         f"Run:       {run.directory.root} (config.yaml, metrics.jsonl, checkpoints/, tensorboard/)",
     ]
@@ -257,10 +257,14 @@ def _introduction(run: Run, resumed: bool) -> list[str]:
 def _describe_data(data: RunData) -> str:
     rows, columns = data.store.settings.spacing
     return (
-        f"Data:      {len(data.train_names)} cases, {data.slices(data.train_names)} slices for training; "
-        f"{len(data.validation_names)} cases, {data.slices(data.validation_names)} slices for validation; "
+        f"Data:      {_amount(data, data.train_names)} for training; "
+        f"{_amount(data, data.validation_names)} for validation; "
         f"{data.size[0]} x {data.size[1]} pixels of {rows:g} x {columns:g} mm; {data.store.root}"
     )
+
+
+def _amount(data: RunData, names: list[str]) -> str:
+    return f"{counted(len(names), 'case')}, {counted(data.slices(names), 'slice')}"
 
 
 def _describe_split(data: RunData) -> list[str]:

@@ -65,7 +65,7 @@ def test_a_run_writes_what_it_promises(tiny_dataset: Path, tmp_path: Path) -> No
     result = train(settings, out, echo=lines.append)
     assert (result.epochs, result.exit_code) == (3, 0)
     text = "\n".join(lines)
-    for fact in ("Device:    cpu with 1 threads, fp32", "unet, ", "3 input channels, 8 classes", "slices for training"):
+    for fact in ("Device:    cpu with 1 thread, fp32", "unet, ", "3 input channels, 8 classes", "slices for training"):
         assert fact in text
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records] == [1, 2, 3]
