@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -194,7 +195,7 @@ def read_tables(folder: Path) -> Summary:
             older version.
     """
     if not (folder / "summary.json").is_file():
-        raise DataError(f"there is no evaluation in {folder}; make it with: spine-ignite evaluate")
+        raise DataError(f"there is no evaluation in {folder}; make it with: spine-ignite evaluate{_arguments(folder)}")
     try:
         plain = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         if plain["tables"] != table_hashes(folder):
@@ -237,6 +238,14 @@ def read_tables(folder: Path) -> Summary:
             f"the evaluation in {folder} cannot be read ({type(error).__name__}: {error}); "
             "make it again with: spine-ignite evaluate"
         ) from error
+
+
+def _arguments(folder: Path) -> str:
+    """Return what ``evaluate`` is given to write into a folder, where that is the place in a run that it writes to."""
+    if folder.parent.name != "evaluation" or folder.name not in ("test", "validation"):
+        return ""
+    split = "" if folder.name == "test" else f" --split {folder.name}"
+    return f" {shlex.quote(str(folder.parents[1]))}{split}"
 
 
 def readable_rows(summary: Summary) -> tuple[list[str], list[list[str]]]:

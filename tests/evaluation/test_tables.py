@@ -110,8 +110,14 @@ def test_what_failed_and_what_was_cleaned_up_is_kept(summary: Summary, tmp_path:
 
 
 def test_no_evaluation_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no evaluation in .* make it with: spine-ignite evaluate"):
+    with pytest.raises(DataError, match="no evaluation in .* make it with: spine-ignite evaluate$"):
         read_tables(tmp_path)
+
+
+@pytest.mark.parametrize(("split", "asked"), [("test", ""), ("validation", " --split validation")])
+def test_the_command_that_makes_a_run_s_evaluation_is_given_whole(split: str, asked: str) -> None:
+    with pytest.raises(DataError, match=f"make it with: spine-ignite evaluate 'my runs/unet'{asked}$"):
+        read_tables(Path("my runs/unet/evaluation") / split)
 
 
 def test_levels_in_a_sentence(summary: Summary) -> None:
