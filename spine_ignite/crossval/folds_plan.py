@@ -9,13 +9,13 @@ from typing import Any
 
 from spine_ignite.batches.loaders import training_size
 from spine_ignite.config import RunConfig, dump_config, load_config
+from spine_ignite.config.components import require_components
 from spine_ignite.datasets.folds import Folds, read_folds
 from spine_ignite.datasets.split import require_same
 from spine_ignite.errors import UsageError
 from spine_ignite.files import guard, write_text
 from spine_ignite.ownership import require_ours
 from spine_ignite.places import require_apart
-from spine_ignite.registry import load_registry
 from spine_ignite.runs.choose_split import choose_folds, fingerprint_of_stored
 from spine_ignite.runs.folds_directory import FoldsDirectory, open_folds_directory
 from spine_ignite.runs.resumption import changes_between, may_change, shown
@@ -71,7 +71,9 @@ def plan_cross_validation(config: RunConfig, out: Path) -> FoldsDirectory:
         UsageError: the configuration is that of one fold or of a check, or ``out`` lies in the data.
         RunError: ``out`` holds something else.
     """
-    load_registry().resolve_options(config.model.name, config.model.options)
+    directory = FoldsDirectory(out)
+    if not directory.has_begun:  # what a fold was begun with is looked for when it is gone on with
+        require_components(config)
     if config.data.fold is not None:
         raise UsageError("data.fold chooses one fold, and a cross-validation trains all; leave it out")
     if config.train.overfit_batches:
@@ -79,7 +81,7 @@ def plan_cross_validation(config: RunConfig, out: Path) -> FoldsDirectory:
     require_apart({"--out": out}, {"data.root": config.data.root, "data.cache": store_folder(config.data)})
     require_ours(out, "cross-validation")
     guard(out)
-    return FoldsDirectory(out)
+    return directory
 
 
 def make_plan(directory: FoldsDirectory, config: RunConfig, progress: Progress | None, echo: Echo) -> Plan:

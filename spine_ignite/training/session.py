@@ -190,11 +190,24 @@ def attach(run: Run, echo: Echo, show_steps: bool, handlers: Sequence[Any] = ())
     session.handlers.update(attach_named(run, echo))
     load_registry().attach_handlers(trainer=run.trainer, evaluator=run.evaluator, run=run)
     attach_given(handlers, run)
+    require_known_monitor(run, handlers)
+    return session
+
+
+def require_known_monitor(run: Run, handlers: Sequence[Any] = ()) -> None:
+    """Refuse a ``train.monitor`` that the run will not have, unless there is anybody who might record it.
+
+    Args:
+        run: the run.
+        handlers: the caller's own.
+
+    Raises:
+        UsageError: it will not.
+    """
     plugged = load_registry().plugin_manager.hook.attach_handlers.get_hookimpls()
     if not (handlers or plugged or run.config.log.trackers):  # who may record what nobody can know before
         further = [named.name.rpartition(":")[2] for named in run.config.train.metrics]
-        session.early_stop.monitor.require_known(further, run.scheme.names)
-    return session
+        Monitor(run.config.train, run.validates).require_known(further, run.scheme.names)
 
 
 def core_handlers(run: Run, echo: Echo) -> dict[str, Handler]:

@@ -23,6 +23,7 @@ from spine_ignite.runs.directory import plan_run_directory
 from spine_ignite.slices.place import store_folder
 from spine_ignite.training.faults import faults_explained
 from spine_ignite.training.prepare import prepare
+from spine_ignite.training.session import require_known_monitor
 from spine_ignite.training.setup import Run, build
 from spine_ignite.tuning.batch_size import resolve_batch_size
 
@@ -103,6 +104,7 @@ def dry_run(
             config = config.model_copy(update={"data": section})
         found = partial(resolve_batch_size, progress=progress, echo=echo)
         run = build(prepare(config, directory, progress=progress, find_batch_size=found))
+        require_known_monitor(run)
         with workers_end_with_us(), faults_explained(run):
             return _measure(run)
 

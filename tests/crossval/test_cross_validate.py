@@ -207,6 +207,17 @@ def test_two_at_once_and_folders_of_others_are_refused(configure: Configure, tmp
         os.waitpid(child, 0)
 
 
+def test_what_is_not_installed_is_told_before_anything_is_read_or_written(
+    configure: Configure, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    before = sorted(tiny_dataset.rglob("*"))
+    for wrong in ("optimizer.name=lyon", "loss.name=dize", "train.metrics=[precisely]"):
+        with pytest.raises(UsageError, match="there is no"):
+            quiet(configure(wrong), tmp_path / "folds")
+    assert sorted(tiny_dataset.rglob("*")) == before
+    assert not (tmp_path / "folds").exists()
+
+
 def test_a_mistake_that_stops_it_before_a_fold_began_can_be_mended(configure: Configure, tmp_path: Path) -> None:
     out = tmp_path / "folds"
     with pytest.raises(UsageError, match="wdth"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spine_ignite.config import RunConfig, load_config
-from spine_ignite.errors import DataError, RunError
+from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.training.prepare import prepare
 from spine_ignite.training.setup import build
 from spine_ignite.tuning.dry_run import dry_run
@@ -65,6 +65,8 @@ def test_what_would_stop_a_run_stops_a_dry_run(tiny_dataset: Path, tmp_path: Pat
     (tmp_path / "run" / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match="did not make as a run, notes.txt for one"):
         dry_run(config(tiny_dataset), tmp_path / "run")
+    with pytest.raises(UsageError, match="train.monitor is validation/dicee"):
+        dry_run(config(tiny_dataset, "train.monitor=validation/dicee"))
     (tiny_dataset / "train/label/mask_case1.nii.gz").unlink()
     with pytest.raises(DataError, match="has no mask"):
         dry_run(config(tiny_dataset))
