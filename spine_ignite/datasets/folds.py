@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Literal
@@ -10,7 +9,7 @@ from typing import Literal
 from pydantic import ValidationError, model_validator
 
 from spine_ignite.datasets.patients import listed
-from spine_ignite.datasets.split import Origin, Record, Split, SplitCase
+from spine_ignite.datasets.split import Origin, Record, Split, SplitCase, read_json
 from spine_ignite.errors import DataError
 
 
@@ -69,10 +68,6 @@ class Folds(Record):
             test=self.test,
         )
 
-    def to_json(self) -> str:
-        """Return the folds as JSON for people and programs."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-
 
 def parse_folds(data: object, path: Path) -> Folds:
     """Read what :meth:`Folds.to_json` wrote.
@@ -95,10 +90,9 @@ def read_folds(path: Path) -> Folds:
         DataError: it cannot be read.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_folds(read_json(path), path)
+    except FileNotFoundError as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}; restore it") from error
-    return parse_folds(data, path)
 
 
 def join_splits(splits: list[Split], origin: Origin, source: str) -> Folds:

@@ -27,6 +27,10 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def to_json(self) -> str:
+        """Return it as JSON for people and programs."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+
 
 class SplitCase(Record):
     """A case of a split and what tells whether it is still the same."""
@@ -116,10 +120,6 @@ class Split(Record):
                     sentences.setdefault(named, f"{' and '.join(named)} {what}, which flatters the result")
         return list(sentences.values())
 
-    def to_json(self) -> str:
-        """Return the split as JSON for people and programs."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-
 
 def parse_split(data: object, path: Path) -> Split:
     """Read what :meth:`Split.to_json` wrote.
@@ -135,6 +135,21 @@ def parse_split(data: object, path: Path) -> Split:
         raise DataError(f"{path} is not a split of this version: {describe(error, Split)}") from error
 
 
+def read_json(path: Path) -> object:
+    """Read the file of a record.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DataError: it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}; restore it") from error
+
+
 def read_split(path: Path) -> Split:
     """Read the ``split.json`` of a run.
 
@@ -143,14 +158,12 @@ def read_split(path: Path) -> Split:
         DataError: it cannot be read.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except FileNotFoundError:
         raise RunError(
             f"{path.parent} has no {path.name}, so that its training, validation and test cases are not known; train "
             "it again with this version"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}; restore it") from error
     return parse_split(data, path)
 
 
