@@ -67,7 +67,7 @@ def pixel_accuracy(confusion: Tensor) -> float:
 
 
 def summarise(
-    confusion: Tensor, names: Sequence[str], measures: Mapping[str, Callable[[Tensor], Any]] | None = None
+    confusion: Tensor, names: Sequence[str], measures: Mapping[str, Callable[[Tensor], Any]]
 ) -> dict[str, float]:
     """Return all metrics by name: means over the structures, and ``dice/L5`` and so on per class.
 
@@ -76,9 +76,9 @@ def summarise(
     Args:
         confusion: ``(K, K)`` counts, rows reference, columns prediction.
         names: class names; the first is the background, which means leave out.
-        measures: by name; each gives a number, or one for each class; default: those of this module.
+        measures: by name; each gives a number, or one for each class.
     """
-    found = {name: measure(confusion) for name, measure in (measures or MEASURES).items()}
+    found = {name: measure(confusion) for name, measure in measures.items()}
     by_class = {name: value for name, value in found.items() if isinstance(value, Tensor)}
     result = {name: _mean(values[1:]) for name, values in by_class.items()}
     result["classes"] = float((~dice(confusion)[1:].isnan()).sum())
@@ -86,16 +86,6 @@ def summarise(
     for key, values in by_class.items():
         result |= {f"{key}/{name}": float(value) for name, value in zip(names[1:], values[1:], strict=True)}
     return result
-
-
-MEASURES: dict[str, Callable[[Tensor], Any]] = {
-    "dice": dice,
-    "iou": iou,
-    "recall": recall,
-    "fnr": false_negative_rate,
-    "fpr": false_positive_rate,
-    "pixel_accuracy": pixel_accuracy,
-}
 
 
 def _counts(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

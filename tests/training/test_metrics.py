@@ -73,7 +73,7 @@ def test_monai_agrees() -> None:
 def test_a_class_absent_from_both_is_left_out_of_the_mean() -> None:
     label = torch.zeros(1, 4, 4, dtype=torch.uint8)
     label[0, :2] = 1
-    summary = summarise(confusion_of(label.long(), label, 4), ["background", "a", "b", "c"])
+    summary = summarise(confusion_of(label.long(), label, 4), ["background", "a", "b", "c"], {"dice": dice})
     assert summary["dice"] == 1.0
     assert summary["dice/a"] == 1.0
     assert summary["classes"] == 1
@@ -83,5 +83,5 @@ def test_a_class_absent_from_both_is_left_out_of_the_mean() -> None:
 def test_a_class_that_is_only_predicted_counts_as_zero() -> None:
     label = torch.zeros(1, 4, 4, dtype=torch.uint8)
     prediction = torch.full((1, 4, 4), 2)
-    summary = summarise(confusion_of(prediction, label, 3), ["background", "a", "b"])
+    summary = summarise(confusion_of(prediction, label, 3), ["background", "a", "b"], {"dice": dice})
     assert (summary["dice"], summary["classes"]) == (0.0, 1)
