@@ -69,6 +69,7 @@ _CLEANUP = {
 }
 _SCHEMES = {
     "mrspineseg": "MRSpineSeg: sacrum, nine vertebrae, nine discs (20 classes)",
+    "spine": "Sacrum, L6 to T1 with T13, discs between them, canal, cord (44 classes)",
     "spider": "SPIDER: vertebrae and discs up to the skull, spinal canal",
     "lumbar-vertebrae": "The vertebral bodies L5 to T11 alone",
 }

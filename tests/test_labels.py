@@ -23,7 +23,7 @@ def test_mrspineseg_has_the_20_published_classes() -> None:
     assert len({c.color for c in scheme.classes}) == 20, "every class can be told apart in a picture"
 
 
-@pytest.mark.parametrize("name", ["mrspineseg", "spider", "lumbar-vertebrae"])
+@pytest.mark.parametrize("name", ["mrspineseg", "spider", "spine", "lumbar-vertebrae"])
 @given(data=st.data())
 def test_indices_and_values_are_inverse(name: str, data: st.DataObject) -> None:
     scheme = load_scheme(name)
@@ -32,6 +32,18 @@ def test_indices_and_values_are_inverse(name: str, data: st.DataObject) -> None:
     assert indices.dtype == np.uint8
     assert [scheme.classes[i].value for i in indices] == values.tolist()
     np.testing.assert_array_equal(scheme.to_values(indices), values)
+
+
+def test_spine_names_every_level_from_the_sacrum_up_with_the_discs_below_them() -> None:
+    scheme = load_scheme("spine")
+    bodies = [c.name for c in scheme.classes if c.kind == "vertebra"]
+    assert bodies == ["L6", *(f"L{n}" for n in range(5, 0, -1)), "T13", *(f"T{n}" for n in range(12, 0, -1))]
+    assert scheme.values == tuple(range(44))
+    assert set(load_scheme("mrspineseg").names) < set(scheme.names)
+    discs = [c.name.split("/") for c in scheme.classes if c.kind == "disc"]
+    assert all({upper, lower} <= {*bodies, "S"} for upper, lower in discs)
+    assert {upper for upper, _ in discs} == set(bodies), "each has a disc below it"
+    assert len({c.color for c in scheme.classes}) == 44, "every class can be told apart in a picture"
 
 
 def test_spider_has_all_documented_values() -> None:
