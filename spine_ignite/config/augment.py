@@ -87,6 +87,18 @@ class BiasFieldConfig(Transform):
     )
 
 
+class RemapConfig(Transform):
+    """Random contrast without labels: intensities go through a random piecewise-linear map; mean and deviation stay.
+
+    A map that is not monotone changes the order of the tissues: a network trained so on T2-like images finds T1 ones.
+    """
+
+    knots: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1, le=64)]] = Field(
+        (3, 7), description="equidistant knots between an image's minimum, which stays, and its maximum, with it"
+    )
+    monotone: Probability = Field(0.5, description="share of the maps that never fall")
+
+
 class ContrastConfig(Transform):
     """Linear change of intensities about the image's mean."""
 
@@ -148,6 +160,7 @@ class AugmentConfig(BaseModel):
     flip: FlipConfig = Field(default_factory=FlipConfig)
     affine: AffineConfig = Field(default_factory=AffineConfig)
     elastic: ElasticConfig = Field(default_factory=ElasticConfig)
+    remap: RemapConfig = Field(default_factory=RemapConfig)
     contrast: ContrastConfig = Field(default_factory=ContrastConfig)
     gamma: GammaConfig = Field(default_factory=GammaConfig)
     bias_field: BiasFieldConfig = Field(default_factory=BiasFieldConfig)

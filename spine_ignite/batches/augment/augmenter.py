@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from spine_ignite.batches.augment.contrast import intensity_map, remap
 from spine_ignite.batches.augment.intensity import (
     add_ghosts,
     add_noise,
@@ -24,7 +25,7 @@ from spine_ignite.batches.augment.intensity import (
     lower_resolution,
 )
 from spine_ignite.batches.augment.spatial import affine_coefficients, elastic_displacement, sampling_grid, warp
-from spine_ignite.config.augment import AugmentConfig
+from spine_ignite.config.augment import AugmentConfig, RemapConfig
 
 # One uniform number per slice for each of these: switching a transform off leaves the others' draws as they were.
 _DRAWS = (
@@ -39,14 +40,14 @@ _DRAWS = (
     *("ghosting", "ghosts", "intensity", "along_rows"),
     *("noise", "std"),
 )
-_STREAMS = ("draws", "elastic", "bias_field", "noise", "neighbours")
+_STREAMS = ("draws", "elastic", "bias_field", "noise", "neighbours", "remap")
 
 
 class BatchAugmenter:
     """Augments batches as an :class:`AugmentConfig` says; holds no state besides it and a seed.
 
-    The order is that of a scan: anatomy (flips, affine, elastic), tissue contrast (contrast, gamma), coil (bias field),
-    acquisition (low resolution, blur, ghosting), receiver noise.
+    The order is that of a scan: anatomy (flips, affine, elastic), tissue contrast (remap, contrast, gamma), coil (bias
+    field), acquisition (low resolution, blur, ghosting), receiver noise.
 
     Args:
         config: Probabilities and ranges.
@@ -227,7 +228,8 @@ def _control(batch: _Batch, config: AugmentConfig) -> Tensor:
 
 
 def _recolour(batch: _Batch, config: AugmentConfig) -> None:
-    """Tissue contrast and coil: contrast, gamma, bias field."""
+    """Tissue contrast and coil: intensity map, contrast, gamma, bias field."""
+    _remap(batch, config.remap)
     batch.edit(
         batch.chosen("contrast", config.contrast.p),
         change_contrast,
@@ -240,6 +242,19 @@ def _recolour(batch: _Batch, config: AugmentConfig) -> None:
     coefficients = torch.randn(len(batch.image), 4, 4, generator=batch.generator("bias_field"))
     control = bias_control(coefficients, batch.uniform("coefficient", config.bias_field.coefficient))
     batch.edit(batch.chosen("bias_field", config.bias_field.p), apply_bias_field, control)
+
+
+def _remap(batch: _Batch, config: RemapConfig) -> None:
+    """Random intensity maps, drawn from a stream of their own: columns of the table would move all others."""
+    if config.p == 0:
+        return
+    low, high = config.knots
+    drawn = torch.rand(len(batch.image), 3 + high, generator=batch.generator("remap"))
+    hit, monotone, knots = drawn[:, 0] < config.p, drawn[:, 1] < config.monotone, drawn[:, 2]
+    count = (low + torch.floor(knots * (high + 1 - low))).clamp(max=high)
+    for number in range(low, high + 1):  # maps with as many knots are one table
+        rows = (hit & (count == number)).nonzero()[:, 0]
+        batch.edit(rows, remap, intensity_map(drawn[:, 3 : 3 + number], monotone))
 
 
 def _acquire(batch: _Batch, config: AugmentConfig) -> None:

@@ -8,6 +8,8 @@ share the parameters, and statistics are taken over all of them.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +34,16 @@ def moments(image: Tensor) -> tuple[Tensor, Tensor]:
     return mean, norm / math.sqrt(max(image[0].numel(), 1))
 
 
+@contextmanager
+def keep_moments(image: Tensor) -> Iterator[None]:
+    """Give each image, changed in place inside, its former mean and standard deviation again."""
+    mean, std = moments(image)
+    yield
+    new_mean, new_std = moments(image)
+    factor = std / new_std.clamp_(min=_TINY)
+    image.mul_(factor).add_(mean - new_mean * factor)
+
+
 def change_contrast(image: Tensor, contrast: Tensor, brightness: Tensor) -> None:
     """Scale each image about its mean by ``contrast`` and add ``brightness`` standard deviations."""
     mean, std = moments(image)
@@ -44,13 +56,10 @@ def change_gamma(image: Tensor, gamma: Tensor) -> None:
 
     Keeping them makes the change one of contrast only: the network's input stays normalised.
     """
-    mean, std = moments(image)
-    low = image.amin(dim=(1, 2, 3), keepdim=True)
-    high = image.amax(dim=(1, 2, 3), keepdim=True)
-    image.sub_(low).div_((high - low).clamp_(min=_TINY)).pow_(_each(gamma, image))
-    new_mean, new_std = moments(image)
-    factor = std / new_std.clamp_(min=_TINY)
-    image.mul_(factor).add_(mean - new_mean * factor)
+    with keep_moments(image):
+        low = image.amin(dim=(1, 2, 3), keepdim=True)
+        high = image.amax(dim=(1, 2, 3), keepdim=True)
+        image.sub_(low).div_((high - low).clamp_(min=_TINY)).pow_(_each(gamma, image))
 
 
 def bias_control(coefficients: Tensor, amplitude: Tensor) -> Tensor:
