@@ -71,6 +71,8 @@ _SCHEMES = {
     "mrspineseg": "MRSpineSeg: sacrum, nine vertebrae, nine discs (20 classes)",
     "spine": "Sacrum, L6 to T1 with T13, discs between them, canal, cord (44 classes)",
     "spider": "SPIDER: vertebrae and discs up to the skull, spinal canal",
+    "totalspineseg": "TotalSpineSeg: sacrum to C1, discs, canal, cord",
+    "spineps": "SPINEPS, masks of instances (seg-vert): sacrum to C1, discs",
     "lumbar-vertebrae": "The vertebral bodies L5 to T11 alone",
 }
 

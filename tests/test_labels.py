@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spine_ignite.errors import DataError, UsageError
-from spine_ignite.labels import LabelScheme, load_scheme
+from spine_ignite.labels import IGNORE, LabelScheme, load_scheme
 
 
 def test_mrspineseg_has_the_20_published_classes() -> None:
@@ -23,10 +24,13 @@ def test_mrspineseg_has_the_20_published_classes() -> None:
     assert len({c.color for c in scheme.classes}) == 20, "every class can be told apart in a picture"
 
 
-@pytest.mark.parametrize("name", ["mrspineseg", "spider", "spine", "lumbar-vertebrae"])
+_known = lru_cache(load_scheme)
+
+
+@pytest.mark.parametrize("name", ["mrspineseg", "spider", "spine", "lumbar-vertebrae", "totalspineseg", "spineps"])
 @given(data=st.data())
 def test_indices_and_values_are_inverse(name: str, data: st.DataObject) -> None:
-    scheme = load_scheme(name)
+    scheme = _known(name)
     values = np.array(data.draw(st.lists(st.sampled_from(scheme.values), min_size=1, max_size=50)))
     indices = scheme.to_indices(values)
     assert indices.dtype == np.uint8
@@ -85,10 +89,51 @@ def test_a_scheme_file_of_ones_own(tmp_path: Path) -> None:
     assert LabelScheme.from_dict(scheme.to_dict()) == scheme
 
 
+def _lumbar(**more: object) -> dict[str, object]:
+    classes = [
+        {"value": 0, "name": "background", "kind": "background", "color": [0, 0, 0]},
+        {"value": 4, "name": "L5", "kind": "vertebra", "color": [255, 0, 0]},
+    ]
+    return {"name": "mine", "classes": classes, **more}
+
+
+def test_what_is_to_be_ignored_is_no_class() -> None:
+    scheme = LabelScheme.from_dict(_lumbar(ignore=[7, 300], vertebrae="whole"))
+    assert (scheme.num_classes, scheme.vertebrae) == (2, "whole")
+    indices = scheme.to_indices(np.array([0, 4, 7, 300]))
+    assert indices.tolist() == [0, 1, IGNORE, IGNORE]
+    assert scheme.to_values(indices).tolist() == [0, 4, 7, 7]
+    assert LabelScheme.from_dict(scheme.to_dict()) == scheme
+    without = LabelScheme.from_dict(_lumbar())
+    assert without.to_values(indices).tolist() == [0, 4, 5, 5], "nnU-Net's ignore label is the highest"
+    assert without.to_dict().keys() == {"name", "classes"}, "as older versions wrote it"
+    with pytest.raises(DataError, match=r"7 \(1 voxels\)"):
+        without.to_indices(np.array([7]))
+
+
+@pytest.mark.parametrize("name", ["spider", "totalspineseg", "spineps"])
+def test_whole_vertebrae_are_said_to_be_so(name: str) -> None:
+    scheme = load_scheme(name)
+    assert scheme.vertebrae == "whole"
+    assert LabelScheme.from_dict(scheme.to_dict()) == scheme
+    assert load_scheme("spine").vertebrae == "body"
+
+
+def test_end_plates_of_spineps_count_nowhere() -> None:
+    documented = np.array([*range(1, 27), 28, *range(101, 126), 128, *range(201, 226)])
+    indices = load_scheme("spineps").to_indices(documented)
+    assert (indices == IGNORE).tolist() == [value > 200 for value in documented.tolist()]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"classes": []}, "2 to 256 classes"),
+        (_lumbar(vertebrae="half"), "vertebrae must be body or whole, got 'half'"),
+        (_lumbar(ignore="x"), "ignore must be an integer"),
+        (_lumbar(ignore=4), "value 4 is used by two classes"),
+        (_lumbar(renamed=["L6"]), "an entry of 'renamed' is a vertebra, a disc"),
+        (_lumbar(renamed=[["L6", "L5", "x"]]), "'renamed' speaks of 'L6', which is none of its classes"),
+        ({"classes": []}, "2 to 255 classes"),
         ({"name": None, "classes": "x"}, "not a label scheme"),
         ({"classes": [{"value": 0, "name": "a", "kind": "background", "color": [0, 0, 0]}] * 2}, "used by two classes"),
         ({"classes": [{"value": -1, "name": "a", "kind": "disc", "color": [0, 0, 0]}]}, "value must be an integer"),

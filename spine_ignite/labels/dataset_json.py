@@ -21,7 +21,8 @@ _MOST_BYTES = 2**24
 
 _COLUMN = ("S", "L6", *(f"L{n}" for n in range(5, 0, -1)), "T13", *(f"T{n}" for n in range(12, 0, -1)))
 _UPWARDS = (*_COLUMN, *(f"C{n}" for n in range(7, 0, -1)))
-_KINDS = ("background", "sacrum", "vertebra", "disc", "canal", "other")
+_KINDS = ("background", "sacrum", "vertebra", "disc", "canal", "cord", "other")
+_IGNORE = "ignore"  # nnU-Net's name for the label of voxels that count nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ def structure(name: str) -> tuple[str, str]:
         return "disc", "/".join(sorted(both, key=_height, reverse=True))
     if "canal" in text:
         return "canal", "canal"
+    if re.search(r"\b(cord|medulla|myelon)\b", text):
+        return "cord", "cord"
     return "other", re.sub(r"[\W_]+", "", name.lower())
 
 
@@ -100,7 +103,7 @@ def scheme_data(path: Path) -> dict[str, Any]:
     Vertebrae are listed from the sacrum up, then discs, then all else by value.
 
     Raises:
-        UsageError: the file cannot be read, has regions or a label to be ignored, or its value 0 is no background.
+        UsageError: the file cannot be read, has regions, or its value 0 is no background.
     """
     described = read_dataset_json(path)
     regions = [name for name, value in described.labels.items() if value is None]
@@ -109,13 +112,10 @@ def scheme_data(path: Path) -> dict[str, Any]:
             f"{path} makes {brief(regions[0])} a region of several values, which a label scheme here cannot be; "
             "write a scheme of your own (data.scheme: a YAML file)"
         )
-    if "ignore" in described.labels:
-        raise UsageError(
-            f"{path} has a label 'ignore', and masks with voxels to be ignored cannot be trained on here; "
-            "give these voxels a class, or write a scheme of your own (data.scheme: a YAML file)"
-        )
     classes = []
     for name, value in described.labels.items():
+        if name == _IGNORE:
+            continue
         kind, known = structure(name)
         kind = "background" if value == 0 else "other" if kind == "background" else kind
         classes.append((_KINDS.index(kind), _height(known), value or 0, name, kind))
@@ -123,7 +123,8 @@ def scheme_data(path: Path) -> dict[str, Any]:
         {"value": value, "name": name, "kind": kind, "color": _color(number)}
         for number, (_, _, value, name, kind) in enumerate(sorted(classes))
     ]
-    return {"name": described.name, "classes": entries}
+    ignored = described.labels.get(_IGNORE)
+    return {"name": described.name, "classes": entries, **({"ignore": ignored} if ignored is not None else {})}
 
 
 def _labels(data: Any) -> dict[str, int | None]:

@@ -18,7 +18,11 @@ from spine_ignite.plain_yaml import YamlError, read_yaml
 FILES = (".yaml", ".yml", ".json")  # a scheme of another name is a registered one
 _LONGEST = 100  # characters of a name
 _MOST_VALUES = 256  # of a class
-Kind = Literal["background", "sacrum", "vertebra", "disc", "canal", "other"]
+_MOST_CLASSES = 255
+Kind = Literal["background", "sacrum", "vertebra", "disc", "canal", "cord", "other"]
+Extent = Literal["body", "whole"]
+
+IGNORE = 255  # in arrays of class indices: a voxel that counts nowhere, neither in training nor when judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,23 @@ class LabelClass:
 
 @dataclass(frozen=True, slots=True)
 class LabelScheme:
-    """The classes of a dataset in the order of the network's channels; class 0 is the background."""
+    """The classes of a dataset in the order of the network's channels; class 0 is the background.
+
+    Args:
+        name: of the scheme.
+        classes: in channel order.
+        vertebrae: whether a vertebra is its body alone or the whole bone, with arch and processes.
+        ignore: values of voxels that count nowhere (nnU-Net's ignore label); as class index, :data:`IGNORE`.
+        renamed: ``(level, disc, name)``: in a mask that holds the vertebra ``level``, the disc of this scheme is what
+            other schemes call ``name``. Tools that number discs by the vertebra above them call that below L5
+            ``L5/S``, also where there is an L6.
+    """
 
     name: str
     classes: tuple[LabelClass, ...]
+    vertebrae: Extent = "body"
+    ignore: tuple[int, ...] = ()
+    renamed: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -64,12 +81,12 @@ class LabelScheme:
         return tuple(c.value for c in self.classes)
 
     def to_indices(self, values: NDArray[Any]) -> NDArray[np.uint8]:
-        """Map file values (integers, any shape) to channel indices.
+        """Map file values (integers, any shape) to channel indices, those to be ignored to :data:`IGNORE`.
 
         Raises:
             DataError: a value is not in the scheme; the message names each with its count.
         """
-        accepted = {value: c.index for c in self.classes for value in c.values}
+        accepted = {value: c.index for c in self.classes for value in c.values} | dict.fromkeys(self.ignore, IGNORE)
         table = np.zeros(max(accepted) + 1, np.uint8)
         known = np.zeros(table.size, bool)
         table[list(accepted)] = list(accepted.values())
@@ -87,8 +104,17 @@ class LabelScheme:
         return table[clipped]
 
     def to_values(self, indices: NDArray[np.uint8]) -> NDArray[Any]:
-        """Map channel indices back to file values, in the smallest unsigned type that holds them."""
-        return np.asarray(self.values, dtype=np.min_scalar_type(max(self.values)))[indices]
+        """Map channel indices back to file values, in the smallest unsigned type that holds them.
+
+        :data:`IGNORE` becomes the scheme's first value for it, or, as nnU-Net has it, the one above all others.
+        """
+        values = np.asarray(self.values, dtype=np.min_scalar_type(max(self.values)))
+        ignored = indices == IGNORE
+        if not ignored.any():
+            return values[indices]
+        value = self.ignore[0] if self.ignore else max(self.values) + 1
+        values = np.append(values, value).astype(np.min_scalar_type(max(*self.values, value)))
+        return values[np.where(ignored, self.num_classes, indices)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as in a scheme file; :meth:`from_dict` reads it back."""
@@ -96,7 +122,15 @@ class LabelScheme:
         for c in self.classes:
             value: dict[str, Any] = {"values": list(c.values)} if c.merged else {"value": c.value}
             classes.append({**value, "name": c.name, "kind": c.kind, "color": list(c.color)})
-        return {"name": self.name, "classes": classes}
+        data: dict[str, Any] = {"name": self.name}
+        # What is as in most schemes is not written, so that what older versions wrote stays equal.
+        if self.vertebrae != "body":
+            data["vertebrae"] = self.vertebrae
+        if self.ignore:
+            data["ignore"] = list(self.ignore)
+        if self.renamed:
+            data["renamed"] = [list(entry) for entry in self.renamed]
+        return {**data, "classes": classes}
 
     @classmethod
     def from_dict(cls, data: Any, source: str = "label scheme") -> LabelScheme:
@@ -108,20 +142,28 @@ class LabelScheme:
         try:
             entries = [_parse_class(i, entry) for i, entry in enumerate(data["classes"])]
             name = _name(data["name"])
+            vertebrae = data.get("vertebrae", "body")
+            if vertebrae not in get_args(Extent):
+                raise ValueError(f"vertebrae must be body or whole, got {brief(vertebrae)}")
+            ignore = _ignored(data.get("ignore", []))
+            renamed = tuple(_renamed(entry) for entry in data.get("renamed", []))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             detail = f"key {error} is missing" if isinstance(error, KeyError) else cut(str(error), 300)
             raise UsageError(f"{source} is not a label scheme: {detail}") from error
-        if not 2 <= len(entries) <= 256 or entries[0].kind != "background":
-            raise UsageError(f"{source}: a scheme has 2 to 256 classes, the first of kind 'background'")
+        if not 2 <= len(entries) <= _MOST_CLASSES or entries[0].kind != "background":
+            raise UsageError(f"{source}: a scheme has 2 to {_MOST_CLASSES} classes, the first of kind 'background'")
         used: dict[str, list[Any]] = {
-            "value": [value for entry in entries for value in entry.values],
+            "value": [*(value for entry in entries for value in entry.values), *ignore],
             "name": [entry.name for entry in entries],
         }
         for what, seen in used.items():
             twice = sorted({str(v) for v in seen if seen.count(v) > 1})
             if twice:
                 raise UsageError(f"{source}: {what} {', '.join(twice)} is used by two classes")
-        return cls(name, tuple(entries))
+        unknown = [part for level, disc, _ in renamed for part in (level, disc) if part not in used["name"]]
+        if unknown:
+            raise UsageError(f"{source}: 'renamed' speaks of {brief(unknown[0])}, which is none of its classes")
+        return cls(name, tuple(entries), vertebrae, ignore, renamed)
 
 
 def _parse_class(index: int, entry: dict[str, Any]) -> LabelClass:
@@ -130,7 +172,7 @@ def _parse_class(index: int, entry: dict[str, Any]) -> LabelClass:
     if not isinstance(values, list) or not 1 <= len(values) <= _MOST_VALUES or ("values" in entry and "value" in entry):
         raise ValueError(f"class {index}: give a value, or a list of 1 to {_MOST_VALUES} values, got {brief(values)}")
     for value in values:
-        if type(value) is not int or not 0 <= value < 2**16:
+        if not _is_value(value):
             raise ValueError(f"class {index}: value must be an integer from 0 to 65535, got {brief(value)}")
     if kind not in get_args(Kind):
         raise ValueError(f"class {index}: kind must be one of {', '.join(get_args(Kind))}, got {brief(kind)}")
@@ -138,6 +180,24 @@ def _parse_class(index: int, entry: dict[str, Any]) -> LabelClass:
         raise ValueError(f"class {index}: color must be three integers from 0 to 255, got {brief(color)}")
     color = (color[0], color[1], color[2])
     return LabelClass(index, values[0], _name(entry["name"]), kind, color, tuple(values[1:]))
+
+
+def _is_value(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**16
+
+
+def _ignored(values: Any) -> tuple[int, ...]:
+    listed = values if isinstance(values, list) else [values]
+    for value in listed:
+        if not _is_value(value):
+            raise ValueError(f"ignore must be an integer from 0 to 65535 or a list of such, got {brief(values)}")
+    return tuple(listed)
+
+
+def _renamed(entry: Any) -> tuple[str, str, str]:
+    if not isinstance(entry, list) or len(entry) != 3:
+        raise ValueError(f"an entry of 'renamed' is a vertebra, a disc and the disc's name then, got {brief(entry)}")
+    return _name(entry[0]), _name(entry[1]), _name(entry[2])
 
 
 def _ranges(values: Iterable[int]) -> str:

@@ -28,6 +28,7 @@ def write(folder: Path, **content: Any) -> Path:
         (("T12/L1", "T12-L1", "disk L1/T12"), ("disc", "T12/L1")),
         (("L4/L5", "L4_5", "intervertebral disc L4-L5"), ("disc", "L4/L5")),
         (("canal", "spinal canal", "SpinalCanal"), ("canal", "canal")),
+        (("cord", "spinal_cord", "Spinal Cord"), ("cord", "cord")),
         (("background", "Background"), ("background", "background")),
         (("Vertebra 3", "vertebra_3"), ("other", "vertebra3")),
         (("disc 3",), ("other", "disc3")),
@@ -37,7 +38,7 @@ def test_a_structure_is_known_in_the_spellings_that_datasets_have(names: tuple[s
     assert {structure(name) for name in names} == {expected}
 
 
-@pytest.mark.parametrize("name", ["mrspineseg", "spider", "lumbar-vertebrae"])
+@pytest.mark.parametrize("name", ["mrspineseg", "spider", "spine", "lumbar-vertebrae", "totalspineseg", "spineps"])
 def test_the_schemes_own_names_are_known(name: str) -> None:
     for entry in load_scheme(name).classes:
         kind, known = structure(entry.name)
@@ -65,7 +66,12 @@ def test_a_scheme_is_made_of_the_names_with_vertebrae_from_the_sacrum_up(tmp_pat
     ]
 
 
-@pytest.mark.parametrize("count", [2, 60, 256])
+def test_nnunets_ignore_label_is_no_class(tmp_path: Path) -> None:
+    scheme = load_scheme(write(tmp_path, labels={"background": 0, "L5": 1, "ignore": 2}))
+    assert (scheme.names, scheme.ignore) == (("background", "L5"), (2,))
+
+
+@pytest.mark.parametrize("count", [2, 60, 255])
 def test_colours_differ(tmp_path: Path, count: int) -> None:
     scheme = load_scheme(write(tmp_path, labels={f"x{n}": n for n in range(count)}))
     assert len({c.color for c in scheme.classes}) == count
@@ -79,7 +85,7 @@ def test_colours_differ(tmp_path: Path, count: int) -> None:
         ({"labels": {"a": -1}}, "the value of 'a' is -1"),
         ({"labels": {"a": "x"}}, "the value of 'a' is 'x'"),
         ({"labels": {"background": 0, "spine": [1, 2]}}, "makes 'spine' a region of several values"),
-        ({"labels": {"background": 0, "ignore": 3}}, "has a label 'ignore'"),
+        ({"labels": {"background": 0, "L5": 3, "ignore": 3}}, "value 3 is used by two classes"),
         ({"labels": {"L5": 1, "L4": 2}}, "the first of kind 'background'"),
         ({"labels": {"background": 0, "L4": 2, "L5": 2}}, "value 2 is used by two classes"),
     ],
