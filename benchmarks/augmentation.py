@@ -68,11 +68,16 @@ SETS: dict[str, dict[str, Any]] = {
         "gamma": {"p": 1, "gamma": (0.7, 1.5)},
         "noise": {"p": 1, "std": (0.1, 0.1)},
     },
+    "intensity map": OFF | {"remap": {"p": 1, "monotone": 1}},
+    "tissue contrast from labels": OFF | {"tissue": {"p": 1}},
+    "this program's defaults, and both": {"remap": {"p": 1}, "tissue": {"p": 1}},
 }
 PEERS = {
     "nnU-Net's set": ("nnU-Net (batchgeneratorsv2)", "batchgeneratorsv2"),
     "bias field, z-norm, noise, flip, affine": ("TorchIO", "torchio"),
     "affine, flip, gamma, noise": ("kornia", "kornia"),
+    "intensity map": ("MONAI", "monai"),
+    "tissue contrast from labels": ("TorchIO", "torchio_labels"),
 }
 
 
@@ -104,7 +109,44 @@ def ours(name: str, image: Tensor, label: Tensor) -> Step:
 def peer(name: str, image: Tensor, label: Tensor) -> Step:
     """The other tool's augmentation with the same transforms."""
     tool = PEERS[name][1]
-    return {"batchgeneratorsv2": nnunet, "torchio": torchio_pipeline, "kornia": kornia_pipeline}[tool](image, label)
+    pipelines = {
+        "batchgeneratorsv2": nnunet,
+        "torchio": torchio_pipeline,
+        "kornia": kornia_pipeline,
+        "monai": monai_map,
+        "torchio_labels": torchio_labels,
+    }
+    return pipelines[tool](image, label)
+
+
+def monai_map(image: Tensor, _: Tensor) -> Step:
+    """The histogram shift, whose maps are all monotone."""
+    from monai.transforms import RandHistogramShift
+
+    transform = RandHistogramShift(num_control_points=(4, 8), prob=1)
+
+    def step(_: int) -> None:
+        for one in image:
+            transform(one)
+
+    return step
+
+
+def torchio_labels(_: Tensor, label: Tensor) -> Step:
+    """SynthSeg's model of images, and its blur; all that is not labelled is one class there."""
+    pipeline = torchio.Compose(
+        [
+            torchio.RandomLabelsToImage(label_key="label", image_key="image"),
+            torchio.RandomBlur(std=(0.7, 0.7, 0.7, 0.7, 0, 0)),
+        ]
+    )
+    subjects = [torchio.Subject(label=torchio.LabelMap(tensor=classes[None, ..., None])) for classes in label]
+
+    def step(_: int) -> None:
+        for subject in subjects:
+            pipeline(subject)
+
+    return step
 
 
 def torchio_pipeline(image: Tensor, label: Tensor) -> Step:

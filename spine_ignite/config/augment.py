@@ -11,6 +11,7 @@ NonNegative = Annotated[FiniteFloat, Field(ge=0.0)]
 Positive = Annotated[FiniteFloat, Field(gt=0.0)]
 Angle = Annotated[FiniteFloat, Field(ge=-180.0, le=180.0)]
 Slant = Annotated[FiniteFloat, Field(ge=-60.0, le=60.0)]
+Knots = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1, le=64)]]
 Share = Annotated[FiniteFloat, Field(ge=-1.0, le=1.0)]
 
 # Largest `magnitude * (control_points - 3)`. The displacement's gradient has 1.2 times that as standard deviation:
@@ -87,13 +88,29 @@ class BiasFieldConfig(Transform):
     )
 
 
+class TissueConfig(Transform):
+    """Random contrast by the labels: each tissue gets a brightness of its own, all else a random map (see remap).
+
+    A tissue is a kind of structure, such as all discs. Mean and deviation of the image stay.
+    """
+
+    mean: tuple[NonNegative, NonNegative] = Field(
+        (0.05, 1.0), description="brightness of a tissue, share of the image's range"
+    )
+    spread: NonNegative = Field(0.05, description="standard deviation of the structures of one tissue about it")
+    texture: tuple[NonNegative, NonNegative] = Field(
+        (0.3, 1.2), description="factor of what differs from the mean within a structure"
+    )
+    knots: Knots = Field((3, 7), description="of the map of all that is not labelled")
+
+
 class RemapConfig(Transform):
     """Random contrast without labels: intensities go through a random piecewise-linear map; mean and deviation stay.
 
     A map that is not monotone changes the order of the tissues: a network trained so on T2-like images finds T1 ones.
     """
 
-    knots: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1, le=64)]] = Field(
+    knots: Knots = Field(
         (3, 7), description="equidistant knots between an image's minimum, which stays, and its maximum, with it"
     )
     monotone: Probability = Field(0.5, description="share of the maps that never fall")
@@ -160,6 +177,7 @@ class AugmentConfig(BaseModel):
     flip: FlipConfig = Field(default_factory=FlipConfig)
     affine: AffineConfig = Field(default_factory=AffineConfig)
     elastic: ElasticConfig = Field(default_factory=ElasticConfig)
+    tissue: TissueConfig = Field(default_factory=TissueConfig)
     remap: RemapConfig = Field(default_factory=RemapConfig)
     contrast: ContrastConfig = Field(default_factory=ContrastConfig)
     gamma: GammaConfig = Field(default_factory=GammaConfig)

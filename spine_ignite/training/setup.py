@@ -154,7 +154,8 @@ def build(plan: Plan) -> Run:
     Description.from_state(description.state_dict(), directory.root)  # what is saved must be what can be read
     contract = Contract(description.model, str(description.plugin), data.scheme.num_classes)
     optimizer = create_optimizer(network, config.optimizer, criterion)
-    augment = BatchAugmenter(config.augment, derive_seed(config.seed, 2)) if config.augment.enabled else None
+    tissues = [c.name if c.kind == "other" else c.kind for c in data.scheme.classes]
+    augment = BatchAugmenter(config.augment, derive_seed(config.seed, 2), tissues) if config.augment.enabled else None
     step = UpdateStep(
         network,
         optimizer,

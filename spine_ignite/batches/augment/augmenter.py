@@ -7,13 +7,12 @@ drawn on the CPU, so that they are the same on every device; only noise is drawn
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from spine_ignite.batches.augment.contrast import intensity_map, remap
+from spine_ignite.batches.augment.contrast import LABELS, change_tissues, intensity_map, remap
 from spine_ignite.batches.augment.intensity import (
     add_ghosts,
     add_noise,
@@ -24,39 +23,28 @@ from spine_ignite.batches.augment.intensity import (
     change_gamma,
     lower_resolution,
 )
+from spine_ignite.batches.augment.random_batch import RandomBatch
 from spine_ignite.batches.augment.spatial import affine_coefficients, elastic_displacement, sampling_grid, warp
-from spine_ignite.config.augment import AugmentConfig, RemapConfig
-
-# One uniform number per slice for each of these: switching a transform off leaves the others' draws as they were.
-_DRAWS = (
-    *("flip", "head_to_foot"),
-    *("affine", "degrees", "scale", "shear", "shift_rows", "shift_columns"),
-    *("elastic", "magnitude"),
-    *("contrast", "contrast_factor", "brightness"),
-    *("gamma", "gamma_exponent"),
-    *("bias_field", "coefficient"),
-    *("low_resolution", "zoom"),
-    *("blur", "sigma"),
-    *("ghosting", "ghosts", "intensity", "along_rows"),
-    *("noise", "std"),
-)
-_STREAMS = ("draws", "elastic", "bias_field", "noise", "neighbours", "remap")
+from spine_ignite.config.augment import AugmentConfig, RemapConfig, TissueConfig
 
 
 class BatchAugmenter:
     """Augments batches as an :class:`AugmentConfig` says; holds no state besides it and a seed.
 
-    The order is that of a scan: anatomy (flips, affine, elastic), tissue contrast (remap, contrast, gamma), coil (bias
-    field), acquisition (low resolution, blur, ghosting), receiver noise.
+    The order is that of a scan: anatomy (flips, affine, elastic), contrast (tissue, remap, contrast, gamma), coil
+    (bias field), acquisition (low resolution, blur, ghosting), receiver noise.
 
     Args:
         config: Probabilities and ranges.
         seed: Start of all randomness, any integer; processes of one distributed run should get different ones.
+        tissues: Of each class, which tissue it is of (names or numbers): random contrasts give a tissue one brightness.
+            By default each class is of its own.
     """
 
-    def __init__(self, config: AugmentConfig, seed: int) -> None:
+    def __init__(self, config: AugmentConfig, seed: int, tissues: Sequence[Hashable] | None = None) -> None:
         self.config = config
         self.seed = seed
+        self.tissues: list[Hashable] = list(range(LABELS) if tissues is None else tissues)
 
     def __call__(self, image: Tensor, label: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
         """Augment a batch; the tensors given are not changed.
@@ -81,92 +69,16 @@ class BatchAugmenter:
             return image, label
         # Half precision and autocast are for the network; coordinates and statistics need float32.
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-            batch = _Batch(image, label, self.seed, iteration)
+            batch = RandomBatch(image, label, self.seed, iteration)
             _deform(batch, self.config)
+            _change_tissues(batch, self.config.tissue, self.tissues)
+            _remap(batch, self.config.remap)
             _recolour(batch, self.config)
             _acquire(batch, self.config)
             return batch.image.to(image.dtype), batch.label
 
 
-class _Batch:
-    """A copy of a batch in float32 with its random numbers; the transforms change it in place."""
-
-    def __init__(self, image: Tensor, label: Tensor, seed: int, iteration: int) -> None:
-        self.image = torch.empty(image.shape, dtype=torch.float32, device=image.device).copy_(image)
-        self.label = label.clone(memory_format=torch.contiguous_format)
-        self._key = (seed, iteration)
-        table = torch.rand(len(image), len(_DRAWS), generator=self.generator("draws"))
-        self._draws = dict(zip(_DRAWS, table.T, strict=True))
-
-    def generator(self, stream: str, device: torch.device | str = "cpu") -> torch.Generator:
-        return torch.Generator(device).manual_seed(_mix(*self._key, _STREAMS.index(stream)))
-
-    def chosen(self, name: str, p: float) -> Tensor:
-        """Indices of the slices that get a transform."""
-        hit: Tensor = self._draws[name] < p
-        return hit.nonzero()[:, 0]
-
-    def uniform(self, name: str, limits: tuple[float, float]) -> Tensor:
-        low, high = limits
-        drawn: Tensor = self._draws[name] * (high - low)
-        return drawn + low
-
-    def log_uniform(self, name: str, limits: tuple[float, float]) -> Tensor:
-        low, high = limits
-        drawn: Tensor = self._draws[name] * math.log(high / low)
-        return drawn.exp() * low
-
-    def edit(self, rows: Tensor, transform: Callable[..., None], *parameters: Tensor) -> None:
-        """Run ``transform(images, *parameters)`` on some slices; ``parameters`` are of the whole batch, on the CPU."""
-        for group in self.groups(rows):
-            part = self.select(self.image, group)
-            transform(part, *(parameter[group] for parameter in parameters))
-            if 1 < len(group) < len(self.image):
-                self.store(self.image, group, part)
-
-    def select(self, tensor: Tensor, group: Tensor) -> Tensor:
-        """Some slices of the batch's image or label; a view if they are one or all, else a copy."""
-        if len(group) == len(tensor):
-            return tensor
-        if len(group) == 1:
-            return tensor.narrow(0, int(group[0]), 1)
-        return tensor.index_select(0, group.to(tensor.device, non_blocking=True))
-
-    def store(self, tensor: Tensor, group: Tensor, part: Tensor) -> None:
-        """Write slices back to where :meth:`select` took them from."""
-        if 1 < len(group) < len(tensor):
-            tensor.index_copy_(0, group.to(tensor.device, non_blocking=True), part)
-        else:
-            self.select(tensor, group).copy_(part)
-
-    def groups(self, rows: Tensor) -> Sequence[Tensor]:
-        """Slices to work on together, of those chosen."""
-        if len(rows) == 0:
-            return ()
-        return torch.split(rows, 1) if _works_slice_by_slice(self.image.device) else (rows,)
-
-
-def _works_slice_by_slice(device: torch.device) -> bool:
-    """On a CPU, whose cache then holds a slice (2.4 times as fast as whole batches); elsewhere launches cost more."""
-    return device.type == "cpu"
-
-
-def _mix(*words: int) -> int:
-    """A seed of 63 bits from several integers (SplitMix64's finaliser), so that near ones give unrelated streams.
-
-    Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
-    """
-    mask = (1 << 64) - 1
-    state = 0
-    for word in words:
-        state = (state + (word & mask) + 0x9E3779B97F4A7C15) & mask
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
-        state ^= state >> 31
-    return state >> 1
-
-
-def _deform(batch: _Batch, config: AugmentConfig) -> None:
+def _deform(batch: RandomBatch, config: AugmentConfig) -> None:
     """Flip, affine and elastic: flips are exact copies, the other two one resampling of the slices that need it."""
     for name, p, axis in (("flip", config.flip.p, -1), ("head_to_foot", config.flip.head_to_foot, -2)):
         for row in batch.chosen(name, p).tolist():
@@ -194,7 +106,7 @@ def _deform(batch: _Batch, config: AugmentConfig) -> None:
         batch.store(batch.label, group, label)
 
 
-def _affine(batch: _Batch, config: AugmentConfig) -> Tensor:
+def _affine(batch: RandomBatch, config: AugmentConfig) -> Tensor:
     """``(B, 2, 3)`` output-to-input maps; the identity for slices that are not chosen."""
     affine = config.affine
     height, width = batch.image.shape[-2:]
@@ -216,7 +128,7 @@ def _affine(batch: _Batch, config: AugmentConfig) -> Tensor:
     return coefficients
 
 
-def _control(batch: _Batch, config: AugmentConfig) -> Tensor:
+def _control(batch: RandomBatch, config: AugmentConfig) -> Tensor:
     """``(B, 2, K, K)`` displacements of control points in pixels; zero for slices that are not chosen."""
     elastic = config.elastic
     count, points = len(batch.image), elastic.control_points
@@ -227,9 +139,49 @@ def _control(batch: _Batch, config: AugmentConfig) -> Tensor:
     return control * magnitude[:, None, None, None]
 
 
-def _recolour(batch: _Batch, config: AugmentConfig) -> None:
-    """Tissue contrast and coil: intensity map, contrast, gamma, bias field."""
-    _remap(batch, config.remap)
+def _change_tissues(batch: RandomBatch, config: TissueConfig, tissues: Sequence[Hashable]) -> None:
+    """Random brightness of each tissue; drawn from a stream of its own, as all that came after the first table."""
+    if config.p == 0:
+        return
+    generator, count = batch.generator("tissue"), len(batch.image)
+    hit, knots = torch.rand(2, count, generator=generator)
+    means, texture, heights = torch.rand(3, count, LABELS, generator=generator)
+    spread = torch.randn(count, LABELS, generator=generator) * config.spread
+    number = {tissue: place for place, tissue in enumerate(dict.fromkeys(tissues))}
+    of_class = torch.tensor([number[tissue] for tissue in tissues])
+    means[:, : len(tissues)] = means[:, of_class]
+    low, high = config.mean
+    means = means * (high - low) + low + spread
+    low, high = config.texture
+    texture = texture * (high - low) + low
+    for chosen, number_of_knots in _by_number(knots, config.knots, hit < config.p):
+        rest = intensity_map(heights[:, :number_of_knots], torch.zeros(count, dtype=torch.bool))
+        for group in batch.groups(chosen):
+            image, label = batch.select(batch.image, group), batch.select(batch.label, group)
+            change_tissues(image, label, means[group], texture[group], rest[group])
+            batch.store(batch.image, group, image)
+
+
+def _remap(batch: RandomBatch, config: RemapConfig) -> None:
+    """Random maps of intensities, from a stream of their own."""
+    if config.p == 0:
+        return
+    drawn = torch.rand(len(batch.image), 3 + config.knots[1], generator=batch.generator("remap"))
+    hit, monotone = drawn[:, 0] < config.p, drawn[:, 1] < config.monotone
+    for chosen, number in _by_number(drawn[:, 2], config.knots, hit):
+        batch.edit(chosen, remap, intensity_map(drawn[:, 3 : 3 + number], monotone))
+
+
+def _by_number(drawn: Tensor, limits: tuple[int, int], hit: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Turn uniform numbers into whole ones within limits; yield indices of the slices hit, by that number."""
+    low, high = limits
+    numbers = (low + torch.floor(drawn * (high + 1 - low))).clamp(max=high)
+    for number in range(low, high + 1):
+        yield (hit & (numbers == number)).nonzero()[:, 0], number
+
+
+def _recolour(batch: RandomBatch, config: AugmentConfig) -> None:
+    """Contrast of the whole and coil: contrast, gamma, bias field."""
     batch.edit(
         batch.chosen("contrast", config.contrast.p),
         change_contrast,
@@ -244,20 +196,7 @@ def _recolour(batch: _Batch, config: AugmentConfig) -> None:
     batch.edit(batch.chosen("bias_field", config.bias_field.p), apply_bias_field, control)
 
 
-def _remap(batch: _Batch, config: RemapConfig) -> None:
-    """Random intensity maps, drawn from a stream of their own: columns of the table would move all others."""
-    if config.p == 0:
-        return
-    low, high = config.knots
-    drawn = torch.rand(len(batch.image), 3 + high, generator=batch.generator("remap"))
-    hit, monotone, knots = drawn[:, 0] < config.p, drawn[:, 1] < config.monotone, drawn[:, 2]
-    count = (low + torch.floor(knots * (high + 1 - low))).clamp(max=high)
-    for number in range(low, high + 1):  # maps with as many knots are one table
-        rows = (hit & (count == number)).nonzero()[:, 0]
-        batch.edit(rows, remap, intensity_map(drawn[:, 3 : 3 + number], monotone))
-
-
-def _acquire(batch: _Batch, config: AugmentConfig) -> None:
+def _acquire(batch: RandomBatch, config: AugmentConfig) -> None:
     """What the scan does: low resolution, blur, ghosting, noise."""
     batch.edit(
         batch.chosen("low_resolution", config.low_resolution.p),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spine_ignite.batches.augment import augmenter as augment
+from spine_ignite.batches.augment import random_batch
 from spine_ignite.batches.augment.augmenter import BatchAugmenter
 from spine_ignite.config import AugmentConfig
 
@@ -199,7 +199,7 @@ def test_working_slice_by_slice_or_on_all_at_once_gives_the_same(monkeypatch: py
     image, label = batch(count=6)
     config = AugmentConfig.model_validate({name: {"p": 0.6} for name in TRANSFORMS if name != "noise"})
     alone = [BatchAugmenter(config, 0)(image, label, i) for i in range(4)]
-    monkeypatch.setattr(augment, "_works_slice_by_slice", lambda device: False)
+    monkeypatch.setattr(random_batch, "_works_slice_by_slice", lambda device: False)
     together = [BatchAugmenter(config, 0)(image, label, i) for i in range(4)]
     for (a, label_a), (b, label_b) in zip(alone, together, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from spine_ignite.batches.augment.augmenter import BatchAugmenter
-from spine_ignite.batches.augment.contrast import intensity_map, remap
+from spine_ignite.batches.augment.contrast import change_tissues, intensity_map, remap
 from spine_ignite.config import AugmentConfig
 
 OTHERS = [name for name in AugmentConfig.model_fields if name not in ("enabled", "torchio")]
@@ -71,17 +72,111 @@ def test_tissues_change_their_order_in_both_channels_alike() -> None:
     assert orders == {(0, *order) for order in [(1, 2, 3), (1, 3, 2), (2, 1, 3), (2, 3, 1), (3, 1, 2), (3, 2, 1)]}
 
 
-def test_other_draws_do_not_move_when_contrast_is_randomised() -> None:
+@pytest.mark.parametrize("contrast", ["remap", "tissue"])
+def test_other_draws_do_not_move_when_contrast_is_randomised(contrast: str) -> None:
     image, label = batch(count=8)
     config = {"affine": {"p": 0.5}, "elastic": {"p": 0.5}, "flip": {"p": 0.5}}
     plain, plain_classes = BatchAugmenter(only(**config), 7)(image, label, 3)
-    changed, classes = BatchAugmenter(only(**config, remap={"p": 0.5}), 7)(image, label, 3)
+    changed, classes = BatchAugmenter(only(**config, **{contrast: {"p": 0.5}}), 7)(image, label, 3)
     assert torch.equal(classes, plain_classes)
     same = (changed == plain).flatten(1).all(1)
     assert 0 < int(same.sum()) < 8, "slices that are not chosen are as they were, bit for bit"
     for row in (~same).nonzero()[:, 0]:
         torch.testing.assert_close(changed[row].mean(), plain[row].mean(), atol=1e-4, rtol=0)
         torch.testing.assert_close(changed[row].std(), plain[row].std(), atol=1e-4, rtol=1e-4)
+
+
+LINE = torch.tensor([[0.0, 1.0]])  # the map that changes nothing
+
+
+def blocks(size: int = 96) -> tuple[Tensor, Tensor]:
+    """Nine blocks of 24 pixels in a background with noise: classes 1 to 9, each of its own brightness and texture."""
+    generator = torch.Generator().manual_seed(5)
+    label = torch.zeros(size, size, dtype=torch.uint8)
+    image = torch.rand(size, size, generator=generator)
+    for index in range(9):
+        top, left = 4 + 30 * (index // 3), 4 + 30 * (index % 3)
+        label[top : top + 24, left : left + 24] = index + 1
+        noise = torch.randn(24, 24, generator=generator) * 0.02 * (1 + index % 3)
+        image[top : top + 24, left : left + 24] = 0.2 + 0.07 * index + noise
+    return image[None, None], label[None]
+
+
+def inside(image: Tensor, label: Tensor, value: int) -> Tensor:
+    """The pixels of a class that are not at its border."""
+    rows, columns = (axis.unique() for axis in (label[0] == value).nonzero(as_tuple=True))
+    return image[0, 0][rows[1:-1]][:, columns[1:-1]]
+
+
+def test_means_and_textures_of_classes_follow_what_was_drawn() -> None:
+    source, label = blocks()
+    generator = torch.Generator().manual_seed(1)
+    means, texture = torch.rand(1, 256, generator=generator), torch.linspace(0.2, 1.4, 256)[None].clone()
+    means, texture[:, 1:10] = means * 0.6 + 0.2, torch.linspace(0.2, 1.4, 9)
+    image = source.clone()
+    change_tissues(image, label, means, texture, LINE)
+    observed = torch.stack([inside(image, label, value).mean() for value in range(1, 10)]).double()
+    # Mean and deviation of the whole are kept, so that what is drawn and what is seen differ by one linear map.
+    slope, offset = np.polyfit(means[0, 1:10].numpy(), observed.numpy(), 1)
+    np.testing.assert_allclose(observed, slope * means[0, 1:10].numpy() + offset, atol=0.01 * slope)
+    torch.testing.assert_close(image.mean(), source.mean(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(image.std(), source.std(), atol=1e-4, rtol=0)
+    binomial = np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25])
+    for value in range(1, 10):
+        expected = slope * float(texture[0, value])
+        blurred = scipy.ndimage.convolve(source[0, 0].numpy(), binomial)[None, None]
+        former = inside(torch.from_numpy(blurred), label, value)[1:-1, 1:-1]
+        torch.testing.assert_close(
+            inside(image, label, value)[1:-1, 1:-1].std().item(), expected * former.std().item(), rtol=0.06, atol=0.003
+        )
+
+
+def test_what_is_ignored_is_background() -> None:
+    source, label = blocks()
+    means, texture = torch.full((1, 256), 0.5), torch.ones(1, 256)
+    images = []
+    for value in (0, 255):
+        changed = torch.where(label == 4, value, label.int()).to(torch.uint8)
+        images.append(source.clone())
+        change_tissues(images[-1], changed, means, texture, torch.tensor([[0.0, 0.9, 0.1, 0.4]]))
+    assert torch.equal(*images)
+
+
+def test_tissues_share_a_brightness_and_the_label_stays() -> None:
+    source, label = blocks()
+    config = only(tissue={"p": 1, "spread": 0})
+    tissues = ["background", *["vertebra"] * 5, *["disc"] * 4]
+    out, classes = BatchAugmenter(config, 2, tissues)(source.repeat(6, 1, 1, 1), label.repeat(6, 1, 1), 9)
+    assert torch.equal(classes, label.repeat(6, 1, 1))
+    between = []
+    for one in out[:, None]:
+        means = torch.stack([inside(one, label, value).mean() for value in range(1, 10)])
+        assert float(means[:5].std()) < 0.02
+        assert float(means[5:].std()) < 0.02
+        between.append(float((means[:5].mean() - means[5:].mean()).abs()))
+    assert max(between) > 0.2
+    assert len({round(value, 3) for value in between}) == 6, "each slice has a contrast of its own"
+
+
+def test_without_labels_only_the_map_of_the_rest_and_the_blur_are_left() -> None:
+    source, label = blocks()
+    image, mapped = source.clone(), source.clone()
+    rest = torch.tensor([[0.0, 0.8, 0.3]])
+    change_tissues(image, torch.zeros_like(label), torch.rand(1, 256), torch.rand(1, 256), rest)
+    remap(mapped, rest)
+    binomial = np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25])
+    expected = scipy.ndimage.convolve(mapped[0, 0].double().numpy(), binomial, mode="nearest")
+    expected = (expected - expected.mean()) / expected.std() * float(source.std()) + float(source.mean())
+    np.testing.assert_allclose(image[0, 0], expected, atol=0.01)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
+def test_labels_of_any_integer_type_give_the_same(dtype: torch.dtype) -> None:
+    source, label = blocks()
+    expected, _ = BatchAugmenter(only(tissue={"p": 1}), 2)(source, label, 9)
+    out, classes = BatchAugmenter(only(tissue={"p": 1}), 2)(source, label.to(dtype), 9)
+    assert torch.equal(out, expected)
+    assert classes.dtype == dtype
 
 
 @given(
@@ -105,9 +200,10 @@ def test_remap_of_any_image_is_finite_and_keeps_its_moments(
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_the_same_maps_on_a_gpu() -> None:
+@pytest.mark.parametrize("contrast", ["remap", "tissue"])
+def test_the_same_contrast_on_a_gpu(contrast: str) -> None:
     image, label = batch(count=6)
-    augmenter = BatchAugmenter(only(remap={"p": 0.8}), 5)
+    augmenter = BatchAugmenter(only(**{contrast: {"p": 0.8}}), 5)
     expected, _ = augmenter(image, label, 2)
     out, _ = augmenter(image.cuda(), label.cuda(), 2)
     torch.testing.assert_close(out.cpu(), expected, atol=1e-4, rtol=1e-4)
