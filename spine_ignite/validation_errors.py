@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -39,8 +39,12 @@ def _describe_one(item: Any, model: type[BaseModel]) -> str:
 
 def _fields_at(model: type[BaseModel], location: Sequence[str]) -> list[str]:
     for part in location:
+        if part.isdecimal():  # a place in a list
+            continue
         field = model.model_fields.get(part)
         inner = field.annotation if field is not None else None
+        if get_origin(inner) is tuple:
+            inner = get_args(inner)[0]
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner

@@ -8,6 +8,7 @@ import numpy as np
 
 from spine_ignite.batches.loaders import overlap
 from spine_ignite.datasets.patients import listed
+from spine_ignite.labels import IGNORE
 from spine_ignite.slices.store import SliceStore, StoredCase
 
 
@@ -37,5 +38,6 @@ def _voxels_outside(store: SliceStore, case: StoredCase, size: tuple[int, int]) 
         return 0
     rows, columns = (overlap(have, want)[0] for have, want in zip(case.size, size, strict=True))
     label = store.label(case)
-    inside = sum(int(np.count_nonzero(label[index, rows, columns])) for index in case.foreground)
+    shown = (label[index, rows, columns] for index in case.foreground)
+    inside = sum(int(np.count_nonzero((plane > 0) & (plane != IGNORE))) for plane in shown)
     return sum(case.voxels[1:]) - inside

@@ -61,6 +61,10 @@ class TrainingLoader(Protocol):
 class SliceDataset(Dataset[Batch]):
     """Whole slices with their neighbours as channels, brought to one size; items are whole batches.
 
+    A batch holds ``image`` (float, ``(B, C, H, W)``), ``label`` (uint8, ``(B, H, W)``; 255 counts nowhere) and
+    ``labelled`` (bool, ``(B, classes)``): which classes the mask of each row labels. What else brings rows to a batch
+    gives all three.
+
     Args:
         store: the slice store.
         cases: the cases to read.
@@ -89,6 +93,7 @@ class SliceDataset(Dataset[Batch]):
         self.crop = crop
         self.transform = transform
         self.seed = seed
+        self.labelled = labelled_classes(store, self.cases)
         self.starts = np.cumsum([0, *(case.num_slices for case in self.cases)])
         self._maps: OrderedDict[int, tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
         self._hold: ReaderHold | None = ReaderHold(store)
@@ -126,7 +131,8 @@ class SliceDataset(Dataset[Batch]):
             self._read(index, image[place].numpy(), label[place].numpy())
             if self.transform is not None:
                 self._augment(image[place], label[place], derive_seed(self.seed, 3, request.step, place))
-        return {"image": image, "label": label}
+        labelled = self.labelled[[self._number(index) for index in request.indices]]
+        return {"image": image, "label": label, "labelled": labelled}
 
     def _read(self, index: int, image: NDArray[np.float32], label: NDArray[np.uint8]) -> None:
         number, middle = self.locate(index)
@@ -161,6 +167,16 @@ class SliceDataset(Dataset[Batch]):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": OrderedDict(), "_hold": None}
+
+
+def labelled_classes(store: SliceStore, cases: Sequence[StoredCase]) -> Tensor:
+    """Return for each case which classes its mask labels, bool ``(cases, classes)``; the background always."""
+    labelled = torch.ones((len(cases), store.scheme.num_classes), dtype=torch.bool)
+    for row, case in zip(labelled, cases, strict=True):
+        if case.labelled is not None:
+            row[:] = False
+            row[[0, *case.labelled]] = True
+    return labelled
 
 
 def _release(array: NDArray[Any]) -> None:

@@ -15,10 +15,10 @@ from torch.utils.data import Dataset
 from spine_ignite.batches.loaders import SliceDataset
 from spine_ignite.batches.sampling import Request
 from spine_ignite.config import DataConfig, load_config
-from spine_ignite.datasets.cases import Case, find_cases
+from spine_ignite.datasets.cases import Case
 from spine_ignite.datasets.checks import require_valid
+from spine_ignite.datasets.sources import find_all, source_of, sources_of
 from spine_ignite.errors import DataError, UsageError, suggest
-from spine_ignite.labels import load_scheme
 from spine_ignite.slices.build import build_store
 from spine_ignite.volumes.alignment import aligned
 from spine_ignite.volumes.geometry import SliceGrid
@@ -33,7 +33,7 @@ class Sample(NamedTuple):
 
     Args:
         image: float32, of a slice ``(C, H, W)``, normalised; of a volume ``(I, J, K)``, in the values of its file.
-        label: class indices, uint8, ``(H, W)`` or ``(I, J, K)``.
+        label: class indices, uint8, ``(H, W)`` or ``(I, J, K)``; 255 is to be ignored.
         name: the case.
         spacing: mm, float64, of a slice (row, column), of a volume along its three axes.
         affine: float64 ``(4, 4)``, to RAS+ mm: of a volume from voxel indices, of a slice from (row, column, 0).
@@ -125,13 +125,13 @@ class _Slices(SampleDataset):
 
 class _Volumes(SampleDataset):
     def __init__(self, data: DataConfig, split: Split) -> None:
-        found, problems = find_cases(data.root)
+        self._sources = sources_of(data)
+        found, problems = find_all(self._sources)
         require_valid(data.root, [problem for problem in problems if problem.split in (split, None)])
         self._cases: list[Case] = [case for case in found.split(split) if case.label is not None]
-        self._scheme = load_scheme(data.scheme)
         self._reading = reading_of(data)
         self.names = tuple(case.name for case in self._cases)
-        self.classes = self._scheme.names
+        self.classes = self._sources[0].mapping.target.names
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -142,7 +142,7 @@ class _Volumes(SampleDataset):
         image = read_image(case.image, self._reading)
         label = read_label(case.label, self._reading)
         try:
-            indices = self._scheme.to_indices(aligned(label, image))
+            indices = source_of(case, self._sources).indices(aligned(label, image))
         except DataError as error:
             raise DataError(f"{case.label}: {error}") from error
         spacing = np.linalg.norm(image.affine[:3, :3], axis=0)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from spine_ignite.batches.augment.torchio_transforms import apply_torchio
+from spine_ignite.batches.loaders import labelled_classes
 from spine_ignite.config import DataConfig
 from spine_ignite.seeds import derive_seed
 from spine_ignite.slices.store import ReaderHold, SliceStore, StoredCase
@@ -85,6 +86,7 @@ class CaseSubjects(Dataset[Any]):
         self.patch = patch
         self.transform = transform
         self.seed = seed
+        self.labelled = labelled_classes(store, self.cases)
         self._hold: ReaderHold | None = ReaderHold(store)
 
     def __len__(self) -> int:
@@ -98,7 +100,8 @@ class CaseSubjects(Dataset[Any]):
         if self.transform is not None:
             seed = derive_seed(self.seed, 7, visit.epoch, visit.number)
             image, label = apply_torchio(self.transform, image, label, seed)
-        return tio.Subject(image=tio.ScalarImage(tensor=image), label=tio.LabelMap(tensor=label))
+        labelled = self.labelled[visit.case]
+        return tio.Subject(image=tio.ScalarImage(tensor=image), label=tio.LabelMap(tensor=label), labelled=labelled)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_hold": None}
@@ -191,4 +194,5 @@ class PatchLoader:
         # (1, h, w, channels) -> (channels, h, w); the label is that of the middle slice.
         image = torch.stack([patch["image"].data[0].permute(2, 0, 1) for patch in patches]).float()
         label = torch.stack([patch["label"].data[0, :, :, self.context] for patch in patches]).to(torch.uint8)
-        return {"image": image.contiguous(), "label": label}
+        labelled = torch.stack([patch["labelled"] for patch in patches])
+        return {"image": image.contiguous(), "label": label, "labelled": labelled}

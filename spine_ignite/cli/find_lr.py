@@ -66,7 +66,7 @@ def command(
     given = {"model.name": model, "data.root": data, "device": device}
     config = load_config(config_file, overrides, given=given, echo=lambda line: say(line, err=True))
     if out is not None:
-        require_file_apart("--out", out, {"data.root": config.data.root})
+        require_file_apart("--out", out, config.data.roots)
     with progress_steps("Range test", steps * config.train.accumulate) as advance:
         curve = find_learning_rate(
             config,

@@ -35,7 +35,7 @@ def command(
     if folder is not None:
         data = data.model_copy(update={"root": folder})
     if export_nifti is not None:
-        require_apart({"--export-nifti": export_nifti}, {"data.root": data.root, "data.cache": store_folder(data)})
+        require_apart({"--export-nifti": export_nifti}, {**data.roots, "data.cache": store_folder(data)})
     result = build_store(data, lambda cases: progress_bar(cases, "Preprocessing"))
     files = 0
     if export_nifti is not None:

@@ -4,6 +4,7 @@ Uses the ground alone: a section knows what its values may be, not what is made 
 """
 
 from spine_ignite.config.augment import AugmentConfig
+from spine_ignite.config.datasets import DatasetConfig
 from spine_ignite.config.load import dump_config, load_config, parse_config
 from spine_ignite.config.optimization import OptimizerConfig, ScheduleConfig
 from spine_ignite.config.sections import (
@@ -19,6 +20,7 @@ from spine_ignite.config.sections import (
 __all__ = [
     "AugmentConfig",
     "DataConfig",
+    "DatasetConfig",
     "LogConfig",
     "LossConfig",
     "ModelConfig",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spine_ignite.config.postprocess import parse_step
-from spine_ignite.config.sections import RunConfig
+from spine_ignite.config.sections import DataConfig, RunConfig
 from spine_ignite.labels.scheme import FILES
 from spine_ignite.registry import load_registry
 
@@ -36,9 +36,14 @@ def components_of(config: RunConfig) -> list[Use]:
         Use("schedule", config.schedule.name, config.schedule.options),
         *(Use("metric", named.name, named.options) for named in config.train.metrics),
         *(Use("tracker", named.name, named.options) for named in config.log.trackers),
-        *([Use("label-scheme", config.data.scheme)] if Path(config.data.scheme).suffix not in FILES else []),
+        *(Use("label-scheme", name) for name in _schemes(config.data) if Path(name).suffix not in FILES),
         *(Use("cleanup-step", parse_step(step).name) for step in config.predict.postprocess),
     ]
+
+
+def _schemes(data: DataConfig) -> list[str]:
+    masks = (data.masks, *(dataset.masks for dataset in data.also))
+    return list(dict.fromkeys((data.scheme, *(name for name in masks if name is not None))))
 
 
 def require_components(config: RunConfig) -> None:

@@ -165,11 +165,13 @@ def _find_files(data: dict[str, Any], folder: Path) -> None:
     section = data.get("data")
     if not isinstance(section, dict):
         return
-    split, patients = section.get("split"), section.get("patients")
-    if isinstance(split, (str, Path)):
-        section["split"] = str(folder / split)
-    if isinstance(patients, str) and patients.lower().endswith(".csv"):
-        section["patients"] = str(folder / patients)
+    if isinstance(section.get("split"), (str, Path)):
+        section["split"] = str(folder / section["split"])
+    also = section.get("also")
+    for dataset in (section, *(also if isinstance(also, (list, tuple)) else ())):
+        patients = dataset.get("patients") if isinstance(dataset, dict) else None
+        if isinstance(patients, str) and patients.lower().endswith(".csv"):
+            dataset["patients"] = str(folder / patients)
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

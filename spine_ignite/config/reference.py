@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from spine_ignite.config.sections import RunConfig
+from spine_ignite.config.section import Section
+from spine_ignite.config.sections import Named, RunConfig
 
 _HEAD = """\
 # Configuration
@@ -44,6 +45,8 @@ def _describe(name: str, section: type[BaseModel]) -> list[str]:
         inner = _section(field)
         if inner is not None:
             parts += _describe(f"{name}.{key}", inner)
+        elif (listed := _section_of_list(field)) is not None:
+            parts += _describe(f"{name}.{key}.0", listed)
     return parts
 
 
@@ -54,7 +57,7 @@ def _table(title: str, prefix: str, fields: dict[str, FieldInfo]) -> str:
 
 def _default(field: FieldInfo) -> str:
     value: Any = field.get_default(call_default_factory=True) if field.default_factory is None else None
-    if value is None or value is PydanticUndefined:
+    if value in (None, "") or value is PydanticUndefined:
         return "none"
     if isinstance(value, tuple):
         return f"`[{', '.join(str(item) for item in value)}]`"
@@ -64,6 +67,11 @@ def _default(field: FieldInfo) -> str:
 def _section(field: FieldInfo) -> type[BaseModel] | None:
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _section_of_list(field: FieldInfo) -> type[BaseModel] | None:
+    first, *_ = get_args(field.annotation) or (None,)
+    return first if isinstance(first, type) and issubclass(first, Section) and first is not Named else None
 
 
 def _first_line(section: type[BaseModel]) -> str:

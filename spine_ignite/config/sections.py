@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +18,7 @@ from pydantic import (
 )
 
 from spine_ignite.config.augment import AugmentConfig
+from spine_ignite.config.datasets import DatasetConfig, Patients
 from spine_ignite.config.optimization import OptimizerConfig, ScheduleConfig
 from spine_ignite.config.section import Fraction, PositiveInt, Section
 from spine_ignite.errors import UsageError
@@ -86,18 +86,6 @@ def _check_batch_size(value: Any, validate: ValidatorFunctionWrapHandler) -> Any
         raise ValueError("must be a whole number of at least 1, or auto") from None
 
 
-def _check_patients(value: str) -> str:
-    if value.lower().endswith(".csv"):
-        return value
-    try:
-        groups = re.compile(value).groups
-    except re.error as error:
-        raise ValueError(f"is neither a CSV file nor a regular expression: {error}") from None
-    if groups != 1:
-        raise ValueError(f"must have one group, the patient, as in '(\\d+)_.*', but has {groups}")
-    return value
-
-
 class DataConfig(Section):
     """Where the data is and how slices are made from it."""
 
@@ -108,6 +96,13 @@ class DataConfig(Section):
     scheme: str = Field(
         "mrspineseg", description="label scheme: a registered name, a YAML file, or nnU-Net's dataset.json"
     )
+    masks: str | None = Field(
+        None, description="label scheme of the masks in root, if it is another: they are read in data.scheme"
+    )
+    labelled: tuple[str, ...] | None = Field(
+        None, description="classes of data.scheme that the masks in root label; default: all that their scheme has"
+    )
+    also: tuple[DatasetConfig, ...] = Field((), description="further datasets, trained on together with root")
     num_classes: PositiveInt | None = Field(None, description="must equal the scheme's; here to be checked")
     spacing: tuple[float, float] | None = Field(
         None, description="in-plane spacing (rows, columns) in mm; default: the training cases' median"
@@ -139,7 +134,7 @@ class DataConfig(Section):
         description="a split to take as it is: a run's split.json, a cross-validation's splits.json or nnU-Net's "
         "splits_final.json (fold is the entry), SPIDER's overview.csv, or lists in YAML or JSON; default: by the seed",
     )
-    patients: Annotated[str, AfterValidator(_check_patients)] | None = Field(
+    patients: Patients | None = Field(
         None,
         description="whose a case is: a regular expression on its name with one group, or a CSV file with the columns "
         "case and patient; default: what the name tells, else each case its own",
@@ -174,6 +169,19 @@ class DataConfig(Section):
                 f"in_channels is {self.in_channels}, but context_slices {self.context_slices} gives {self.channels}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> DataConfig:
+        names = [dataset.name for dataset in self.also]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two datasets of also are called {twice[0]}; give one another name")
+        return self
+
+    @property
+    def roots(self) -> dict[str, Path]:
+        """The folders of all datasets, by the keys that name them."""
+        return {"data.root": self.root, **{f"data.also.{n}.root": item.root for n, item in enumerate(self.also)}}
 
     @property
     def channels(self) -> int:

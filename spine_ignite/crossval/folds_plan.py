@@ -78,7 +78,7 @@ def plan_cross_validation(config: RunConfig, out: Path) -> FoldsDirectory:
         raise UsageError("data.fold chooses one fold, and a cross-validation trains all; leave it out")
     if config.train.overfit_batches:
         raise UsageError("train.overfit_batches is a check of one run; leave it out of a cross-validation")
-    require_apart({"--out": out}, {"data.root": config.data.root, "data.cache": store_folder(config.data)})
+    require_apart({"--out": out}, {**config.data.roots, "data.cache": store_folder(config.data)})
     require_ours(out, "cross-validation")
     guard(out)
     return directory

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from spine_ignite.crossval.folds_plan import Plan, Progress
-from spine_ignite.datasets.cases import Case, find_cases
+from spine_ignite.datasets.cases import Case
 from spine_ignite.datasets.folds import read_folds
 from spine_ignite.datasets.patients import listed
+from spine_ignite.datasets.sources import find_configured
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.judge import Pair, judge_pairs
 from spine_ignite.evaluation.tables import Summary
@@ -55,7 +56,7 @@ def predict_out_of_fold(plan: Plan, progress: Progress | None = None) -> Predict
     """
     config, directory = plan.config, plan.directory
     recorded = {case.name for case in plan.folds.cases}
-    cases = {case.name: case for case in find_cases(config.data.root)[0].cases if case.name in recorded}
+    cases = {case.name: case for case in find_configured(config.data).cases if case.name in recorded}
     options = InferenceOptions(postprocess=config.predict.postprocess, device=config.device).on(config.data)
     found: dict[str, Prediction] = {}
     members: list[dict[str, Any]] = []

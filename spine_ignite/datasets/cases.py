@@ -26,6 +26,7 @@ class Case:
         image: its file.
         label: the mask's file; None: there is none.
         split: ``train`` or ``test``.
+        dataset: name of the dataset, where there are several; see :mod:`.sources`.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Case:
     image: Path
     label: Path | None
     split: str
+    dataset: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from spine_ignite.datasets.cases import Case, Dataset, Problem, find_cases
+from spine_ignite.datasets.cases import Case, Dataset, Problem, layout_of
 from spine_ignite.datasets.patients import patient_of
+from spine_ignite.datasets.sources import Source, alone, find_all, source_of
 from spine_ignite.errors import DataError, UsageError, reason
 from spine_ignite.labels import LabelScheme, dataset_json
 from spine_ignite.labels.dataset_json import structure
@@ -38,7 +39,7 @@ class CheckedCase:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A dataset, its checked cases, every problem, and warnings that do not stop a run."""
+    """A dataset, or several as one, its checked cases, every problem, and warnings that do not stop a run."""
 
     dataset: Dataset
     checked: tuple[CheckedCase, ...]
@@ -84,7 +85,7 @@ def check_dataset(
     progress: Callable[[Sequence[Case]], Any] | None = None,
     reading: Reading = STRICT,
 ) -> Report:
-    """Find and read every case of a dataset.
+    """Find and read every case of a dataset whose masks label all that a scheme has.
 
     Args:
         root: the dataset folder.
@@ -95,11 +96,29 @@ def check_dataset(
     Raises:
         DataError: there is no dataset at ``root``.
     """
-    dataset, problems = find_cases(root)
-    misnamed, notes = check_names(dataset, scheme)
+    return check_datasets([alone(root, scheme)], progress, reading)
+
+
+def check_datasets(
+    sources: Sequence[Source],
+    progress: Callable[[Sequence[Case]], Any] | None = None,
+    reading: Reading = STRICT,
+) -> Report:
+    """Find and read every case of the datasets that are trained on together.
+
+    Args:
+        sources: where they lie, and in which schemes their masks are.
+        progress: wraps the sequence of cases, to show how far the check is.
+        reading: what the files leave unsaid.
+
+    Raises:
+        DataError: there is no dataset where one should be.
+    """
+    dataset, problems = find_all(sources)
+    misnamed, notes = check_names(sources)
     problems += misnamed
     cases = progress(dataset.cases) if progress is not None else dataset.cases
-    found = tuple(check_case(case, scheme, reading) for case in cases)
+    found = tuple(check_case(case, source_of(case, sources).mapping.source, reading) for case in cases)
     for item in found:
         problems += item.problems
     warnings = [
@@ -110,21 +129,33 @@ def check_dataset(
     return Report(dataset, found, tuple(problems), tuple(warnings))
 
 
-def check_names(dataset: Dataset, scheme: LabelScheme) -> tuple[list[Problem], list[str]]:
-    """Compare a label scheme with the names in nnU-Net's ``dataset.json``, if the dataset has one.
+def check_names(sources: Sequence[Source]) -> tuple[list[Problem], list[str]]:
+    """Compare the label schemes of masks with the names in nnU-Net's ``dataset.json`` of datasets that have one.
 
     Returns:
         Problems, and notes on what stops nothing.
     """
-    path = dataset.root / dataset_json.FILE
-    if dataset.layout != "nnunet" or not path.is_file():
-        return [], []
+    problems: list[Problem] = []
+    notes: list[str] = []
+    for source in sources:
+        path = source.root / dataset_json.FILE
+        if path.is_file() and layout_of(source.root).value.name == "nnunet":
+            found, said = _compare_names(path, source)
+            problems += found
+            notes += said
+    return problems, notes
+
+
+def _compare_names(path: Path, source: Source) -> tuple[list[Problem], list[str]]:
+    scheme = source.mapping.source
     try:
         described = dataset_json.read_dataset_json(path)
     except UsageError as error:
         return [], [f"{error}, so that its names cannot be compared with the label scheme"]
     differing = []
     for name, value in described.labels.items():
+        if name == dataset_json.IGNORE and value in scheme.ignore:
+            continue
         known = next((c.name for c in scheme.classes if value in c.values), None)
         if value is not None and (known is None or structure(known) != structure(name)):
             said = f"the scheme '{scheme.name}' calls it {known!r}" if known else f"the scheme '{scheme.name}' lacks it"
@@ -132,7 +163,8 @@ def check_names(dataset: Dataset, scheme: LabelScheme) -> tuple[list[Problem], l
     problems = []
     if differing:
         more = f", and differs in {len(differing) - 1} more" if len(differing) > 1 else ""
-        advice = f"choose the scheme that is meant, or the file's own: data.scheme={path}"
+        key = f"the masks of {source.name} (data.also)" if source.name else "data.scheme"
+        advice = f"choose the scheme that is meant, or the file's own: {key}={path}"
         problems.append(Problem("", path, f"{differing[0]}{more}; {advice}"))
     channels = described.channels
     notes = []

@@ -41,6 +41,7 @@ class SplitCase(Record):
     image: Sha256 = Field(description="of the image file")
     mask: Sha256 | None = Field(description="of the mask file; None: a test case without one")
     voxels: Sha256 = Field(description="of the image's voxels, however the file stores them")
+    dataset: Name | None = Field(None, description="that it is of, where there are several")
 
 
 class Origin(Record):

@@ -92,7 +92,7 @@ def evaluate(
             tables, folder = out, out / "predictions"
         guard(run)
         if out is not None:
-            require_apart({"--out": out}, {"data.root": data or config.data.root})
+            require_apart({"--out": out}, {"--data": data} if data is not None else config.data.roots)
         predictor = load_predictor(run, options)
         jobs = collect_jobs([case.image for case in cases], folder)
         scheme = load_scheme(config.data.scheme)

@@ -11,6 +11,7 @@ from spine_ignite.config import load_config
 from spine_ignite.datasets.cases import Case, Dataset, find_cases
 from spine_ignite.datasets.checks import require_valid
 from spine_ignite.datasets.patients import listed
+from spine_ignite.datasets.sources import find_all, sources_of
 from spine_ignite.datasets.split import Split, SplitCase, of_files, read_split, require_same, unused
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.runs.directory import RunDirectory
@@ -58,7 +59,8 @@ def judged_cases(
     if data is not None and split == "test":
         return _unseen(data, list(splits.values()), reading)
     record = splits[runs[0].root]
-    dataset, problems = find_cases(data or load_config(runs[0].config).data.root)
+    own = sources_of(load_config(runs[0].config).data)
+    dataset, problems = find_cases(data) if data is not None else find_all(own)
     wanted = {case.id for case in record.part(split)}
     require_valid(dataset.root, [problem for problem in problems if problem.case in wanted])
     cases = _recorded(record.part(split), dataset, runs[0].split)

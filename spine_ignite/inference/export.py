@@ -76,7 +76,7 @@ def export_run(
     if out.suffix != SUFFIXES[file_format]:
         known = ", ".join(f"{suffix} for {name}" for name, suffix in SUFFIXES.items())
         raise UsageError(f"the suffix of {out} does not fit the format {file_format}: use {known}")
-    require_file_apart("--out", out, {"data.root": load_config(run.config).data.root})
+    require_file_apart("--out", out, load_config(run.config).data.roots)
     trained = load_network(source)
     description = trained.description
     plugin = str(description.plugin or load_registry().find(description.model).distribution)

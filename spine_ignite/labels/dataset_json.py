@@ -22,7 +22,7 @@ _MOST_BYTES = 2**24
 _COLUMN = ("S", "L6", *(f"L{n}" for n in range(5, 0, -1)), "T13", *(f"T{n}" for n in range(12, 0, -1)))
 _UPWARDS = (*_COLUMN, *(f"C{n}" for n in range(7, 0, -1)))
 _KINDS = ("background", "sacrum", "vertebra", "disc", "canal", "cord", "other")
-_IGNORE = "ignore"  # nnU-Net's name for the label of voxels that count nowhere
+IGNORE = "ignore"  # nnU-Net's name for the label of voxels that count nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def scheme_data(path: Path) -> dict[str, Any]:
         )
     classes = []
     for name, value in described.labels.items():
-        if name == _IGNORE:
+        if name == IGNORE:
             continue
         kind, known = structure(name)
         kind = "background" if value == 0 else "other" if kind == "background" else kind
@@ -123,7 +123,7 @@ def scheme_data(path: Path) -> dict[str, Any]:
         {"value": value, "name": name, "kind": kind, "color": _color(number)}
         for number, (_, _, value, name, kind) in enumerate(sorted(classes))
     ]
-    ignored = described.labels.get(_IGNORE)
+    ignored = described.labels.get(IGNORE)
     return {"name": described.name, "classes": entries, **({"ignore": ignored} if ignored is not None else {})}
 
 

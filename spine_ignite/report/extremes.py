@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
 from spine_ignite.datasets.cases import Case, find_cases
+from spine_ignite.datasets.sources import find_configured
 from spine_ignite.errors import DataError, SpineIgniteError
 from spine_ignite.evaluation.case_results import CaseResult
 from spine_ignite.inference.inputs import collect_jobs
@@ -107,7 +108,8 @@ def load_cases(
     """
     try:
         config = load_config(record.directory.config)
-        cases = {case.name: case for case in find_cases(data or config.data.root)[0].cases}
+        dataset = find_cases(data)[0] if data is not None else find_configured(config.data)
+        cases = {case.name: case for case in dataset.cases}
         recorded = {} if data is not None or record.made_of is None else record.made_of.images
     except SpineIgniteError as error:
         yield f"No case can be shown: {error}; name the folder that was judged with --data."

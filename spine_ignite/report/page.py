@@ -94,7 +94,9 @@ def write_report(
     path = out if out is not None else record.directory.root / "report.html"
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"the page is to be written to {path}; give a name that ends in .html")
-    require_file_apart("--out", path, {"data.root": data or load_config(record.directory.config).data.root})
+    require_file_apart(
+        "--out", path, {"--data": data} if data is not None else load_config(record.directory.config).data.roots
+    )
     problems: list[str] = []
     sections: dict[str, Any] = {"pictures": [], "viewer": None, "evaluated": None}
     viewed: list[ShownCase] = []

@@ -10,6 +10,7 @@ from spine_ignite.datasets.folds import Folds, join_splits
 from spine_ignite.datasets.hold_out import hold_out, keep_fraction
 from spine_ignite.datasets.listed_split import Lists, count_listed, read_listed, resolve
 from spine_ignite.datasets.patients import join_equal, listed, patients_of
+from spine_ignite.datasets.sources import own_name, prefixed
 from spine_ignite.datasets.split import Fingerprint, Origin, Split, SplitCase, require_same
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.slices.store import SliceStore, StoredCase
@@ -67,7 +68,7 @@ def fingerprint_of_stored(case: StoredCase) -> Fingerprint:
 
 
 def _make(data: DataConfig, seed: int, store: SliceStore, lists: Lists | None) -> Split:
-    own = patients_of([case.name for case in store.cases], data.patients)
+    own = _patients(data, store)
     joined = join_equal((own[case.name], case.content, case.split == "train") for case in store.cases)
     patients = {name: joined[patient] for name, patient in own.items()}
     trainable = {case.name: patients[case.name] for case in store.split("train")}
@@ -82,7 +83,7 @@ def _make(data: DataConfig, seed: int, store: SliceStore, lists: Lists | None) -
     parts["training"] = {name for name in parts["training"] if patients[name] in kept}
     parts["test"] |= {case.name for case in store.split("test")}
     chosen = {
-        part: tuple(_record(case, patients[case.name]) for case in store.cases if case.name in names)
+        part: tuple(_record(case, patients[case.name], data) for case in store.cases if case.name in names)
         for part, names in parts.items()
     }
     return Split(origin=origin, **chosen)
@@ -103,9 +104,28 @@ def _by_seed(patients: Mapping[str, str], data: DataConfig, seed: int) -> dict[s
     }
 
 
-def _record(case: StoredCase, patient: str) -> SplitCase:
+def _patients(data: DataConfig, store: SliceStore) -> dict[str, str]:
+    """The patient of each case; one that a rule names is the same in all datasets, one by a case's name in one."""
+    found: dict[str, str] = {}
+    for dataset, rule in (("", data.patients), *((item.name, item.patients) for item in data.also)):
+        names = [own_name(dataset, case.name) for case in store.cases if case.dataset == dataset]
+        for name, patient in patients_of(names, rule).items():
+            found[prefixed(dataset, name)] = patient if rule is not None else prefixed(dataset, patient)
+    return found
+
+
+def _record(case: StoredCase, patient: str, data: DataConfig) -> SplitCase:
     now = fingerprint_of_stored(case)
-    return SplitCase(name=case.name, id=case.id, patient=patient, image=now.image, mask=now.mask, voxels=case.content)
+    dataset = case.dataset or data.root.absolute().name or str(data.root) if data.also else None
+    return SplitCase(
+        name=case.name,
+        id=case.id,
+        patient=patient,
+        image=now.image,
+        mask=now.mask,
+        voxels=case.content,
+        dataset=dataset,
+    )
 
 
 def _require_asked(data: DataConfig, split: Split) -> None:

@@ -153,7 +153,7 @@ def plan_run_directory(config: RunConfig, out: Path | None = None, force: bool =
         today = datetime.date.today().isoformat()
         base = Path("runs") / f"{today}_{config.model.name.replace(':', '_')}"
         out = next(path for path in _numbered(base) if not path.exists())
-    require_apart({"--out": out}, {"data.root": config.data.root, "data.cache": store_folder(config.data)})
+    require_apart({"--out": out}, {**config.data.roots, "data.cache": store_folder(config.data)})
     require_ours(out, "run")
     try:
         holds_run = out.exists() and next(listed(out, RUN_CONTENTS), None) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spine_ignite.config import RunConfig
@@ -30,11 +30,11 @@ def origins_of(config: RunConfig, images: Iterable[Path] = ()) -> dict[str, Dist
         found[origin_key(use.kind, use.name)] = registry.component(use.kind, use.name).distribution
     readers = {item.value.name: item for item in (reader_of(path) for path in images)}
     found |= {origin_key("reader", name): item.distribution for name, item in readers.items()}
-    try:
-        layout = layout_of(config.data.root)
-    except DataError:  # whoever reads the dataset says so
-        return found
-    return found | {origin_key("layout", layout.value.name): layout.distribution}
+    for root in config.data.roots.values():
+        with suppress(DataError):  # whoever reads the dataset says so
+            layout = layout_of(root)
+            found[origin_key("layout", layout.value.name)] = layout.distribution
+    return found
 
 
 def read_origins(directory: RunDirectory) -> dict[str, Distribution]:

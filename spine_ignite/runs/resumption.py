@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ MAY_CHANGE = (
     "compile",
     "cudnn_benchmark",
     "data.root",
+    "data.also.N.root",
     "data.cache",
     "data.workers",
     "train.epochs",
@@ -164,11 +166,14 @@ def changes_between(one: RunConfig, other: RunConfig) -> list[tuple[str, Any, An
 
 def may_change(key: str) -> bool:
     """Whether a run that is resumed may have another value of a key."""
+    key = re.sub(r"(?<=^data\.also\.)\d+", "N", key)
     return any(key.startswith(allowed) if allowed.endswith(".") else key == allowed for allowed in MAY_CHANGE)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of nested mappings with its dotted key; lists are values."""
+    """Every value of nested mappings with its dotted key; lists are values, but for that of datasets."""
+    if path == "data.also" and value:
+        value = dict(enumerate(value))
     if not isinstance(value, dict) or not value:
         yield path, value
         return

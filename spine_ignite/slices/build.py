@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.config import DataConfig
-from spine_ignite.datasets.cases import Case, Dataset, Problem, find_cases
+from spine_ignite.datasets.cases import Case, Dataset, Problem
 from spine_ignite.datasets.checks import check_case, check_names, require_valid
+from spine_ignite.datasets.sources import Source, find_all, source_of, sources_of
 from spine_ignite.errors import DataError, RunError, UsageError, reason
 from spine_ignite.files import write_text, write_with
-from spine_ignite.labels import LabelScheme, load_scheme
+from spine_ignite.labels import IGNORE, load_scheme
 from spine_ignite.ownership import own_folder, remove_listed
 from spine_ignite.places import require_apart
 from spine_ignite.slices.normalise import prepare_image
@@ -58,7 +59,7 @@ class BuildResult:
 
 
 def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResult:
-    """Convert the dataset of a configuration into a slice store, rebuilding only what has changed.
+    """Convert the datasets of a configuration into a slice store, rebuilding only what has changed.
 
     A case is rebuilt when the content of its image or mask has changed; all are when the settings have (the default
     spacing, the median of the training cases, is one of them). The manifest is written last, so that until then
@@ -76,37 +77,46 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
         raise DataError(
             f"data.num_classes is {data.num_classes}, but the scheme '{scheme.name}' has {scheme.num_classes} classes"
         )
-    dataset, problems = find_cases(data.root)
-    misnamed, notes = check_names(dataset, scheme)
+    sources = sources_of(data)
+    dataset, problems = find_all(sources)
+    misnamed, notes = check_names(sources)
+    notes += [note for source in sources for note in source.notes()]
     dataset = replace(dataset, notes=(*dataset.notes, *notes))
     untested = [problem for problem in problems if problem.split == "test"]
     require_valid(data.root, [*misnamed, *(problem for problem in problems if problem not in untested)])
     spacing = data.spacing or _median_spacing(dataset, reading_of(data))
     settings = StoreSettings(scheme.to_dict(), spacing, data.clip_percentiles, data.border, data.orientation, data.nan)
     store = SliceStore(store_folder(data), settings)
-    require_apart({"data.cache": store.root}, {"data.root": data.root}, reserved=stores_of(data.root))
-    current = _as_it_is(store, dataset)
+    require_apart({"data.cache": store.root}, data.roots, reserved=stores_of(data.root))
+    current = _as_it_is(store, dataset, sources)
     if current is not None:
         return BuildResult(current, 0, len(current.cases), 0, (*dataset.notes, *_told(untested)))
     with own_folder(store.root, "store", "is preprocessing it"):
-        return _bring_up_to_date(store, scheme, dataset, untested, progress)
+        return _bring_up_to_date(store, sources, dataset, untested, progress)
 
 
-def _as_it_is(store: SliceStore, dataset: Dataset) -> SliceStore | None:
+def _as_it_is(store: SliceStore, dataset: Dataset, sources: Sequence[Source]) -> SliceStore | None:
     """Return the store on disk if nothing has to be written."""
     former = _former(store)
     keys = [(case.split, case.name) for case in dataset.cases]
     if set(keys) != set(former):
         return None
     try:
-        same = all(_unchanged(case, former[key]) == former[key] for case, key in zip(dataset.cases, keys, strict=True))
+        same = all(
+            _unchanged(case, former[key], source_of(case, sources)) == former[key]
+            for case, key in zip(dataset.cases, keys, strict=True)
+        )
     except OSError:
         return None
     return replace(store, cases=tuple(former[key] for key in keys)) if same else None
 
 
 def _bring_up_to_date(
-    empty: SliceStore, scheme: LabelScheme, dataset: Dataset, untested: list[Problem], progress: Progress | None
+    empty: SliceStore,
+    sources: Sequence[Source],
+    dataset: Dataset,
+    untested: list[Problem],
+    progress: Progress | None,
 ) -> BuildResult:
     former = _former(empty)
     cases: list[StoredCase] = []
@@ -114,17 +124,18 @@ def _bring_up_to_date(
     made: set[str] = set()
     built = 0
     for case in progress(dataset.cases) if progress is not None else dataset.cases:
-        known = former.get((case.split, case.name))
+        known, source = former.get((case.split, case.name)), source_of(case, sources)
         try:
-            current = _unchanged(case, known) if known is not None else None
+            current = _unchanged(case, known, source) if known is not None else None
             if current is None:
-                current, converted = _convert(empty, case, scheme)
+                current, converted = _convert(empty, case, source)
                 made |= {current.folder} if converted else set()
                 built += current.folder in made  # two cases of equal content share a folder; both are new
         except (RunError, UsageError):  # the store cannot be written
             raise
         except Exception as error:  # whatever is wrong with one case, the others are told too
-            found = check_case(case, scheme, Reading(empty.settings.orientation, empty.settings.nan)).problems or (
+            reading = Reading(empty.settings.orientation, empty.settings.nan)
+            found = check_case(case, source.mapping.source, reading).problems or (
                 Problem(case.id, None, reason(error, case.image)),
             )
             (untested if case.split == "test" else problems).extend(found)
@@ -167,9 +178,9 @@ def _median_spacing(dataset: Dataset, reading: Reading) -> tuple[float, float]:
     return round(float(rows), 4), round(float(columns), 4)
 
 
-def _unchanged(case: Case, known: StoredCase) -> StoredCase | None:
+def _unchanged(case: Case, known: StoredCase, source: Source) -> StoredCase | None:
     """Return the stored case if its files are the same, with their new times if only these differ."""
-    if (case.label is None) != (known.label is None):
+    if (case.label is None) != (known.label is None) or source.key != known.masks or case.dataset != known.dataset:
         return None
     image = _same_file(case.image, known.image)
     label = _same_file(case.label, known.label) if case.label is not None and known.label is not None else None
@@ -199,7 +210,7 @@ def _state(path: Path) -> tuple[int, int]:
     return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
 
 
-def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[StoredCase, bool]:
+def _convert(store: SliceStore, case: Case, source: Source) -> tuple[StoredCase, bool]:
     """Read, check and convert one case; its arrays go into a folder named by the settings and its sources' content.
 
     Returns:
@@ -208,18 +219,20 @@ def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[Stored
     before = _states(case)
     image_file = _describe(case.image)
     label_file = _describe(case.label) if case.label is not None else None
-    content = (FORMAT, store.settings, image_file.sha256, label_file.sha256 if label_file else None)
+    content: tuple[Any, ...] = (FORMAT, store.settings, image_file.sha256, label_file.sha256 if label_file else None)
+    content += (source.key,) if source.key else ()
     folder = Path(case.split) / hashlib.sha256(repr(content).encode()).hexdigest()[:16]
     finished = _finished(store, folder)
     if finished is not None:
-        return replace(finished, name=case.name, id=case.id, image=image_file, label=label_file), False
+        named = replace(finished, name=case.name, id=case.id, dataset=case.dataset)
+        return replace(named, image=image_file, label=label_file), False
     settings = store.settings
     reading = Reading(settings.orientation, settings.nan)
     volume = read_image(case.image, reading)
     mask = None
     if case.label is not None:
-        mask = scheme.to_indices(aligned(read_label(case.label, reading), volume))
-    keep = mask > 0 if mask is not None else None
+        mask = source.indices(aligned(read_label(case.label, reading), volume))
+    keep = (mask > 0) & (mask != IGNORE) if mask is not None else None
     slices, grid = prepare_image(volume, settings.spacing, settings.clip_percentiles, settings.border, keep)
     label = grid.label_to_slices(mask) if mask is not None else None
     if _states(case) != before:  # else one content's arrays would lie under the checksum of another
@@ -229,8 +242,11 @@ def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[Stored
     _save(store.root / folder / "image.npy", slices.astype(np.float16))
     if label is not None:
         _save(store.root / folder / "label.npy", label)
-    voxels = np.bincount(label.ravel(), minlength=scheme.num_classes) if label is not None else np.zeros(0, int)
-    foreground = np.flatnonzero(label.any(axis=(1, 2))) if label is not None else np.zeros(0, int)
+    counts = np.zeros(0, int)
+    foreground = np.zeros(0, int)
+    if label is not None:
+        counts = np.bincount(label.ravel(), minlength=IGNORE)[: len(source.labelled)]
+        foreground = np.flatnonzero(((label > 0) & (label != IGNORE)).any(axis=(1, 2)))
     stored = StoredCase(
         name=case.name,
         id=case.id,
@@ -241,7 +257,10 @@ def _convert(store: SliceStore, case: Case, scheme: LabelScheme) -> tuple[Stored
         grid=grid,
         content=voxels_sha256(volume),
         foreground=tuple(int(i) for i in foreground),
-        voxels=tuple(int(n) for n in voxels),
+        voxels=tuple(int(n) for n in counts),
+        dataset=case.dataset,
+        labelled=None if source.labels_all else tuple(np.flatnonzero(source.labelled).tolist()),
+        masks=source.key,
     )
     write_text(store.root / folder / _FINISHED, json.dumps(asdict(stored)))
     return stored, True

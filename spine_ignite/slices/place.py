@@ -24,6 +24,9 @@ def store_folder(data: DataConfig) -> Path:
     if data.cache is not None:
         return data.cache
     settings = repr((data.scheme, data.spacing, data.clip_percentiles, data.border, data.orientation, data.nan))
+    if data.masks is not None or data.labelled is not None or data.also:
+        others = [(str(item.root.resolve()), item.name, item.masks, item.labelled) for item in data.also]
+        settings += repr((data.masks, data.labelled, others))
     key = hashlib.sha256(settings.encode()).hexdigest()[:8]
     if os.access(data.root, os.W_OK):
         return stores_of(data.root) / key

@@ -54,6 +54,9 @@ class StoredCase:
         content: SHA-256 of the image's voxels; see :func:`spine_ignite.volumes.digests.voxels_sha256`.
         foreground: slices that contain a structure.
         voxels: number of voxels of each class index.
+        dataset: name of its dataset, where there are several; see :mod:`spine_ignite.datasets.sources`.
+        labelled: class indices that its mask labels, the background among them; None: all of them.
+        masks: how its mask was read, if not as it is; see :attr:`spine_ignite.datasets.sources.Source.key`.
     """
 
     name: str
@@ -66,6 +69,9 @@ class StoredCase:
     content: str
     foreground: tuple[int, ...] = ()
     voxels: tuple[int, ...] = ()
+    dataset: str = ""
+    labelled: tuple[int, ...] | None = None
+    masks: str = ""
 
     @property
     def num_slices(self) -> int:
@@ -76,6 +82,16 @@ class StoredCase:
     def size(self) -> tuple[int, int]:
         """Rows and columns of a slice."""
         return self.grid.size
+
+    @property
+    def ignored(self) -> int:
+        """Number of voxels of the mask that count nowhere; 0 without a mask."""
+        return self.num_slices * self.size[0] * self.size[1] - sum(self.voxels) if self.label is not None else 0
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether its mask leaves something open: classes that it does not label, or voxels to be ignored."""
+        return self.labelled is not None or self.ignored > 0
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> StoredCase:
@@ -97,6 +113,10 @@ class StoredCase:
             content=str(data["content"]),
             foreground=tuple(data["foreground"]),
             voxels=tuple(data["voxels"]),
+            # Stores that older versions made are those of one dataset that labels all.
+            dataset=data.get("dataset", ""),
+            labelled=tuple(data["labelled"]) if data.get("labelled") is not None else None,
+            masks=data.get("masks", ""),
         )
 
 
@@ -134,7 +154,10 @@ class SliceStore:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the settings and of all source files' contents; equal data gives an equal fingerprint."""
-        files = sorted((c.split, c.name, c.image.sha256, c.label.sha256 if c.label else "") for c in self.cases)
+        files = sorted(
+            (c.split, c.name, c.image.sha256, c.label.sha256 if c.label else "", *([c.masks] if c.masks else []))
+            for c in self.cases
+        )
         return hashlib.sha256(json.dumps([asdict(self.settings), files], sort_keys=True).encode()).hexdigest()
 
     def split(self, name: str) -> list[StoredCase]:

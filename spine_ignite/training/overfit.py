@@ -14,6 +14,7 @@ from torch import Tensor
 from spine_ignite.batches.loaders import TrainingLoader
 from spine_ignite.config import RunConfig
 from spine_ignite.errors import DataError
+from spine_ignite.labels import IGNORE
 
 Batch = dict[str, Tensor]
 
@@ -39,7 +40,7 @@ class FixedBatches:
     def __init__(self, source: TrainingLoader, count: int, steps_per_epoch: int | None = None) -> None:
         source.start_at(0)
         self.batches: list[Batch] = list(islice(source.loader, count))
-        if not any(bool(batch["label"].any()) for batch in self.batches):
+        if not any(bool(((batch["label"] > 0) & (batch["label"] != IGNORE)).any()) for batch in self.batches):
             raise DataError(
                 f"the first {len(self.batches)} training batches are background only, which any network can learn; "
                 "raise train.overfit_batches or data.foreground_share"

@@ -57,6 +57,11 @@ class RunData:
         """The files of all images."""
         return [Path(case.image.path) for case in self.store.cases]
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether masks leave something open, so that a loss must be told what each labels."""
+        return any(case.is_partial for case in self.store.split("train"))
+
     def slices(self, names: list[str]) -> int:
         """Number of slices of the training cases of these names."""
         wanted = set(names)
