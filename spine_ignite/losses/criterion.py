@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from spine_ignite.config import LossConfig
 from spine_ignite.errors import UsageError
+from spine_ignite.labels import IGNORE
+from spine_ignite.losses.partial import or_one
 from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput
 
@@ -35,31 +38,39 @@ class Criterion(nn.Module):
     The total is ``loss(logits) + sum(weight * loss(aux)) + sum(penalties)``; auxiliary logits are resized to the
     label's size (bilinear); main logits have it.
 
+    **Labels known in part.** ``labelled``, ``(B, K)`` bool, says which classes each row labels, and goes to the loss
+    with a label that is 255 where nobody has labelled. The loss counts no such pixel, merges the classes that a row
+    does not label with its background (:func:`.partial.merge_unlabelled`), and leaves them out of a mean over classes.
+    The label of a row must hold labelled classes alone. Without ``labelled`` all classes are labelled, and no pixel may
+    be 255.
+
     Args:
-        loss: of logits ``(B, K, H, W)`` for labels ``(B, H, W)``.
+        loss: of logits ``(B, K, H, W)`` for labels ``(B, H, W)`` and, if it can be used with labels that are known in
+            part, ``labelled``.
         aux_align_corners: of the resizing of auxiliary logits, the architecture's ``ModelSpec.aux_align_corners``.
     """
 
-    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], aux_align_corners: bool = False) -> None:
+    def __init__(self, loss: Callable[..., Tensor], aux_align_corners: bool = False) -> None:
         super().__init__()
         self.loss = loss
         self.aux_align_corners = aux_align_corners
 
-    def __call__(self, output: Tensor | ModelOutput, label: Tensor) -> LossValue:
+    def __call__(self, output: Tensor | ModelOutput, label: Tensor, labelled: Tensor | None = None) -> LossValue:
         """Return the loss of an output for labels ``(B, H, W)`` of class indices."""
-        value: LossValue = super().__call__(output, label)
+        value: LossValue = super().__call__(output, label, labelled)
         return value
 
-    def forward(self, output: Tensor | ModelOutput, label: Tensor) -> LossValue:
+    def forward(self, output: Tensor | ModelOutput, label: Tensor, labelled: Tensor | None = None) -> LossValue:
         """Return the loss of an output for labels ``(B, H, W)`` of class indices."""
         if isinstance(output, Tensor):
-            return LossValue(self.loss(output.float(), label))
-        main = self.loss(output.logits.float(), label)
+            return LossValue(self._of_classes(output.float(), label, labelled))
+        main = self._of_classes(output.logits.float(), label, labelled)
         parts = {"main": main.detach()}
         total = main
         for name, aux in output.aux.items():
             logits = _resize(aux.logits.float(), label, self.aux_align_corners)
-            value = edge_loss(logits, label) if aux.target == "edge" else self.loss(logits, label)
+            of_edges = aux.target == "edge"
+            value = edge_loss(logits, label, labelled) if of_edges else self._of_classes(logits, label, labelled)
             parts[f"aux/{name}"] = value.detach()
             total = total + aux.weight * value
         for name, penalty in output.penalties.items():
@@ -67,15 +78,27 @@ class Criterion(nn.Module):
             total = total + penalty.float()
         return LossValue(total, parts)
 
+    def _of_classes(self, logits: Tensor, label: Tensor, labelled: Tensor | None) -> Tensor:
+        return self.loss(logits, label) if labelled is None else self.loss(logits, label, labelled)
 
-def create_loss(config: LossConfig, num_classes: int, aux_align_corners: bool = False) -> Criterion:
+
+def create_loss(
+    config: LossConfig, num_classes: int, aux_align_corners: bool = False, partial: bool = False
+) -> Criterion:
     """Build the loss of a configuration.
 
     The loss is tried once on a blank slice: many losses, MONAI's among them, look at an option only when they are used,
     and a wrong one should stop a run before its data is read, not in its first step.
 
+    Args:
+        config: name and options of the loss.
+        num_classes: classes, background included.
+        aux_align_corners: see :class:`Criterion`.
+        partial: whether it will be given labels that are known in part.
+
     Raises:
-        UsageError: the loss or one of its options does not exist, or it cannot be computed with them.
+        UsageError: the loss or one of its options does not exist, or it cannot be computed with them, or not for labels
+            that are known in part.
     """
     chosen = load_registry().choose("loss", config.name, config.options)
     try:
@@ -86,7 +109,16 @@ def create_loss(config: LossConfig, num_classes: int, aux_align_corners: bool = 
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"loss.options of '{config.name}' are refused: {reason}") from error
+    if partial and not _takes_partial(loss):
+        raise UsageError(
+            f"loss '{config.name}' cannot be used with partial labels, classes that some of the data does not label or "
+            "pixels marked to be ignored; use another loss, dice_ce for one"
+        )
     return Criterion(loss, aux_align_corners)
+
+
+def _takes_partial(loss: Callable[..., Tensor]) -> bool:
+    return "labelled" in inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss).parameters
 
 
 def _try(loss: Callable[[Tensor, Tensor], Tensor], num_classes: int) -> Tensor:
@@ -99,14 +131,22 @@ def _try(loss: Callable[[Tensor, Tensor], Tensor], num_classes: int) -> Tensor:
     return value
 
 
-def edge_loss(logits: Tensor, label: Tensor) -> Tensor:
+def edge_loss(logits: Tensor, label: Tensor, labelled: Tensor | None = None) -> Tensor:
     """Binary cross-entropy of edge logits ``(B, 1, H, W)`` with the borders between the classes of ``(B, H, W)``.
 
-    A pixel lies on a border if the 3x3 pixels around it have more than one class.
+    A pixel lies on a border if the 3x3 pixels around it have more than one class. With ``labelled``, ``(B, K)``, pixels
+    count whose answer is known: none beside an ignored one, and where a row leaves classes unlabelled none that has
+    background alone around it, as the border of such a class may run there.
     """
     values = label[:, None].float()
-    edge = F.max_pool2d(values, 3, 1, 1) != -F.max_pool2d(-values, 3, 1, 1)
-    return F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype))
+    highest, lowest = F.max_pool2d(values, 3, 1, 1), -F.max_pool2d(-values, 3, 1, 1)
+    edge = highest != lowest
+    if labelled is None:
+        return F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype))
+    whole = labelled[:, 1:].all(1)[:, None, None, None]
+    known = ((highest != IGNORE) & (whole | (highest > 0))).to(logits.dtype)
+    total = F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype), known, reduction="sum")
+    return total / or_one(known.sum())
 
 
 def _resize(logits: Tensor, label: Tensor, align_corners: bool) -> Tensor:

@@ -6,6 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spine_ignite.labels import IGNORE
+from spine_ignite.losses.class_weights import class_weights
+from spine_ignite.losses.partial import weighted_mean
+
 
 class StructureLoss(nn.Module):
     """Weighted binary cross-entropy plus weighted soft IoU (Wei et al. 2020, F³Net, equations 5 to 9).
@@ -17,18 +21,31 @@ class StructureLoss(nn.Module):
     The publication has one structure. For several the formula is taken for each class but the background against all
     others, ``p`` being its softmax probability, and averaged; that is ours. For two classes it is the published one.
 
+    A class that a row does not label is left out of the mean, ignored pixels out of all sums; in the means over windows
+    they lie outside the mask.
+
     Args:
         num_classes: classes, background included.
         window: rows and columns of the mean, in pixels; odd. Published for images of 352 x 352.
         emphasis: the largest that the weight rises above 1.
         weighted_bce: False: the cross-entropy is a plain mean over batch and pixels, as in the released code of PraNet,
             Inf-Net and CaraNet, whose argument ``reduce='none'`` means that.
+        weight: of each class in the mean, background included, which has no part in it; one by default.
 
     Raises:
-        ValueError: the window is not odd, or the emphasis negative.
+        ValueError: the window is not odd, or the emphasis negative, or the weights do not fit.
     """
 
-    def __init__(self, num_classes: int, window: int = 31, emphasis: float = 5.0, weighted_bce: bool = True) -> None:
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        num_classes: int,
+        window: int = 31,
+        emphasis: float = 5.0,
+        weighted_bce: bool = True,
+        weight: list[float] | None = None,
+    ) -> None:
         super().__init__()
         if not isinstance(window, int) or window < 1 or window % 2 == 0:
             raise ValueError(f"window must be an odd number of pixels, got {window}")
@@ -38,20 +55,39 @@ class StructureLoss(nn.Module):
         self.window = window
         self.emphasis = emphasis
         self.weighted_bce = weighted_bce
+        self.register_buffer("weight", class_weights(weight, num_classes))
 
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Return the loss of logits ``(B, K, H, W)`` for labels ``(B, H, W)``."""
+    def forward(self, logits: Tensor, label: Tensor, labelled: Tensor | None = None) -> Tensor:
+        """Return the loss of logits ``(B, K, H, W)`` for labels ``(B, H, W)``; see :class:`.criterion.Criterion`."""
         classes = torch.arange(1, self.num_classes, device=label.device)
         inside = label[:, None].long() == classes[:, None, None]
         mask = inside.to(logits.dtype)
         weight = 1 + self.emphasis * (self._count(inside).to(mask.dtype) / self.window**2 - mask).abs()
+        counted = None if labelled is None else (label != IGNORE)[:, None].to(logits.dtype)
+        if counted is not None:
+            weight = weight * counted
         log_p, log_rest = one_against_rest(logits)
         bce = -torch.where(inside, log_p[:, 1:], log_rest[:, 1:])
-        entropy = (weight * bce).sum((2, 3)) / weight.sum((2, 3)) if self.weighted_bce else bce.mean((0, 2, 3))
         p = log_p[:, 1:].exp()
         overlap = (weight * p * mask).sum((2, 3))
         either = (weight * (p + mask)).sum((2, 3)) - overlap
-        return (entropy + 1 - (overlap + 1) / (either + 1)).mean()
+        entropy = self._entropy(weight, bce, counted, labelled)
+        value = entropy + 1 - (overlap + 1) / (either + 1)
+        if labelled is None and self.weight is None:
+            return value.mean()
+        share = torch.ones_like(value) if self.weight is None else self.weight[1:].to(value).expand_as(value)
+        if labelled is not None and counted is not None:
+            share = share * labelled[:, 1:] * counted.amax((2, 3))
+        return weighted_mean(value, share)
+
+    def _entropy(self, weight: Tensor, bce: Tensor, counted: Tensor | None, labelled: Tensor | None) -> Tensor:
+        if self.weighted_bce:
+            total = weight.sum((2, 3))  # a pixel that counts weighs at least 1
+            return (weight * bce).sum((2, 3)) / (total if counted is None else total.clamp_min(1))
+        if counted is None or labelled is None:
+            return bce.mean((0, 2, 3))
+        known = counted * labelled[:, 1:, None, None]
+        return (known * bce).sum((0, 2, 3)) / known.sum((0, 2, 3)).clamp_min(1)
 
     def _count(self, inside: Tensor) -> Tensor:
         """Return how many pixels of the window around each are inside: running sums cost the same for any window."""
