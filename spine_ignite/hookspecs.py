@@ -193,6 +193,21 @@ def register_label_schemes(register: RegisterComponent) -> None:
 
 
 @hookspec
+def register_networks(register: RegisterComponent) -> None:
+    """Register trained networks, which ``predict`` takes by their names, and ``train.start_from``.
+
+    The target is a file of ``spine-ignite export``, which says which architecture it needs; its distribution should
+    require that architecture's.
+
+    Example::
+
+        @hookimpl
+        def register_networks(register):
+            register(Component("mynet", str(Path(__file__).with_name("mynet.safetensors")), "Lumbar spine, T2"))
+    """
+
+
+@hookspec
 def register_commands(register: RegisterComponent) -> None:
     """Register commands of ``spine-ignite``; the target is a ``click.Command``, imported when it is run.
 

@@ -63,7 +63,8 @@ class Component:
 
     Args:
         name: lower case letters, digits, underscores and hyphens.
-        target: ``"package.module:Callable"``, imported only when it is used; of a label scheme its YAML file.
+        target: ``"package.module:Callable"``, imported only when it is used; of a label scheme its YAML file, of a
+            network its file of weights.
         summary: one line for ``list-components``.
         options: the class of its options; None: the keyword arguments of the target, by their names alone.
         suffixes: of a reader, the endings of the files that it reads, in lower case: ``(".nrrd",)``.
@@ -84,7 +85,7 @@ class Component:
         require_contract(self.contract)
         if not _COMPONENT_NAME.fullmatch(self.name):
             raise ValueError(f"component name {self.name!r} must match {_COMPONENT_NAME.pattern}")
-        if not (_TARGET.fullmatch(self.target) or self.target.endswith((".yaml", ".yml"))):
+        if not (_TARGET.fullmatch(self.target) or self.target.endswith((".yaml", ".yml", ".safetensors"))):
             raise ValueError(f"target {self.target!r} of component {self.name!r} must look like 'package.module:Name'")
         if self.options is not None and not (isinstance(self.options, type) and issubclass(self.options, Options)):
             raise ValueError(f"options of component {self.name!r} must be a subclass of Options")
@@ -123,6 +124,8 @@ class ModelSpec:
         aux_align_corners: how the loss resizes auxiliary logits to the label's size: true puts the outermost samples of
             both on each other, false their outer edges. To be what the authors' code does, as this moves what an
             auxiliary head learns by up to half a cell.
+        encoder: what the names of the encoder's parameters begin with: of the part that is pretrained elsewhere, or
+            sees the image first; ``train.freeze`` and ``optimizer.lr_factors`` know it as ``encoder``.
         contract: version of the plugin contract that it was made for.
 
     Raises:
@@ -138,6 +141,7 @@ class ModelSpec:
     size_multiple: int = 1
     parameters: int | None = None
     aux_align_corners: bool = False
+    encoder: tuple[str, ...] = ("encoder",)
     contract: int = 1
 
     def __post_init__(self) -> None:

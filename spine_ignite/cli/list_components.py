@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 KINDS = (
     *("loss", "optimizer", "schedule", "metric", "tracker", "reader", "layout", "label-scheme", "cleanup-step"),
-    "command",
+    *("network", "command"),
 )
 
 

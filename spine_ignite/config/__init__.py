@@ -14,6 +14,7 @@ from spine_ignite.config.sections import (
     ModelConfig,
     PatchConfig,
     RunConfig,
+    StartConfig,
     TrainConfig,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "PatchConfig",
     "RunConfig",
     "ScheduleConfig",
+    "StartConfig",
     "TrainConfig",
     "dump_config",
     "load_config",

@@ -17,8 +17,9 @@ class OptimizerConfig(Section):
     lr: Annotated[float, Field(gt=0)] = Field(1e-3, description="peak learning rate")
     lr_factors: dict[str, Positive] = Field(
         default_factory=dict,
-        description="rate of parts of the network as multiples of lr, by what the names of their parameters begin "
-        "with, as in {encoder: 0.1}; of several that fit the longest counts",
+        description="rate of parts of the network as multiples of lr, as in {encoder: 0.1}: encoder, head (what gives "
+        "the classes), or what the names of parameters begin with, also as a pattern (decoder.*.bias); of several that "
+        "fit the smallest part counts",
     )
     bias_factor: Positive = Field(1.0, description="rate of biases as a multiple of their part's")
     weight_decay: NotNegative = Field(1e-2, description="of kernels and matrices")

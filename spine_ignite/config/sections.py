@@ -207,6 +207,17 @@ class LossConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the loss")
 
 
+def _from_source(value: Any) -> Any:
+    return {"source": str(value)} if isinstance(value, (str, Path)) else value
+
+
+class StartConfig(Section):
+    """The trained network that training starts from."""
+
+    source: Annotated[str, Field(min_length=1)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
 class TrainConfig(Section):
     """Length of training and what happens along the way."""
 
@@ -216,6 +227,16 @@ class TrainConfig(Section):
     )
     steps_per_epoch: PositiveInt | None = Field(None, description="default: once through the training slices")
     accumulate: PositiveInt = Field(1, description="steps whose gradients are added before an update")
+    start_from: Annotated[StartConfig, BeforeValidator(_from_source)] | None = Field(
+        None,
+        description="a trained network whose weights are taken where they fit: a run, a file (best.pt, or of export), "
+        "or a published network (list-components); config.yaml records it as {source: …, sha256: …}",
+    )
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="parts that are not trained, nor their running statistics renewed: encoder, head, or what names "
+        "of parameters begin with, also as a pattern (encoder.*.conv1.*)",
+    )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(12.0, description="largest gradient norm; null: any")
     clip_value: Annotated[float, Field(gt=0)] | None = Field(
         None, description="largest size of any one derivative, clipped before the norm; default: any"

@@ -39,8 +39,12 @@ KINDS = {
     "layout": Kind("register_layouts", "dataset layout", "the folder's content"),
     "label-scheme": Kind("register_label_schemes", "label scheme", "data.scheme"),
     "cleanup-step": Kind("register_cleanup_steps", "clean-up step", "predict.postprocess"),
+    "network": Kind("register_networks", "network", "train.start_from, predict NAME"),
     "command": Kind("register_commands", "command", "spine-ignite NAME"),
 }
+
+# Kinds whose target is a file.
+_FILES = {"label-scheme": ((".yaml", ".yml"), "a YAML file"), "network": ((".safetensors",), "a .safetensors file")}
 
 
 def check(kind: str, item: Any) -> None:
@@ -58,6 +62,6 @@ def check(kind: str, item: Any) -> None:
     if bool(item.suffixes) != (kind == "reader"):
         must = "needs the suffixes that it reads" if kind == "reader" else "has no suffixes"
         raise ValueError(f"{about.words} '{item.name}' {must}")
-    if (":" in item.target.rpartition("/")[2]) == (kind == "label-scheme"):
-        must = "a YAML file" if kind == "label-scheme" else "'package.module:Name'"
+    suffixes, must = _FILES.get(kind, ((), "'package.module:Name'"))
+    if not (item.target.endswith(suffixes) if suffixes else ":" in item.target.rpartition("/")[2]):
         raise ValueError(f"the target of {about.words} '{item.name}' must be {must}, got {item.target!r}")

@@ -63,7 +63,7 @@ def read_newest(paths: Sequence[Path], echo: Callable[[str], None]) -> tuple[dic
     for path in filter(Path.is_file, paths):
         try:
             checkpoint = read_checkpoint(path)
-            _require_numbers(checkpoint["model"], path)
+            require_numbers(checkpoint["model"], path)
         except RunError as error:
             damaged.append(error)
             continue
@@ -75,8 +75,12 @@ def read_newest(paths: Sequence[Path], echo: Callable[[str], None]) -> tuple[dic
     return None
 
 
-def _require_numbers(weights: object, path: Path) -> None:
-    """Refuse weights from which every step would end in an error; an infinity may be meant, as in a mask."""
+def require_numbers(weights: object, path: Path) -> None:
+    """Refuse weights from which every step would end in an error; an infinity may be meant, as in a mask.
+
+    Raises:
+        RunError: there is a NaN.
+    """
     tensors = weights.values() if isinstance(weights, Mapping) else ()
     if any(value.isnan().any() for value in tensors if isinstance(value, Tensor)):
         raise RunError(f"the weights in {path} are not finite")
@@ -110,13 +114,28 @@ def load_network(path: Path, device: torch.device | str = "cpu") -> TrainedNetwo
     Raises:
         RunError: the checkpoint cannot be used, or its architecture is not installed.
     """
+    weights, description = read_weights(path, device)
+    network = build_network(description, weights, path)
+    return TrainedNetwork(network.to(device).eval(), description, path)
+
+
+def read_weights(path: Path, device: torch.device | str = "cpu") -> tuple[Any, Description]:
+    """Read the judged weights in a file, and what they belong to; nothing is built.
+
+    Args:
+        path: as to :func:`load_network`.
+        device: where the weights of a checkpoint are wanted.
+
+    Returns:
+        What should be a state dict (:func:`.weights.require_weights` looks), and the description.
+
+    Raises:
+        RunError: the file cannot be used.
+    """
     if path.suffix == ".safetensors":
         from spine_ignite.runs.exported import read_exported  # it needs the class above
 
-        weights, description = read_exported(path)
-    else:
-        checkpoint = read_checkpoint(path, device)
-        weights = checkpoint["model"] if checkpoint.get("ema") is None else checkpoint["ema"]
-        description = Description.from_state(checkpoint["description"], path)
-    network = build_network(description, weights, path)
-    return TrainedNetwork(network.to(device).eval(), description, path)
+        return read_exported(path)
+    checkpoint = read_checkpoint(path, device)
+    weights = checkpoint["model"] if checkpoint.get("ema") is None else checkpoint["ema"]
+    return weights, Description.from_state(checkpoint["description"], path)

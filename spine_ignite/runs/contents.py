@@ -22,7 +22,7 @@ _EVENTS = r"events\.out\.tfevents\..+"
 EVENT_FILES = (Listed("tensorboard", _EVENTS), Listed("tensorboard/pictures", _EVENTS))
 _FILES = {
     Sort.LOG: (
-        Listed("", r"config\.yaml|environment\.json|split\.json|(metrics|doctor)\.jsonl|postprocess\.json"),
+        Listed("", r"config\.yaml|(environment|split|start)\.json|(metrics|doctor)\.jsonl|postprocess\.json"),
         EVENT_FILES[0],
         Listed("evaluation", r"cost\.json"),
         Listed(f"evaluation/{_SPLIT}", r"summary\.json|(cases|classes|confusion)\.csv"),

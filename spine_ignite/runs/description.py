@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from spine_ignite.config.section import Section
 from spine_ignite.config.sections import MOST_CONTEXT, BorderRule
+from spine_ignite.datasets.split import Sha256
 from spine_ignite.errors import RunError, SpineIgniteError
 from spine_ignite.labels import LabelScheme
 from spine_ignite.names import brief
@@ -22,6 +23,7 @@ FORMAT = 1
 # Beyond what any scanner gives; a description that asks for more would take memory without end.
 _SIDE = 16384
 _PIXELS = 2**24
+_MOST_IMAGES = 10**6
 
 _Whole = Annotated[int, Field(strict=True)]
 _Millimetres = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0.01, le=100.0)]
@@ -44,13 +46,16 @@ class _State(Section):
     size: tuple[_Pixels, _Pixels]
     border: BorderRule = "all"  # of checkpoints that are older than the other rule
     plugin: Annotated[str, Field(max_length=200)] | None = None
+    images: Annotated[tuple[Sha256, ...], Field(max_length=_MOST_IMAGES)] | None = None
 
 
 @dataclass(frozen=True)
 class Description:
     """All that is needed to use a network without its run's configuration; plain data in a checkpoint.
 
-    ``plugin`` is the distribution that the architecture comes from, and is built by ever after.
+    ``plugin`` is the distribution that the architecture comes from, and is built by ever after. ``images`` has the
+    SHA-256 of the voxels of every image that the weights were trained on, those that they started from too (see
+    :func:`spine_ignite.volumes.digests.voxels_sha256`); None: not known, of older checkpoints.
     """
 
     model: str
@@ -63,6 +68,7 @@ class Description:
     size: tuple[int, int]
     border: BorderRule = "inside"
     plugin: Distribution | None = None
+    images: tuple[str, ...] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data that ``torch.load(weights_only=True)`` accepts."""
@@ -79,6 +85,7 @@ class Description:
             "size": list(self.size),
             "border": self.border,
             "plugin": None if self.plugin is None else str(self.plugin),
+            "images": None if self.images is None else list(self.images),
         }
 
     @classmethod
@@ -111,6 +118,7 @@ class Description:
             size=fields.size,
             border=fields.border,
             plugin=plugin,
+            images=fields.images,
         )
 
     def require_same(self, other: Description, path: Path) -> None:

@@ -46,6 +46,11 @@ class RunDirectory:
         return self.root / "split.json"
 
     @property
+    def start(self) -> Path:
+        """Where its first weights are from, and what of them was taken; there if they were not drawn at random."""
+        return self.root / "start.json"
+
+    @property
     def environment(self) -> Path:
         """Versions, device, git revision, data fingerprint."""
         return self.root / "environment.json"

@@ -39,7 +39,7 @@ def build_network(description: Description, weights: Any, path: Path) -> nn.Modu
     Raises:
         RunError: the network cannot be built, or is not that of the weights.
     """
-    _require_weights(weights, path)
+    require_weights(weights, path)
     sketch = _sketch(description, path)
     if sketch is not None:
         load_weights(sketch, weights, path, assign=True)
@@ -59,7 +59,7 @@ def load_weights(network: nn.Module, weights: Any, path: Path, *, assign: bool =
     Raises:
         RunError: it is none, or names or shapes differ, as they do for another version of the architecture.
     """
-    _require_weights(weights, path)
+    require_weights(weights, path)
     if assign:  # torch notes it in the dict's metadata, and the next network would be assigned to as well
         metadata = copy.deepcopy(getattr(weights, "_metadata", None))
         weights = OrderedDict(weights)
@@ -72,8 +72,12 @@ def load_weights(network: nn.Module, weights: Any, path: Path, *, assign: bool =
         raise RunError(f"the weights in {path} do not fit the network: {reason}") from error
 
 
-def _require_weights(weights: Any, path: Path) -> None:
-    """Refuse what is no state dict, and tensors that are larger than the numbers that the file has for them."""
+def require_weights(weights: Any, path: Path) -> None:
+    """Refuse what is no state dict, and tensors that are larger than the numbers that the file has for them.
+
+    Raises:
+        RunError: it is.
+    """
     if not isinstance(weights, Mapping) or not weights or not all(isinstance(name, str) for name in weights):
         raise RunError(f"{path} holds no weights: what it has in their place is not a dictionary of tensors")
     for name, value in weights.items():
@@ -84,11 +88,30 @@ def _require_weights(weights: Any, path: Path) -> None:
             raise RunError(f"{path} is refused: its weights '{cut(name, 60)}' are larger than what the file holds")
 
 
-def _sketch(description: Description, path: Path) -> nn.Module | None:
+def build_unfilled(
+    description: Description, path: Path, *, in_channels: int | None = None, num_classes: int | None = None
+) -> nn.Module:
+    """Build a network for the shapes of its weights alone, without memory where its plugin allows that.
+
+    Args:
+        description: which network.
+        path: whose it is, for messages.
+        in_channels: in place of the description's.
+        num_classes: in place of the description's.
+
+    Raises:
+        RunError: it cannot be built.
+    """
+    sizes = (in_channels or description.in_channels, num_classes or description.scheme.num_classes)
+    sketch = _sketch(description, path, sizes)
+    return _build(description, path, sizes) if sketch is None else sketch
+
+
+def _sketch(description: Description, path: Path, sizes: tuple[int, int] | None = None) -> nn.Module | None:
     """The network without memory; None for one of a plugin that computes with numbers while it is built."""
     try:
         with torch.device("meta"), _Unfilled():
-            return _build(description, path)
+            return _build(description, path, sizes)
     except RunError as error:
         if isinstance(error.__cause__, (NotImplementedError, RuntimeError)):
             return None
@@ -106,13 +129,12 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _build(description: Description, path: Path) -> nn.Module:
+def _build(description: Description, path: Path, sizes: tuple[int, int] | None = None) -> nn.Module:
     model, plugin = description.model, description.plugin
+    in_channels, num_classes = sizes or (description.in_channels, description.scheme.num_classes)
     try:
         with remembering({} if plugin is None else {origin_key("model", model): plugin}):
-            return create_model(
-                model, description.in_channels, description.scheme.num_classes, **_without_start(description)
-            )
+            return create_model(model, in_channels, num_classes, **_without_start(description))
     except SpineIgniteError as error:
         raise RunError(f"the network of {path} cannot be built: {error}") from error
     except Exception as error:  # an option's name may be that of another argument, and plugins may raise anything

@@ -13,12 +13,15 @@ from spine_ignite.config import OptimizerConfig
 from spine_ignite.errors import RunError
 from spine_ignite.registry import load_registry
 from spine_ignite.training.parameter_groups import Groups, parameter_groups
+from spine_ignite.training.parts import Parts
 
 # Options of the core's own optimizers that have a key in the section.
 _KEYS = {"sgd": ("momentum", "nesterov"), "adam": ("betas",), "adamw": ("betas",), "nadam": ("betas",)}
 
 
-def create_optimizer(network: nn.Module, config: OptimizerConfig, criterion: nn.Module | None = None) -> Optimizer:
+def create_optimizer(
+    network: nn.Module, config: OptimizerConfig, criterion: nn.Module | None = None, parts: Parts | None = None
+) -> Optimizer:
     """Build the optimizer of the groups that :func:`parameter_groups` makes.
 
     Raises:
@@ -27,7 +30,7 @@ def create_optimizer(network: nn.Module, config: OptimizerConfig, criterion: nn.
     """
     registry = load_registry()
     chosen = registry.choose("optimizer", config.name, optimizer_options(config))
-    optimizer = chosen(parameter_groups(network, config, criterion), lr=config.lr)
+    optimizer = chosen(parameter_groups(network, config, criterion, parts), lr=config.lr)
     if not isinstance(optimizer, Optimizer):
         raise RunError(f"{chosen} must give a torch.optim.Optimizer, and gives a {type(optimizer).__name__}")
     return optimizer

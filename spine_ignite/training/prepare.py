@@ -6,7 +6,7 @@ The whole configuration comes as far as here and to :func:`.setup.build`; all el
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from spine_ignite.machine.workers import tell_of_crowds
 from spine_ignite.runs.choose_split import choose_split
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.resumption import wanted_configuration
+from spine_ignite.runs.starting_point import StartingPoint, open_starting_point
 from spine_ignite.slices.build import build_store
 from spine_ignite.slices.store import SliceStore
 from spine_ignite.training.overfit import FixedBatches, without_variety
@@ -76,11 +77,25 @@ class Plan:
         config: what was asked for, with what the data decided filled in, so that it repeats this run.
         directory: of the run.
         data: what it trains and validates on.
+        start: where its first weights are from; None: drawn at random, or in a checkpoint.
     """
 
     config: RunConfig
     directory: RunDirectory
     data: RunData
+    start: StartingPoint | None = None
+
+    def starting_from(self, point: StartingPoint | None) -> Plan:
+        """Return the plan of a run whose first weights are those of another network, which its configuration records.
+
+        Raises:
+            DataError: that network was trained on what the run is judged by.
+        """
+        if point is None:
+            return self
+        point.require_unseen(self.data.split)
+        train = self.config.train.model_copy(update={"start_from": point.config})
+        return replace(self, config=self.config.model_copy(update={"train": train}), start=point)
 
 
 def prepare(
@@ -103,8 +118,9 @@ def prepare(
     """
     require_components(config)
     config = without_variety(config)
+    point = open_starting_point(config.train.start_from) if config.train.start_from is not None else None
     config = find_batch_size(config) if find_batch_size is not None else config
-    return _plan(config, directory, progress)
+    return _plan(config, directory, progress).starting_from(point)
 
 
 def reopen(
@@ -113,6 +129,8 @@ def reopen(
     overrides: Overrides = (),
     given: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    *,
+    begun: bool = True,
 ) -> Plan:
     """Do the same for a run that is gone on with, whose split is the one that it recorded.
 
@@ -122,6 +140,7 @@ def reopen(
         overrides: changes, ``a.b=c``.
         given: values by dotted key, likewise; those that are None count as not given.
         progress: wraps the cases that are preprocessed, to show how far that is.
+        begun: whether there is a checkpoint, so that what it started from is not needed any more.
 
     Raises:
         UsageError: something would make it another run, or a value is wrong.
@@ -131,7 +150,8 @@ def reopen(
     config = wanted_configuration(trained, directory, overrides, given)
     read_split(directory.split)
     section = config.data.model_copy(update={"split": directory.split})  # wherever the directory is now
-    return _plan(config.model_copy(update={"data": section}), directory, progress)
+    point = open_starting_point(config.train.start_from) if config.train.start_from and not begun else None
+    return _plan(config.model_copy(update={"data": section}), directory, progress).starting_from(point)
 
 
 def _plan(config: RunConfig, directory: RunDirectory, progress: Progress | None) -> Plan:

@@ -162,7 +162,7 @@ def resume(
         if newest is None:
             require_no_results(directory)
         trained = configuration_of(newest, directory)
-        plan = reopen(directory, trained, overrides, given, progress)
+        plan = reopen(directory, trained, overrides, given, progress, begun=newest is not None)
         session = attach(build(plan), echo, show_steps, handlers)  # before what plugins keep is restored
         if newest is not None:
             session.restore(*newest, echo)
@@ -179,6 +179,8 @@ def _begin(plan: Plan, run: Run, echo: Echo) -> None:
     if stays:
         echo(f"Note:      {len(stays)} files that are no run's stay in {directory.root}, {stays[0]} for one")
     write_text(directory.split, plan.data.split.to_json())  # first: config.yaml, which refers to it, makes it a run
+    if run.start is not None:
+        write_text(directory.start, run.start.to_json())
     write_text(directory.config, dump_config(plan.config))
     origins = origins_of(plan.config, plan.data.images)
     environment = describe_environment(
@@ -237,6 +239,8 @@ def _introduction(run: Run, resumed: bool) -> list[str]:
         *_describe_split(data),
         f"Training:  {length} of {counted(data.training.steps_per_epoch, 'step')} with {config.data.batch_size} "
         f"{config.data.sampling}, loss {config.loss.name}, {config.optimizer.name}, {config.schedule.name} schedule",
+        *(run.start.lines() if run.start is not None else []),
+        *([f"Frozen:    {', '.join(config.train.freeze)}"] if config.train.freeze else []),
         f"Run:       {run.directory.root} (config.yaml, metrics.jsonl, checkpoints/, tensorboard/)",
     ]
     if not run.validates:

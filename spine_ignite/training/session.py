@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -83,7 +83,10 @@ class Session:
             RunOverError: the run has come to its end.
         """
         run = self.run
-        run.description.require_same(Description.from_state(checkpoint["description"], path), path)
+        saved = Description.from_state(checkpoint["description"], path)
+        run.description.require_same(saved, path)
+        if saved.images is not None:  # it knows what the network that it started from had seen
+            run.description = replace(run.description, images=saved.images)
         load_weights(run.network, checkpoint["model"], path)
         try:
             for name, part in cast(KeepLast, self.handlers["keep_last"]).parts.items():

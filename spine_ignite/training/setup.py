@@ -23,14 +23,17 @@ from spine_ignite.models import create_model
 from spine_ignite.registry import load_registry
 from spine_ignite.runs.description import Description
 from spine_ignite.runs.directory import RunDirectory
+from spine_ignite.runs.starting_point import StartingPoint
 from spine_ignite.seeds import derive_seed, torch_seed
 from spine_ignite.training.budget import Budget
 from spine_ignite.training.contract import Contract
 from spine_ignite.training.evaluator import create_evaluator
 from spine_ignite.training.optimizers import create_optimizer
+from spine_ignite.training.parts import freeze, parts_of
 from spine_ignite.training.prepare import Plan, RunData
 from spine_ignite.training.step import UpdateStep
 from spine_ignite.training.trainer import Trainer
+from spine_ignite.training.warm_start import Start, warm_start
 
 
 @runtime_checkable
@@ -63,6 +66,7 @@ class Run:
     budget: Budget
     trainer: Trainer
     evaluator: Engine
+    start: Start | None = None  # where its first weights are from, if they are not drawn at random
     kept: dict[str, Part] = field(default_factory=dict)
     row: dict[str, Any] = field(default_factory=dict)  # the figures of the epoch that was recorded last
 
@@ -105,8 +109,8 @@ class Run:
         return judged
 
 
-def describe(model: ModelConfig, data: RunData, context_slices: int) -> Description:
-    """Return what a checkpoint says of the network and its input."""
+def describe(model: ModelConfig, data: RunData, context_slices: int, start: StartingPoint | None = None) -> Description:
+    """Return what a checkpoint says of the network, its input, and what it has seen, also before it started here."""
     registry = load_registry()
     item = registry.find(model.name)
     return Description(
@@ -120,6 +124,7 @@ def describe(model: ModelConfig, data: RunData, context_slices: int) -> Descript
         size=data.size,
         border=data.store.settings.border,
         plugin=item.distribution,
+        images=tuple(sorted({case.voxels for case in data.split.training} | (start.images if start else set()))),
     )
 
 
@@ -127,6 +132,19 @@ def create_network(name: str, description: Description, seed: int) -> nn.Module:
     """Build the network, with initial weights that depend on the seed alone."""
     with torch_seed(derive_seed(seed, 0)):
         return create_model(name, description.in_channels, description.scheme.num_classes, **description.options)
+
+
+def _first_network(plan: Plan, description: Description, device: torch.device) -> tuple[nn.Module, Start | None]:
+    """Build the network as it is before the first step, and say what of it another network gave."""
+    config, start = plan.config, None
+    network = create_network(config.model.name, description, config.seed).to(device)
+    if plan.start is not None:
+        start = warm_start(network, description, plan.start, plan.directory.root)
+    if config.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.compile:
+        network.compile()
+    return network, start
 
 
 def build(plan: Plan) -> Run:
@@ -145,15 +163,14 @@ def build(plan: Plan) -> Run:
     precision = choose_precision(config.precision, device)
     spec = load_registry().find(config.model.name).value
     criterion = create_loss(config.loss, data.scheme.num_classes, spec.aux_align_corners).to(device)
-    description = describe(config.model, data, config.data.context_slices)
-    network = create_network(config.model.name, description, config.seed).to(device)
-    if config.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.compile:
-        network.compile()
+    description = describe(config.model, data, config.data.context_slices, plan.start)
+    network, start = _first_network(plan, description, device)
+    named = (*config.train.freeze, *config.optimizer.lr_factors, *config.optimizer.decay_factors)
+    parts = parts_of(network, description, directory.root) if named else None
+    frozen = freeze(network, parts, config.train.freeze) if parts is not None else []
     Description.from_state(description.state_dict(), directory.root)  # what is saved must be what can be read
     contract = Contract(description.model, str(description.plugin), data.scheme.num_classes)
-    optimizer = create_optimizer(network, config.optimizer, criterion)
+    optimizer = create_optimizer(network, config.optimizer, criterion, parts)
     tissues = [c.name if c.kind == "other" else c.kind for c in data.scheme.classes]
     augment = BatchAugmenter(config.augment, derive_seed(config.seed, 2), tissues) if config.augment.enabled else None
     step = UpdateStep(
@@ -169,6 +186,7 @@ def build(plan: Plan) -> Run:
         channels_last=config.channels_last,
         seed=config.seed,
         contract=contract,
+        frozen=frozen,
     )
     ema = None
     if config.train.ema is not None:
@@ -202,4 +220,5 @@ def build(plan: Plan) -> Run:
         budget,
         trainer,
         evaluator,
+        start,
     )

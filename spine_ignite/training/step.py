@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -32,7 +33,8 @@ class UpdateStep:
 
     Dropout draws from a generator seeded by the run's seed and the iteration, so that a step does not depend on the
     steps before it. Gradients of a group are averaged; the last group of an epoch may be smaller and counts as much.
-    The first step holds the network against its contract, if one is given.
+    The first step holds the network against its contract, if one is given. Modules that are ``frozen`` stay in eval
+    mode, so that their running statistics stay too.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class UpdateStep:
         channels_last: bool = True,
         seed: int = 0,
         contract: Contract | None = None,
+        frozen: Sequence[nn.Module] = (),
     ) -> None:
         self.network = network
         self.optimizer = optimizer
@@ -63,6 +66,7 @@ class UpdateStep:
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.seed = seed
         self.contract = contract
+        self.frozen = tuple(frozen)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scales_gradients)
 
     def __call__(self, engine: Engine, batch: Batch) -> dict[str, object]:
@@ -73,6 +77,8 @@ class UpdateStep:
         """
         iteration = engine.state.iteration
         self.network.train()
+        for module in self.frozen:
+            module.eval()
         self.criterion.train()
         image = batch["image"].to(self.device, non_blocking=True)
         label = batch["label"].to(self.device, non_blocking=True)

@@ -132,7 +132,7 @@ def test_a_checkpoint_from_before_the_rule_for_borders_keeps_the_old_one(tmp_pat
     assert load_network(tmp_path / "old.pt").description.border == "all"
 
 
-@pytest.mark.parametrize("key", sorted(STATE.keys() - {"format", "border", "plugin"}))
+@pytest.mark.parametrize("key", sorted(STATE.keys() - {"format", "border", "plugin", "images"}))
 def test_a_checkpoint_without_a_field_is_refused(tmp_path: Path, key: str) -> None:
     torch.save({"model": WEIGHTS, "description": {k: v for k, v in STATE.items() if k != key}}, tmp_path / "last.pt")
     with pytest.raises(RunError, match=f"the description in .*last.pt cannot be used: {key} is missing"):

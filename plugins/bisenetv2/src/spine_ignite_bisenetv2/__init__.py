@@ -38,6 +38,7 @@ SPEC = ModelSpec(
     options=BiSeNetV2Options,
     size_multiple=32,
     parameters=3_645_908,
+    encoder=("detail", "semantic"),
 )
 
 

@@ -32,6 +32,7 @@ SPEC = ModelSpec(
     ),
     options=ENetOptions,
     parameters=364_162,
+    encoder=("initial", "down1", "stage1", "down2", "stage2", "stage3"),
 )
 
 

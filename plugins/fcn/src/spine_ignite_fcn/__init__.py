@@ -42,6 +42,7 @@ SPEC = ModelSpec(
     ),
     options=FCNOptions,
     parameters=134_356_732,
+    encoder=("stages", "classifier"),
 )
 
 
