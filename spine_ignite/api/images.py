@@ -13,6 +13,7 @@ from spine_ignite.errors import DataError, UsageError, suggest
 from spine_ignite.evaluation import judge
 from spine_ignite.evaluation.case_results import TOLERANCE
 from spine_ignite.evaluation.judged_cases import Judged
+from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.tables import Summary
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.members import find_runs
@@ -87,6 +88,7 @@ def evaluate(
     options: InferenceOptions | None = None,
     out: Name | None = None,
     tolerance: float = TOLERANCE,
+    surfaces: Surfaces = "area",
     progress: Progress | None = None,
     echo: Echo | None = print,
     **how: Any,
@@ -104,6 +106,7 @@ def evaluate(
         options: of a run, how to predict.
         out: a folder for tables; of a run None is its own.
         tolerance: of the normalised surface Dice, in mm.
+        surfaces: whether HD95, ASSD and NSD count surfaces by ``area`` or by ``voxels``, as MONAI does.
         progress: wraps what is done one by one.
         echo: takes the sentences that a reader of the result must know; None for silence.
         how: fields of :class:`InferenceOptions`, in place of those of ``options``; ``orientation`` for masks too.
@@ -131,17 +134,18 @@ def evaluate(
                 options=chosen,
                 out=folder,
                 tolerance=tolerance,
+                surfaces=surfaces,
                 progress=progress,
                 echo=echo or silent,
             )
         known = scheme if isinstance(scheme, LabelScheme) else load_scheme(scheme or "mrspineseg")
         if _is_folder(run) and _is_folder(reference):
             return judge.evaluate_folders(
-                Path(run), Path(reference), known, folder, tolerance, progress, echo or silent
+                Path(run), Path(reference), known, folder, tolerance, surfaces, progress, echo or silent
             )
         if folder is not None:
             raise UsageError("tables are written of a run or of two folders; of what is in memory take the result")
-        return judge.evaluate_volumes(_pairs(run, reference, chosen), known, tolerance)
+        return judge.evaluate_volumes(_pairs(run, reference, chosen), known, tolerance, surfaces)
 
 
 def _options(options: InferenceOptions | None, how: dict[str, Any]) -> InferenceOptions:

@@ -52,7 +52,7 @@ def command(
     from spine_ignite.compare import compare, comparison_record, write_comparison
     from spine_ignite.compare.grids import main_grid, ranking_rows
     from spine_ignite.compare.markdown import friedman_sentence
-    from spine_ignite.evaluation.measures import SHOWN
+    from spine_ignite.evaluation.measures import shown
     from spine_ignite.places import require_apart
 
     for run in runs:
@@ -79,7 +79,7 @@ def command(
         [grid.corner, *grid.headings],
         rows,
     )
-    print_table(f"Ranking by {SHOWN[measure].title} per case", *ranking_rows(comparison))
+    print_table(f"Ranking by {shown(measure, comparison.surfaces).heading} per case", *ranking_rows(comparison))
     for line in (
         "Runs that share a letter do not differ significantly.",
         friedman_sentence(comparison.ranking),

@@ -110,7 +110,7 @@ def _tell(result: CrossValidation, as_json: bool) -> None:
     print_table(
         f"{counted(len(summary.cases), 'case')}, each by the network that has not seen it", *readable_rows(summary)
     )
-    print_table(f"{result.folds} folds", *readable_folds(result.per_fold))
+    print_table(f"{result.folds} folds", *readable_folds(result.per_fold, summary.surfaces))
     levels = level_sentence(summary)
     if levels is not None:
         say(levels)

@@ -14,6 +14,7 @@ from spine_ignite.names import counted
 
 if TYPE_CHECKING:
     from spine_ignite.evaluation.judged_cases import Judged
+    from spine_ignite.evaluation.measures import Surfaces
     from spine_ignite.inference.options import InferenceOptions
 
 EPILOG = """\b
@@ -39,6 +40,13 @@ Examples:
     show_default=True,
     help="Of the normalised surface Dice, in mm.",
 )
+@click.option(
+    "--surfaces",
+    type=click.Choice(["area", "voxels"]),
+    default="area",
+    show_default=True,
+    help="What HD95, ASSD and NSD count: mm² of surface, or its voxels, as MONAI does.",
+)
 @inference_options
 @json_option
 def command(
@@ -50,6 +58,7 @@ def command(
     scheme: str,
     out: Path | None,
     tolerance: float,
+    surfaces: Surfaces,
     options: InferenceOptions,
     as_json: bool,
 ) -> int:
@@ -72,6 +81,7 @@ def command(
             options=options,
             out=out,
             tolerance=tolerance,
+            surfaces=surfaces,
             progress=lambda items: progress_bar(items, "Evaluating"),
             echo=lambda line: say(f"Note: {line}", err=True),
         )
@@ -85,6 +95,7 @@ def command(
             load_scheme(scheme),
             out,
             tolerance,
+            surfaces,
             lambda items: progress_bar(items, "Evaluating"),
             echo=lambda line: say(f"Note: {line}", err=True),
         )

@@ -16,7 +16,7 @@ from spine_ignite.compare.ranking import ALPHA, Ranking, rank, smallest_p
 from spine_ignite.compare.runs import EvaluatedRun, open_runs, trained_apart
 from spine_ignite.compare.scores import Array, Scores, stack
 from spine_ignite.errors import SpineIgniteError, UsageError, suggest
-from spine_ignite.evaluation.measures import RANKABLE, SHOWN
+from spine_ignite.evaluation.measures import RANKABLE, SHOWN, Surfaces
 
 Progress = Callable[[Any], Any]
 
@@ -62,6 +62,11 @@ class Comparison:
     def names(self) -> list[str]:
         """The runs' names."""
         return [run.name for run in self.runs]
+
+    @property
+    def surfaces(self) -> Surfaces:
+        """What the surface measures count, the same in all runs."""
+        return self.runs[0].summary.surfaces
 
 
 def compare(

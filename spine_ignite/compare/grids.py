@@ -9,7 +9,7 @@ from typing import Any
 
 from spine_ignite.compare.comparison import Comparison, missed_structures
 from spine_ignite.csv_files import csv_text
-from spine_ignite.evaluation.measures import COSTS, MAIN, MISSED, SHOWN, Shown
+from spine_ignite.evaluation.measures import COSTS, MAIN, MISSED, SHOWN, Shown, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +41,26 @@ class Grid:
 def main_grid(comparison: Comparison, measures: Sequence[str] = MAIN) -> Grid:
     """A row per run: costs where any is known, measures with their intervals, structures missed where any are."""
     columns: list[list[Cell]] = []
-    shown: list[Shown] = []
+    titles: list[Shown] = []
     for name, cost in COSTS.items():
         values = [getattr(found, name) if found is not None else None for found in comparison.costs]
         if any(value is not None for value in values):
             columns.append(_place([Cell(cost.text(value)) for value in values], cost.better))
-            shown.append(cost)
+            titles.append(cost)
     for name in measures:
-        estimate, how = comparison.estimates[name], SHOWN[name]
+        estimate, how = comparison.estimates[name], shown(name, comparison.surfaces)
         limits = zip(estimate.low, estimate.high, strict=True)
         cells = [Cell(how.text(mean), interval(how, *limit)) for mean, limit in zip(estimate.mean, limits, strict=True)]
         columns.append(_place(cells, how.better))
-        shown.append(how)
+        titles.append(how)
     missed = [missed_structures(run) for run in comparison.runs]
     if any(missed):
         columns.append(_place([Cell(str(count)) for count in missed], MISSED.better))
-        shown.append(MISSED)
+        titles.append(MISSED)
     return Grid(
         "run",
-        tuple(how.heading for how in shown),
-        tuple(how.better for how in shown),
+        tuple(how.heading for how in titles),
+        tuple(how.better for how in titles),
         tuple(comparison.names),
         tuple(zip(*columns, strict=True)),
     )
@@ -68,17 +68,26 @@ def main_grid(comparison: Comparison, measures: Sequence[str] = MAIN) -> Grid:
 
 def classes_grid(comparison: Comparison) -> Grid:
     """A row per class and one for their mean, a column per run, of the measure that is ranked by."""
-    how = SHOWN[comparison.measure]
+    how = shown(comparison.measure, comparison.surfaces)
     values = [*comparison.scores.per_class(comparison.measure).T, comparison.estimates[comparison.measure].mean]
     rows = tuple(tuple(_place([Cell(how.text(value)) for value in row], how.better)) for row in values)
     return Grid(
-        "class", tuple(comparison.names), (0,) * len(comparison.names), (*comparison.scores.labels, "mean"), rows
+        _of_class(comparison),
+        tuple(comparison.names),
+        (0,) * len(comparison.names),
+        (*comparison.scores.labels, "mean"),
+        rows,
     )
+
+
+def _of_class(comparison: Comparison) -> str:
+    how = shown(comparison.measure, comparison.surfaces)
+    return f"class, {how.heading}" if how.counted else "class"
 
 
 def ranking_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the ranking; runs that share a letter do not differ significantly."""
-    how, ranking = SHOWN[comparison.measure], comparison.ranking
+    how, ranking = shown(comparison.measure, comparison.surfaces), comparison.ranking
     estimate, letters = comparison.estimates[comparison.measure], group_letters(comparison)
     rows = [
         [
@@ -120,6 +129,7 @@ def table_csv(comparison: Comparison) -> str:
             "run": run.name,
             "path": str(run.path),
             "cases": len(comparison.scores.cases),
+            "surfaces": comparison.surfaces,
             "parameters": cost.parameters if cost else None,
             "gflops": cost.gflops if cost else None,
             "latency_ms": cost.latency_ms if cost else None,
@@ -141,7 +151,7 @@ def classes_csv(comparison: Comparison) -> str:
     values = comparison.scores.per_class(comparison.measure)
     means = comparison.estimates[comparison.measure].mean
     rows = [[label, *values[:, i].tolist()] for i, label in enumerate(comparison.scores.labels)]
-    return csv_text(["class", *comparison.names], [*rows, ["mean", *means.tolist()]])
+    return csv_text([_of_class(comparison), *comparison.names], [*rows, ["mean", *means.tolist()]])
 
 
 def pairs_csv(comparison: Comparison) -> str:

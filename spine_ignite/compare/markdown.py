@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from spine_ignite.compare.comparison import Comparison
 from spine_ignite.compare.grids import Cell, Grid, classes_grid, main_grid, ranking_rows
 from spine_ignite.compare.ranking import Ranking
-from spine_ignite.evaluation.measures import SHOWN
+from spine_ignite.evaluation.measures import SHOWN, shown
 from spine_ignite.names import in_markdown
 
 _ARROWS = {1: " ↑", -1: " ↓", 0: ""}
+_OF_SURFACES = {
+    "area": "HD95, ASSD and NSD weigh the elements of surfaces by their area (Nikolov et al. 2021).",
+    "voxels": "HD95, ASSD and NSD count the voxels of surfaces, as MONAI does.",
+}
 _CAPTIONS = {
     "boxplot": "Each dot is a case. Box: quartiles; line: median; diamond: mean; whiskers: the farthest case within "
     "1.5 lengths of the box.",
@@ -22,7 +26,7 @@ _CAPTIONS = {
 
 def markdown_page(comparison: Comparison, figures: Sequence[str]) -> str:
     """Return the page: tables, ranking, notes, how it was computed; ``figures`` are file names beside it."""
-    how = SHOWN[comparison.measure]
+    how = shown(comparison.measure, comparison.surfaces)
     runs, cases = len(comparison.runs), len(comparison.scores.cases)
     splits = {run.split for run in comparison.runs if run.split}
     judged = f" of the {splits.pop()} split" if len(splits) == 1 else ""
@@ -33,9 +37,9 @@ def markdown_page(comparison: Comparison, figures: Sequence[str]) -> str:
         "second in italics; PA is pixel accuracy, ↑ higher is better, ↓ lower is.",
         grid_table(main_grid(comparison)),
         *(f"{in_markdown(note)}\n" for note in comparison.notes),
-        f"## {how.title} per structure",
+        f"## {how.heading} per structure",
         grid_table(classes_grid(comparison)),
-        f"## Ranking by {how.title} per case",
+        f"## Ranking by {how.heading} per case",
         _table([in_markdown(column) for column in columns], [[in_markdown(cell) for cell in row] for row in rows]),
         "Runs that share a letter do not differ significantly. " + friedman_sentence(comparison.ranking),
         "p of each pair, Wilcoxon's signed-rank test with Holm's correction; below 0.05 bold:",
@@ -79,7 +83,8 @@ def method(comparison: Comparison) -> str:
         f"{comparison.seed}. Pairs: two-sided Wilcoxon signed-rank test on the mean {SHOWN[comparison.measure].title} "
         "of each case (differences of zero left out; exact where cases and ties permit) with Holm's correction (1979) "
         "for all pairs; groups are the largest sets of runs without a significant difference (Demšar 2006; Benavoli et "
-        "al. 2016; Ismail Fawaz et al. 2019). Mean ranks are over cases, ties share a rank."
+        "al. 2016; Ismail Fawaz et al. 2019). Mean ranks are over cases, ties share a rank. "
+        + _OF_SURFACES[comparison.surfaces]
     )
 
 

@@ -23,7 +23,7 @@ from spine_ignite.compare.grids import (
 from spine_ignite.compare.latex import latex_table
 from spine_ignite.compare.markdown import markdown_page
 from spine_ignite.compare.ranking import ALPHA, smallest_p
-from spine_ignite.evaluation.measures import COSTS, SHOWN
+from spine_ignite.evaluation.measures import COSTS, shown
 from spine_ignite.files import write_text
 from spine_ignite.names import in_json
 from spine_ignite.ownership import Listed, own_folder, remove_listed
@@ -55,7 +55,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 def write_figures(comparison: Comparison, folder: Path) -> tuple[str, ...]:
     """Write the figures that there are figures for, runs in the order of the ranking; return their names."""
     ranking, measure = comparison.ranking, comparison.measure
-    how, order = SHOWN[measure], list(ranking.order)
+    how, order = shown(measure, comparison.surfaces), list(ranking.order)
     per_case = comparison.scores.per_case(measure)
     names = [comparison.names[i] for i in order]
     written = []

@@ -85,8 +85,8 @@ def require_comparable(first: EvaluatedRun, second: EvaluatedRun) -> None:
     """Refuse two runs that were not judged alike.
 
     Raises:
-        DataError: split, scheme, classes, surface tolerance, cases or reference masks differ; the message says which,
-            with the first cases that do.
+        DataError: split, scheme, classes, surfaces, their tolerance, cases or reference masks differ; the message says
+            which, with the first cases that do.
     """
     one, two = first.summary, second.summary
     if first.split and second.split and first.split != second.split:
@@ -108,6 +108,13 @@ def require_comparable(first: EvaluatedRun, second: EvaluatedRun) -> None:
             second,
             f"their surface tolerances differ, {one.tolerance:g} mm and {two.tolerance:g} mm; evaluate one of them "
             "again with the other's",
+        )
+    if one.surfaces != two.surfaces:
+        raise _refuse(
+            first,
+            second,
+            f"HD95, ASSD and NSD count surfaces by {one.surfaces} in the first and by {two.surfaces} in the second; "
+            "evaluate one of them again with the other's --surfaces",
         )
     _require_same_cases(first, second)
 

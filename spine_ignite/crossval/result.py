@@ -11,7 +11,7 @@ from typing import Any
 
 from spine_ignite.datasets.folds import Folds
 from spine_ignite.errors import DataError
-from spine_ignite.evaluation.measures import SHOWN
+from spine_ignite.evaluation.measures import Surfaces, shown
 from spine_ignite.evaluation.tables import MEASURES, Summary, read_tables
 from spine_ignite.files import write_text
 from spine_ignite.runs.folds_directory import FoldsDirectory
@@ -58,6 +58,7 @@ def result_record(summary: Summary, per_fold: Sequence[FoldResult]) -> dict[str,
     return {
         "cases": len(summary.cases),
         "failed": summary.failed,
+        "surfaces": summary.surfaces,
         "pooled": summary.means,
         "folds": [{"fold": r.fold, "cases": r.cases, **r.means} for r in per_fold],
         "mean": {name: mean for name, (mean, _) in spread.items()},
@@ -94,14 +95,15 @@ def read_result(directory: FoldsDirectory, predictions: Mapping[str, str], pictu
     return summary if not summary.failed else None  # what failed may do better now
 
 
-def readable_folds(results: Sequence[FoldResult]) -> tuple[list[str], list[list[str]]]:
+def readable_folds(results: Sequence[FoldResult], surfaces: Surfaces) -> tuple[list[str], list[list[str]]]:
     """Return columns and rows of the table that is printed: a row per fold, then mean and spread."""
-    shown = ("dice", "iou", "precision", "recall", "hd95", "assd", "nsd")
-    rows = [[str(r.fold), str(r.cases), *(SHOWN[name].text(r.means[name]) for name in shown)] for r in results]
-    pairs = {name: over_folds(results, name) for name in shown}
-    rows.append(["mean", "", *(SHOWN[name].text(pairs[name][0]) for name in shown)])
-    rows.append(["spread", "", *(SHOWN[name].text(pairs[name][1]) for name in shown)])
-    return ["fold", "cases", *(SHOWN[name].heading for name in shown)], rows
+    names = ("dice", "iou", "precision", "recall", "hd95", "assd", "nsd")
+    measures = {name: shown(name, surfaces) for name in names}
+    rows = [[str(r.fold), str(r.cases), *(how.text(r.means[name]) for name, how in measures.items())] for r in results]
+    pairs = {name: over_folds(results, name) for name in names}
+    rows.append(["mean", "", *(how.text(pairs[name][0]) for name, how in measures.items())])
+    rows.append(["spread", "", *(how.text(pairs[name][1]) for name, how in measures.items())])
+    return ["fold", "cases", *(how.heading for how in measures.values())], rows
 
 
 def _plain(value: Any) -> Any:

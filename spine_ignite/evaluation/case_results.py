@@ -20,6 +20,7 @@ from spine_ignite.evaluation.distances import (
     surface_distances,
 )
 from spine_ignite.evaluation.level_rate import column_shift, identification_rate
+from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.labels import LabelScheme
 
 TOLERANCE = 2.0  # mm; the default of the normalised surface Dice
@@ -92,6 +93,7 @@ def evaluate_case(
     spacing: tuple[float, ...],
     scheme: LabelScheme,
     tolerance: float = TOLERANCE,
+    surfaces: Surfaces = "area",
 ) -> CaseResult:
     """Compare two label volumes of class indices.
 
@@ -102,6 +104,7 @@ def evaluate_case(
         spacing: mm between voxels along I, J and K.
         scheme: names the classes; its vertebrae are listed from the sacrum up.
         tolerance: of the normalised surface Dice, in mm.
+        surfaces: what the surface measures count, see :func:`.distances.surface_distances`.
 
     Raises:
         DataError: the shapes differ.
@@ -114,9 +117,10 @@ def evaluate_case(
     classes = []
     for index, box in enumerate(_boxes(reference, prediction, count), 1):
         if box is not None:  # absent from both, it would say nothing
-            surfaces = _surface_measures(reference[box] == index, prediction[box] == index, spacing, tolerance)
+            masks = reference[box] == index, prediction[box] == index
+            of_surfaces = _surface_measures(*masks, spacing, tolerance, surfaces)
             overlaps = _overlap_measures(confusion, index, math.prod(spacing) / 1000)
-            classes.append(ClassResult(case=case, label=scheme.classes[index].name, **overlaps, **surfaces))
+            classes.append(ClassResult(case=case, label=scheme.classes[index].name, **overlaps, **of_surfaces))
     vertebrae = [c.index for c in scheme.classes if c.kind == "vertebra"]
     return CaseResult(
         case=case,
@@ -153,15 +157,19 @@ def _overlap_measures(confusion: NDArray[np.int64], index: int, milliliters: flo
 
 
 def _surface_measures(
-    reference: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing: tuple[float, ...], tolerance: float
+    reference: NDArray[np.bool_],
+    prediction: NDArray[np.bool_],
+    spacing: tuple[float, ...],
+    tolerance: float,
+    surfaces: Surfaces,
 ) -> dict[str, float]:
     if not reference.any() or not prediction.any():
         return {"hd95": math.nan, "assd": math.nan, "nsd": 0.0}
-    distances = surface_distances(reference, prediction, spacing)
+    distances = surface_distances(reference, prediction, spacing, surfaces)
     return {
-        "hd95": hausdorff_95(*distances),
-        "assd": average_symmetric_distance(*distances),
-        "nsd": normalised_surface_dice(*distances, tolerance),
+        "hd95": hausdorff_95(distances),
+        "assd": average_symmetric_distance(distances),
+        "nsd": normalised_surface_dice(distances, tolerance),
     }
 
 

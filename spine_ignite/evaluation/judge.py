@@ -16,6 +16,7 @@ from spine_ignite.errors import DataError, reason
 from spine_ignite.evaluation.case_pictures import write_picture
 from spine_ignite.evaluation.case_results import TOLERANCE, CaseResult, evaluate_case
 from spine_ignite.evaluation.judged_cases import Judged, judged_cases
+from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.tables import Summary, write_tables
 from spine_ignite.files import guard
 from spine_ignite.inference.inputs import collect_jobs
@@ -54,6 +55,7 @@ def evaluate(
     options: InferenceOptions | None = None,
     out: Path | None = None,
     tolerance: float = TOLERANCE,
+    surfaces: Surfaces = "area",
     progress: Progress | None = None,
     echo: Callable[[str], None] = lambda _line: None,
 ) -> Summary:
@@ -69,6 +71,7 @@ def evaluate(
         options: how to predict; by default as the run's configuration says.
         out: a folder for the tables, and in it ``predictions/``, in place of the run's own.
         tolerance: of the normalised surface Dice, in mm.
+        surfaces: what the surface measures count, see :func:`.distances.surface_distances`.
         progress: wraps what is done one by one.
         echo: takes the sentences that a reader of the result must know.
 
@@ -103,7 +106,7 @@ def evaluate(
             pairs = [_pair(case, result.output) for case, result in predicted if result.error is None]
             clean_ups = {case.name: result.note for case, result in predicted if result.note}
             failed = {case.name: result.error for case, result in predicted if result.error is not None}
-            nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed)
+            nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed, surfaces)
             return judge_pairs(pairs, scheme, nothing, tables, progress, predictor.reading)
 
 
@@ -113,6 +116,7 @@ def evaluate_folders(
     scheme: LabelScheme,
     out: Path | None = None,
     tolerance: float = TOLERANCE,
+    surfaces: Surfaces = "area",
     progress: Progress | None = None,
     echo: Callable[[str], None] = lambda _line: None,
 ) -> Summary:
@@ -124,6 +128,7 @@ def evaluate_folders(
         scheme: the values of both.
         out: where tables go; None writes nothing.
         tolerance: of the normalised surface Dice, in mm.
+        surfaces: what the surface measures count, see :func:`.distances.surface_distances`.
         progress: wraps what is done one by one.
         echo: takes the sentences that a reader of the result must know.
 
@@ -149,7 +154,7 @@ def evaluate_folders(
         )
     if out is not None:
         require_apart({"--out": out}, {"--labels": labels})
-    nothing = Summary((), scheme.names, tolerance, {"scheme": scheme.name})
+    nothing = Summary((), scheme.names, tolerance, {"scheme": scheme.name}, surfaces=surfaces)
     with _held(out, own=True) if out is not None else nullcontext():
         # Two masks are compared voxel by voxel: where their axes point to plays no part.
         return judge_pairs(pairs, scheme, nothing, out, progress, Reading("any"))
@@ -190,7 +195,7 @@ def judge_pairs(
     results, failed = [], dict(nothing.failed)
     for pair in progress(pairs) if progress is not None else pairs:
         try:
-            results.append(_judge_pair(pair, scheme, nothing.tolerance, out, reading))
+            results.append(_judge_pair(pair, scheme, nothing, out, reading))
         except Exception as error:  # whatever is wrong with one case, the others are judged
             failed[pair.case] = reason(error, pair.prediction)
     if not results:
@@ -201,9 +206,9 @@ def judge_pairs(
     return summary
 
 
-def _judge_pair(pair: Pair, scheme: LabelScheme, tolerance: float, out: Path | None, reading: Reading) -> CaseResult:
+def _judge_pair(pair: Pair, scheme: LabelScheme, how: Summary, out: Path | None, reading: Reading) -> CaseResult:
     reference, prediction = (read_label(path, reading) for path in (pair.reference, pair.prediction))
-    result, indices = _compare(pair.case, prediction, reference, scheme, tolerance)
+    result, indices = _compare(pair.case, prediction, reference, scheme, how)
     if out is not None and pair.image is not None:
         image = read_image(pair.image, reading)
         truth, found = (aligned(replace(reference, array=array), image) for array in indices)
@@ -212,7 +217,10 @@ def _judge_pair(pair: Pair, scheme: LabelScheme, tolerance: float, out: Path | N
 
 
 def evaluate_volumes(
-    volumes: Sequence[tuple[str, Volume, Volume]], scheme: LabelScheme, tolerance: float = TOLERANCE
+    volumes: Sequence[tuple[str, Volume, Volume]],
+    scheme: LabelScheme,
+    tolerance: float = TOLERANCE,
+    surfaces: Surfaces = "area",
 ) -> Summary:
     """Judge label volumes that are in memory.
 
@@ -220,22 +228,23 @@ def evaluate_volumes(
         volumes: the name of each case, its prediction and its reference.
         scheme: the values of both.
         tolerance: of the normalised surface Dice, in mm.
+        surfaces: what the surface measures count, see :func:`.distances.surface_distances`.
 
     Raises:
         DataError: a pair cannot be compared.
     """
-    results = [_compare(*volume, scheme, tolerance)[0] for volume in volumes]
-    return Summary(tuple(results), scheme.names, tolerance, {"scheme": scheme.name})
+    nothing = Summary((), scheme.names, tolerance, {"scheme": scheme.name}, surfaces=surfaces)
+    return replace(nothing, cases=tuple(_compare(*volume, scheme, nothing)[0] for volume in volumes))
 
 
 def _compare(
-    case: str, prediction: Volume, reference: Volume, scheme: LabelScheme, tolerance: float
+    case: str, prediction: Volume, reference: Volume, scheme: LabelScheme, how: Summary
 ) -> tuple[CaseResult, list[Any]]:
     """Return the result, and the class indices of reference and prediction on the reference's grid."""
     prediction = replace(prediction, array=aligned(prediction, reference, "reference"))
     indices = [_indices(volume, scheme) for volume in (reference, prediction)]
     spacing = tuple(float(n) for n in np.linalg.norm(reference.affine[:3, :3], axis=0))
-    return evaluate_case(case, indices[0], indices[1], spacing, scheme, tolerance), indices
+    return evaluate_case(case, indices[0], indices[1], spacing, scheme, how.tolerance, how.surfaces), indices
 
 
 def _indices(volume: Volume, scheme: LabelScheme) -> Any:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Surfaces = Literal["area", "voxels"]  # what measures of surfaces count
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,7 @@ class Shown:
         unit: of what is shown.
         scale: what the figure is multiplied with to be shown.
         name: for the axis of a figure, where the title is an abbreviation.
+        counted: what it counts, where that may be one thing or another.
     """
 
     title: str
@@ -25,16 +29,21 @@ class Shown:
     unit: str = ""
     scale: float = 1.0
     name: str = ""
+    counted: str = ""
 
     @property
     def heading(self) -> str:
-        """Title and unit."""
-        return f"{self.title} ({self.unit})" if self.unit else self.title
+        """Title, unit, and what is counted."""
+        return self._with_details(self.title)
 
     @property
     def axis(self) -> str:
-        """Full name and unit."""
-        return f"{self.name or self.title} ({self.unit})" if self.unit else self.name or self.title
+        """Full name, unit, and what is counted."""
+        return self._with_details(self.name or self.title)
+
+    def _with_details(self, title: str) -> str:
+        details = ", ".join(detail for detail in (self.unit, self.counted) if detail)
+        return f"{title} ({details})" if details else title
 
     def text(self, value: float | None) -> str:
         """The figure as shown; ``-`` where there is none."""
@@ -61,7 +70,13 @@ SHOWN = {
     "nsd": Shown("NSD", 3, 1),
     "volume_error": Shown("Volume error", 3, 0),
 }
+OF_SURFACES = ("hd95", "assd", "nsd")
 MISSED = Shown("Missed", 0, -1, name="structures missed over all cases")
 # The columns of the paper's table; the others are in table.csv.
 MAIN = ("dice", "iou", "accuracy", "recall", "fnr", "fpr", "hd95")
 RANKABLE = tuple(name for name, shown in SHOWN.items() if shown.better and name != "accuracy")
+
+
+def shown(name: str, surfaces: Surfaces) -> Shown:
+    """Return how a measure is shown where surfaces were counted in this way."""
+    return replace(SHOWN[name], counted=surfaces) if name in OF_SURFACES else SHOWN[name]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from spine_ignite.csv_files import csv_text, read_csv
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.case_results import TOLERANCE, CaseResult, ClassResult, defined_mean
+from spine_ignite.evaluation.measures import OF_SURFACES, Surfaces, shown
 from spine_ignite.files import write_text
 from spine_ignite.volumes.digests import file_sha256
 
@@ -60,6 +61,7 @@ class Summary:
         settings: how the predictions were made, for the record (scheme, checkpoint, post-processing …).
         clean_ups: what post-processing did, by case.
         failed: cases that could not be judged, with the reason; no figure counts them.
+        surfaces: what the surface measures count.
     """
 
     cases: tuple[CaseResult, ...]
@@ -68,6 +70,7 @@ class Summary:
     settings: dict[str, Any] = field(default_factory=dict)
     clean_ups: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    surfaces: Surfaces = "area"
 
     @cached_property
     def classes(self) -> tuple[ClassSummary, ...]:
@@ -121,6 +124,7 @@ class Summary:
             "cases": len(self.cases),
             "names": list(self.names),
             "tolerance": self.tolerance,
+            "surfaces": self.surfaces,
             "settings": self.settings,
             "failed": self.failed,
             "means": self.means,
@@ -161,6 +165,7 @@ def write_tables(summary: Summary, folder: Path) -> None:
     results = [result.to_dict() for case in summary.cases for result in case.classes]
     classes = [{"label": c.label, **c.to_dict()} for c in summary.classes]
     headings = ["label", "cases", "missed", "invented", *MEASURES]
+    counted = ["surfaces"]  # in every row: a table may be read without the summary
     cells = [
         (case.case, summary.names[row], summary.names[column], int(count))
         for case in summary.cases
@@ -168,8 +173,12 @@ def write_tables(summary: Summary, folder: Path) -> None:
         if count
     ]
     tables = {
-        "cases.csv": csv_text(columns, ([result[name] for name in columns] for result in results)),
-        "classes.csv": csv_text(headings, ([entry[name] for name in headings] for entry in classes)),
+        "cases.csv": csv_text(
+            columns + counted, ([*(result[name] for name in columns), summary.surfaces] for result in results)
+        ),
+        "classes.csv": csv_text(
+            headings + counted, ([*(entry[name] for name in headings), summary.surfaces] for entry in classes)
+        ),
         "confusion.csv": csv_text(["case", "reference", "prediction", "voxels"], cells),
     }
     for name, text in tables.items():
@@ -209,7 +218,9 @@ def read_tables(folder: Path) -> Summary:
         classes: dict[str, list[ClassResult]] = {}
         for row in read_csv(folder / "cases.csv"):
             values = {
-                key: float(text) if text else math.nan for key, text in row.items() if key not in ("case", "label")
+                key: float(text) if text else math.nan
+                for key, text in row.items()
+                if key not in ("case", "label", "surfaces")
             }
             classes.setdefault(row["case"], []).append(ClassResult(case=row["case"], label=row["label"], **values))
         confusions = {case: np.zeros((len(names), len(names)), np.int64) for case in plain["per_case"]}
@@ -232,7 +243,10 @@ def read_tables(folder: Path) -> Summary:
             case: str(kept["postprocessing"]) for case, kept in plain["per_case"].items() if kept["postprocessing"]
         }
         failed = {str(case): str(reason) for case, reason in plain["failed"].items()}
-        return Summary(cases, names, float(plain["tolerance"]), dict(plain["settings"]), clean_ups, failed)
+        surfaces = plain.get("surfaces", "voxels")  # what older versions counted
+        if surfaces not in get_args(Surfaces):
+            raise ValueError(f"surfaces {surfaces}")
+        return Summary(cases, names, float(plain["tolerance"]), dict(plain["settings"]), clean_ups, failed, surfaces)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"the evaluation in {folder} cannot be read ({type(error).__name__}: {error}); "
@@ -258,18 +272,16 @@ def readable_rows(summary: Summary) -> tuple[list[str], list[list[str]]]:
         "IoU",
         "precision",
         "recall",
-        "HD95 mm",
-        "ASSD mm",
-        "NSD",
+        *(shown(name, summary.surfaces).heading for name in OF_SURFACES),
         "volume %",
     ]
-    shown = ("dice", "iou", "precision", "recall", "hd95", "assd", "nsd", "volume_error")
+    figures = ("dice", "iou", "precision", "recall", "hd95", "assd", "nsd", "volume_error")
     rows = [
-        [c.label, str(c.cases), str(c.missed), *(_figure(name, c.means[name]) for name in shown)]
+        [c.label, str(c.cases), str(c.missed), *(_figure(name, c.means[name]) for name in figures)]
         for c in summary.classes
     ]
     means = summary.means
-    rows.append(["mean", str(len(summary.cases)), "", *(_figure(name, means[name]) for name in shown)])
+    rows.append(["mean", str(len(summary.cases)), "", *(_figure(name, means[name]) for name in figures)])
     return columns, rows
 
 

@@ -148,8 +148,12 @@ def _tiles(summary: Summary) -> list[Tile]:
     within = f"within {summary.tolerance:g} mm" if not math.isnan(summary.tolerance) else "within the tolerance"
     tiles = [
         Tile("Mean Dice", SHOWN["dice"].text(means["dice"]), f"{len(summary.classes)} classes, {cases} cases"),
-        Tile("HD95", f"{SHOWN['hd95'].text(means['hd95'])} mm", "95th percentile of surface distances"),
-        Tile("Surface Dice", SHOWN["nsd"].text(means["nsd"]), f"share of the surfaces {within}"),
+        Tile(
+            "HD95",
+            f"{SHOWN['hd95'].text(means['hd95'])} mm",
+            f"95th percentile of surface distances, by {summary.surfaces}",
+        ),
+        Tile("Surface Dice", SHOWN["nsd"].text(means["nsd"]), f"share of the surfaces {within}, by {summary.surfaces}"),
     ]
     if len(ranked) == 2:
         worst, best = (extreme.result for extreme in ranked)

@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spine_ignite.evaluation.case_results import CaseResult, defined_mean
-from spine_ignite.evaluation.measures import SHOWN, Shown
+from spine_ignite.evaluation.measures import SHOWN, Shown, shown
 from spine_ignite.evaluation.tables import Summary
 
 _PERCENT = Shown("Volume error", 1, 0, "%", 100.0)
-_COLUMNS = {name: SHOWN[name] for name in ("dice", "iou", "precision", "recall", "hd95", "assd", "nsd")} | {
-    "volume_error": _PERCENT
-}
+_OF_CLASSES = ("dice", "iou", "precision", "recall", "hd95", "assd", "nsd")
 _OF_CASES = ("dice", "iou", "hd95", "assd", "nsd")
 _MEANINGS = {
     "Dice": "overlap of prediction and reference, 1 is perfect",
     "IoU": "intersection over union, 1 is perfect",
     "Precision": "share of what is predicted that is right",
     "Recall": "share of the reference that is found",
-    "HD95 (mm)": "95th percentile of the distances between the surfaces, 0 is perfect",
-    "ASSD (mm)": "mean distance between the surfaces, 0 is perfect",
+    "HD95": "95th percentile of the distances between the surfaces, 0 is perfect",
+    "ASSD": "mean distance between the surfaces, 0 is perfect",
     "NSD": "share of the surfaces within the tolerance, 1 is perfect",
     "Volume error (%)": "volume of the prediction less that of the reference, 0 is perfect",
     "Missed": "cases in which the prediction lacks the structure",
@@ -88,12 +86,13 @@ def strength(value: float) -> int:
 
 def class_table(summary: Summary) -> Table:
     """A row per class, its means over the cases that count."""
-    headings = ["Cases", "Missed", "Invented", *(how.heading for how in _COLUMNS.values())]
+    columns = {name: shown(name, summary.surfaces) for name in _OF_CLASSES} | {"volume_error": _PERCENT}
+    headings = ["Cases", "Missed", "Invented", *(how.heading for how in columns.values())]
     rows = tuple(
         (
             Cell(c.label),
             *(_count(number) for number in (c.cases, c.missed, c.invented)),
-            *(figure(c.means[name], how) for name, how in _COLUMNS.items()),
+            *(figure(c.means[name], how) for name, how in columns.items()),
         )
         for c in summary.classes
     )
@@ -102,7 +101,7 @@ def class_table(summary: Summary) -> Table:
         Cell("Mean of classes"),
         _count(len(summary.cases)),
         *map(_count, sums),
-        *(figure(summary.means[name], how) for name, how in _COLUMNS.items()),
+        *(figure(summary.means[name], how) for name, how in columns.items()),
     )
     return Table("classes", "Means over cases, per class", _columns("Class", headings), rows, foot)
 
@@ -110,7 +109,7 @@ def class_table(summary: Summary) -> Table:
 def case_table(summary: Summary) -> Table:
     """A row per case, its means over the classes that it has; the last column is what post-processing did, if any."""
     spines = any(not math.isnan(case.level_rate) for case in summary.cases)
-    headings = ["Classes", *(SHOWN[name].heading for name in _OF_CASES), SHOWN["accuracy"].heading]
+    headings = ["Classes", *(shown(name, summary.surfaces).heading for name in _OF_CASES), SHOWN["accuracy"].heading]
     headings += ["Levels", "Shift"] if spines else []
     columns = _columns("Case", headings)
     if summary.clean_ups:
@@ -155,4 +154,8 @@ def _count(number: int) -> Cell:
 
 
 def _columns(first: str, headings: Sequence[str]) -> tuple[Column, ...]:
-    return (Column(first, number=False), *(Column(heading, _MEANINGS.get(heading, "")) for heading in headings))
+    return (Column(first, number=False), *(Column(heading, _meaning(heading)) for heading in headings))
+
+
+def _meaning(heading: str) -> str:
+    return _MEANINGS.get(heading, _MEANINGS.get(heading.split(" (")[0], ""))

@@ -132,7 +132,7 @@ def test_many_classes_columns_are_turned_upright() -> None:
 
 def test_places_follow_the_direction_of_the_measure(comparison: Comparison) -> None:
     grid = main_grid(comparison)
-    assert grid.headings == ("Dice", "IoU", "PA", "Recall", "FNR", "FPR (10⁻³)", "HD95 (mm)", "Missed")
+    assert grid.headings == ("Dice", "IoU", "PA", "Recall", "FNR", "FPR (10⁻³)", "HD95 (mm, area)", "Missed")
     dice = [float(row[0].text) for row in grid.rows]
     distance = [float(row[6].text) for row in grid.rows]
     assert [row[0].place for row in grid.rows][int(np.argmax(dice))] == 1

@@ -32,6 +32,11 @@ def settings(**changes: Any) -> dict[str, Any]:
     [
         (4, {}, "they were judged on different cases: 'Case4' only in SECOND; evaluate both on the same cases"),
         (1, {}, "they were judged on different cases: 'Case2' and 1 more only in FIRST; evaluate both"),
+        (
+            3,
+            {"surfaces": "voxels"},
+            "HD95, ASSD and NSD count surfaces by area in the first and by voxels in the second",
+        ),
         (3, {"tolerance": 1.0}, "their surface tolerances differ, 2 mm and 1 mm; evaluate one of them again"),
         (
             3,

@@ -42,8 +42,9 @@ MASKS = st.builds(mask, st.sampled_from(["empty", "full", "voxel", "ball", "nois
 
 
 def measured(reference: Mask, prediction: Mask, spacing: tuple[float, ...], tolerance: float = 2.0) -> ClassResult:
-    case = evaluate_case("c", reference.astype(np.uint8), prediction.astype(np.uint8), spacing, SCHEME, tolerance)
-    return case.classes[0]
+    """Surfaces are counted by voxels; by area they are tested in ``test_distances.py``."""
+    volumes = reference.astype(np.uint8), prediction.astype(np.uint8)
+    return evaluate_case("c", *volumes, spacing, SCHEME, tolerance, "voxels").classes[0]
 
 
 def surface_points(found: Mask, spacing: tuple[float, ...]) -> NDArray[np.float64]:
@@ -151,7 +152,7 @@ def test_overlap_measures_are_simpleitk_s(reference: Mask, prediction: Mask) -> 
 def test_classes_are_judged_one_by_one(seed: int) -> None:
     rng = np.random.default_rng(seed)
     reference, prediction = rng.integers(0, 4, (2, 6, 5, 4)).astype(np.uint8)
-    result = evaluate_case("c", reference, prediction, (1.0, 2.0, 0.5), SCHEME)
+    result = evaluate_case("c", reference, prediction, (1.0, 2.0, 0.5), SCHEME, surfaces="voxels")
     assert result.accuracy == pytest.approx(accuracy_score(reference.ravel(), prediction.ravel()))
     assert [c.label for c in result.classes] == list(SCHEME.names[1:4])
     for found, index in zip(result.classes, (1, 2, 3), strict=True):

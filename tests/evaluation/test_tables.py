@@ -25,13 +25,13 @@ def case(name: str, reference: tuple[int, ...], prediction: tuple[int, ...]) -> 
         np.repeat(np.array(names, np.uint8), 2)[:, None, None] * np.ones((1, 3, 3), np.uint8)
         for names in (reference, prediction)
     ]
-    return evaluate_case(name, volumes[0], volumes[1], (1.0, 2.0, 0.5), SCHEME)
+    return evaluate_case(name, volumes[0], volumes[1], (1.0, 2.0, 0.5), SCHEME, surfaces="voxels")
 
 
 @pytest.fixture
 def summary() -> Summary:
     cases = (case("a", (0, 1, 2, 0, 0), (0, 1, 0, 3, 0)), case("b", (0, 1, 2, 0, 0), (0, 1, 2, 0, 0)))
-    return Summary(cases, SCHEME.names, 1.5, {"scheme": SCHEME.name, "postprocess": ["levels"]})
+    return Summary(cases, SCHEME.names, 1.5, {"scheme": SCHEME.name, "postprocess": ["levels"]}, surfaces="voxels")
 
 
 def test_means_are_over_cases_and_then_over_classes(summary: Summary) -> None:
@@ -55,6 +55,7 @@ def test_what_is_written_is_read_back(summary: Summary, tmp_path: Path) -> None:
     assert again.names == summary.names
     assert again.settings == summary.settings
     assert again.tolerance == 1.5
+    assert again.surfaces == summary.surfaces == "voxels"
     assert again.means == pytest.approx(summary.means, nan_ok=True)
     for kept, original in zip(again.cases, summary.cases, strict=True):
         np.testing.assert_array_equal(kept.confusion, original.confusion)

@@ -28,8 +28,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 CLASS_COLUMNS = {
     "Cases": ("cases", 0, 1), "Missed": ("missed", 0, 1), "Invented": ("invented", 0, 1), "Dice": ("dice", 3, 1),
-    "IoU": ("iou", 3, 1), "Precision": ("precision", 3, 1), "Recall": ("recall", 3, 1), "HD95 (mm)": ("hd95", 2, 1),
-    "ASSD (mm)": ("assd", 2, 1), "NSD": ("nsd", 3, 1), "Volume error (%)": ("volume_error", 1, 100),
+    "IoU": ("iou", 3, 1), "Precision": ("precision", 3, 1), "Recall": ("recall", 3, 1),
+    "HD95 (mm, area)": ("hd95", 2, 1),
+    "ASSD (mm, area)": ("assd", 2, 1), "NSD (area)": ("nsd", 3, 1), "Volume error (%)": ("volume_error", 1, 100),
 }  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def test_the_tables_of_cases_are_those_of_the_evaluation(page: Any, judged_run: 
     assert list(shown) == list(matrix) == list(plain)
     for number, (case, kept) in enumerate(plain.items()):
         rows = [row for row in written if row["case"] == case]
-        for heading, key, digits in (("Dice", "dice", 3), ("HD95 (mm)", "hd95", 2), ("NSD", "nsd", 3)):
+        for heading, key, digits in (("Dice", "dice", 3), ("HD95 (mm, area)", "hd95", 2), ("NSD (area)", "nsd", 3)):
             mean = statistics.mean(float(row[key]) for row in rows if row[key])
             assert shown[case][heading][0] == f"{mean:.{digits}f}"
             assert float(shown[case][heading][1]) == pytest.approx(mean)
