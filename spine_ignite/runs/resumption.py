@@ -27,7 +27,6 @@ MAY_CHANGE = (
     "compile",
     "cudnn_benchmark",
     "data.root",
-    "data.also.N.root",
     "data.cache",
     "data.workers",
     "train.epochs",
@@ -166,7 +165,7 @@ def changes_between(one: RunConfig, other: RunConfig) -> list[tuple[str, Any, An
 
 def may_change(key: str) -> bool:
     """Whether a run that is resumed may have another value of a key."""
-    key = re.sub(r"(?<=^data\.also\.)\d+", "N", key)
+    key = re.sub(r"^data\.also\.\d+\.root$", "data.root", key)  # any dataset may have moved
     return any(key.startswith(allowed) if allowed.endswith(".") else key == allowed for allowed in MAY_CHANGE)
 
 
