@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_ignite.labels import LabelScheme
+from spine_ignite.labels import IGNORE, LabelScheme
 
 
 def gray(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -20,9 +20,17 @@ def gray(image: NDArray[Any]) -> NDArray[np.uint8]:
 def overlay(
     image: NDArray[Any], label: NDArray[np.uint8], scheme: LabelScheme, opacity: float = 0.5
 ) -> NDArray[np.uint8]:
-    """Return an image ``(H, W)`` with the classes ``(H, W)`` in the scheme's colours, as RGB."""
+    """Return an image ``(H, W)`` with the classes ``(H, W)`` in the scheme's colours, as RGB; what is ignored is white.
+
+    Args:
+        image: grey values.
+        label: class indices.
+        scheme: their colours.
+        opacity: of the colours.
+    """
     base = gray(image).astype(np.float32)
-    colors = np.array([c.color for c in scheme.classes], np.float32)[label]
+    known = np.array([c.color for c in scheme.classes], np.float32)
+    colors = np.append(known, [[255, 255, 255]], axis=0)[np.where(label == IGNORE, len(known), label)]
     share = np.where(label > 0, opacity, 0.0)[..., None]
     blended: NDArray[np.uint8] = (base * (1 - share) + colors * share).round().astype(np.uint8)
     return blended

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.drawing.panels import gray
-from spine_ignite.labels import LabelClass, LabelScheme
+from spine_ignite.labels import IGNORE, LabelClass, LabelScheme
 from spine_ignite.report.extremes import Indices, ShownCase
 
 _MARGIN = 8.0  # mm between a name and the upper and lower edge, so that it is not cut off
@@ -120,7 +120,7 @@ def _runs(lines: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
 
 
 def _outlines(labels: Indices, scheme: LabelScheme) -> tuple[Outline, ...]:
-    present = [scheme.classes[int(index)] for index in np.unique(labels) if index]
+    present = [scheme.classes[int(index)] for index in np.unique(labels) if index not in (0, IGNORE)]
     return tuple(Outline(c.name, color(c), outline(labels == c.index)) for c in present)
 
 

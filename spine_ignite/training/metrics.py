@@ -14,21 +14,42 @@ import torch
 from ignite.metrics import ConfusionMatrix
 from torch import Tensor
 
+from spine_ignite.labels import IGNORE
+
 
 class SegmentationConfusion(ConfusionMatrix):
     """Ignite's confusion matrix (rows: reference, columns: prediction), counted from class indices.
 
     ``update`` takes ``(prediction, label)``, both ``(B, H, W)`` of class indices: the prediction is needed for pictures
-    as well, so it is computed once. Counts are exact (int64).
+    as well, so it is computed once. Counts are exact (int64). Pixels whose label is to be ignored (255) do not count.
     """
 
     def update(self, output: tuple[Tensor, Tensor]) -> None:
         """Add a batch."""
         prediction, label = output
         cells = label.long().flatten() * self.num_classes + prediction.long().flatten()
-        counts = torch.bincount(cells, minlength=self.num_classes**2)
+        # A row of 255, which no class has, lies behind the last cell.
+        counts = torch.bincount(cells.clamp_(max=self.num_classes**2), minlength=self.num_classes**2 + 1)[:-1]
         self.confusion_matrix += counts.view(self.num_classes, self.num_classes).to(self.confusion_matrix)
         self._num_examples += len(label)
+
+
+def judgeable(prediction: Tensor, label: Tensor, labelled: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return prediction and label as far as the label can judge.
+
+    A class that a row does not label may lie anywhere in its background: there, its prediction is neither right nor
+    wrong, and the pixel is left out. On a structure that is labelled, it is a miss like the background.
+
+    Args:
+        prediction: class indices ``(B, H, W)``.
+        label: class indices ``(B, H, W)``, 255 to be ignored.
+        labelled: bool ``(B, K)``; None: each row labels all classes.
+    """
+    if labelled is None:
+        return prediction, label
+    known = labelled.gather(1, prediction.flatten(1)).view_as(prediction)
+    open_ = ~known & (label == 0)
+    return prediction.where(known, 0), label.masked_fill(open_, IGNORE)
 
 
 def dice(confusion: Tensor) -> Tensor:

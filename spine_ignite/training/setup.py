@@ -162,7 +162,7 @@ def build(plan: Plan) -> Run:
         keep_freed_memory()
     precision = choose_precision(config.precision, device)
     spec = load_registry().find(config.model.name).value
-    criterion = create_loss(config.loss, data.scheme.num_classes, spec.aux_align_corners).to(device)
+    criterion = create_loss(config.loss, data.scheme.num_classes, spec.aux_align_corners, data.is_partial).to(device)
     description = describe(config.model, data, config.data.context_slices, plan.start)
     network, start = _first_network(plan, description, device)
     named = (*config.train.freeze, *config.optimizer.lr_factors, *config.optimizer.decay_factors)
@@ -187,6 +187,7 @@ def build(plan: Plan) -> Run:
         seed=config.seed,
         contract=contract,
         frozen=frozen,
+        partial=data.is_partial,
     )
     ema = None
     if config.train.ema is not None:
@@ -202,6 +203,7 @@ def build(plan: Plan) -> Run:
         criterion=criterion,
         contract=contract,
         metrics=config.train.metrics,
+        partial=data.is_partial,
     )
     for engine in (trainer, evaluator):
         engine.logger.setLevel(logging.CRITICAL)  # errors are told once, by whoever asked for the run

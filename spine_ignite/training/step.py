@@ -34,7 +34,8 @@ class UpdateStep:
     Dropout draws from a generator seeded by the run's seed and the iteration, so that a step does not depend on the
     steps before it. Gradients of a group are averaged; the last group of an epoch may be smaller and counts as much.
     The first step holds the network against its contract, if one is given. Modules that are ``frozen`` stay in eval
-    mode, so that their running statistics stay too.
+    mode, so that their running statistics stay too. Where labels are ``partial``, the criterion is told which classes
+    each row labels.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class UpdateStep:
         seed: int = 0,
         contract: Contract | None = None,
         frozen: Sequence[nn.Module] = (),
+        partial: bool = False,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
@@ -67,6 +69,7 @@ class UpdateStep:
         self.seed = seed
         self.contract = contract
         self.frozen = tuple(frozen)
+        self.partial = partial
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scales_gradients)
 
     def __call__(self, engine: Engine, batch: Batch) -> dict[str, object]:
@@ -82,26 +85,28 @@ class UpdateStep:
         self.criterion.train()
         image = batch["image"].to(self.device, non_blocking=True)
         label = batch["label"].to(self.device, non_blocking=True)
+        labelled = batch["labelled"].to(self.device, non_blocking=True) if self.partial else None
         if self.augment is not None:
             image, label = self.augment(image, label, iteration)
         torch.manual_seed(derive_seed(self.seed, 1, iteration))
-        value = self._loss(image, label)
+        value = self._loss(image, label, labelled)
         group, ends = self._group(engine)
         self.scaler.scale(value.total / group).backward()
         if self.contract is not None:
-            self.contract.check_gradients(self.network, lambda: self._loss(image[:1], label[:1]).total)
+            first = labelled[:1] if labelled is not None else None
+            self.contract.check_gradients(self.network, lambda: self._loss(image[:1], label[:1], first).total)
             self.contract = None  # the first batch has shown what there is to see
         norm = self._update(engine) if ends else None
         return {"loss": value.total.detach(), "parts": value.parts, "samples": len(image), "gradient_norm": norm}
 
-    def _loss(self, image: Tensor, label: Tensor) -> LossValue:
+    def _loss(self, image: Tensor, label: Tensor, labelled: Tensor | None) -> LossValue:
         image = image.contiguous(memory_format=self.memory_format)
         contract = self.contract
         with self.precision.autocast(), contract.failures_named(image) if contract is not None else nullcontext():
             output = self.network(image)
         if contract is not None:
             contract.check_training(output, image, self.network)
-        return self.criterion(output, label)
+        return self.criterion(output, label, labelled)
 
     def _group(self, engine: Engine) -> tuple[int, bool]:
         """Return the size of the current accumulation group, and whether this step ends it."""

@@ -134,7 +134,8 @@ def train_on_noise(run: Run, size: int, worked: bool = False) -> bool:
     try:
         image = torch.randn(size, run.description.in_channels, rows, columns)
         label = torch.randint(run.scheme.num_classes, (size, rows, columns), dtype=torch.uint8)
-        batch = {"image": image, "label": label}
+        labelled = torch.ones((size, run.scheme.num_classes), dtype=torch.bool)
+        batch = {"image": image, "label": label, "labelled": labelled}
         Trainer(run.step).run([batch] * steps, max_epochs=epochs, epoch_length=steps)
     except (RuntimeError, MemoryError) as error:
         if not worked and not is_out_of_memory(error):

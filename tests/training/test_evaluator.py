@@ -73,3 +73,18 @@ def test_bfloat16_gives_the_same_prediction_and_a_float32_loss() -> None:
     assert torch.equal(results["fp32"].metrics["confusion"], results["bf16"].metrics["confusion"])
     assert results["bf16"].output["loss"].dtype is torch.float32
     assert results["bf16"].metrics["loss"] == pytest.approx(results["fp32"].metrics["loss"], rel=0.02)
+
+
+def test_what_a_row_does_not_label_counts_neither_way() -> None:
+    """The first row labels L5 alone, the second all: L4 is judged by the second, and nothing by ignored pixels."""
+    image = torch.tensor([[[1.0, 2, 0, 0]], [[1, 2, 2, 0]]])
+    label = torch.tensor([[[1, 0, 0, 255]], [[1, 2, 0, 255]]], dtype=torch.uint8)
+    data = {"image": image[:, None], "label": label, "labelled": torch.tensor([[True, True, False], [True] * 3])}
+    evaluator = create_evaluator(
+        Oracle(), NAMES, device=CPU, precision=FP32, criterion=create_loss(LossConfig(), 3, partial=True), partial=True
+    )
+    metrics = evaluator.run([data]).metrics
+    assert metrics["confusion"].tolist() == [[1, 0, 1], [0, 2, 0], [0, 0, 1]]
+    assert metrics["dice/L5"] == 1.0
+    data["label"] = torch.tensor([[[1, 0, 0, 255]], [[1, 2, 2, 255]]], dtype=torch.uint8)
+    assert evaluator.run([data]).metrics["loss"] == pytest.approx(0.0, abs=1e-4), "right wherever it can be judged"

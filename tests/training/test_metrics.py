@@ -15,6 +15,7 @@ from spine_ignite.training.metrics import (
     false_negative_rate,
     false_positive_rate,
     iou,
+    judgeable,
     pixel_accuracy,
     recall,
     summarise,
@@ -53,6 +54,24 @@ def test_metrics_are_their_definitions(seed: int, classes: int, used: int) -> No
             measures = (dice, iou, recall, false_negative_rate, false_positive_rate)
             np.testing.assert_allclose([float(m(matrix)[k]) for m in measures], expected)
     assert pixel_accuracy(matrix) == pytest.approx(float(np.mean(p == r)))
+
+
+@given(seed=st.integers(0, 999), classes=st.integers(2, 6))
+def test_what_is_not_labelled_counts_neither_way(seed: int, classes: int) -> None:
+    """By its definition, pixel by pixel; 255 counts nowhere."""
+    prediction, label = draw(seed, classes, classes)
+    generator = torch.Generator().manual_seed(seed)
+    labelled = torch.rand((3, classes), generator=generator) < 0.5
+    labelled[:, 0] = True
+    label = label.where(labelled.gather(1, label.flatten(1).long()).view_as(label), torch.tensor(0, dtype=torch.uint8))
+    label[torch.rand(label.shape, generator=generator) < 0.1] = 255
+    expected = torch.zeros(classes, classes, dtype=torch.int64)
+    for row in range(3):
+        for p, r in zip(prediction[row].flatten().tolist(), label[row].flatten().tolist(), strict=True):
+            if r == 255 or (r == 0 and not labelled[row, p]):
+                continue
+            expected[r, p if labelled[row, p] else 0] += 1
+    assert torch.equal(confusion_of(*judgeable(prediction, label, labelled), classes), expected)
 
 
 def test_monai_agrees() -> None:

@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Engine
 
 from spine_ignite.drawing.panels import side_by_side
+from spine_ignite.labels import IGNORE
 from spine_ignite.training.board import Board
 from spine_ignite.training.events import TrainingEvents
 from spine_ignite.training.setup import Run
@@ -60,7 +61,7 @@ def _pictures(run: Run) -> list[Any]:
     chosen: list[tuple[int, Any]] = []
     judged = run.judged.eval()
     for batch in run.data.validation or ():
-        areas = (batch["label"] > 0).sum((1, 2))
+        areas = ((batch["label"] > 0) & (batch["label"] != IGNORE)).sum((1, 2))
         place = int(areas.argmax())
         chosen.append((int(areas[place]), {k: v[place : place + 1] for k, v in batch.items()}))
     chosen.sort(key=lambda item: -item[0])
