@@ -1,8 +1,9 @@
-"""The scan: field of view, partial volume, coil, noise, and how the volume is stored."""
+"""The scan: partial volume, coil, noise, and how the volume is stored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from nibabel.orientations import axcodes2ornt
@@ -10,12 +11,20 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spine_ignite.phantom.anatomy import Spine, draw_spine
-from spine_ignite.phantom.rendering import Plane, render, smooth_noise
+from spine_ignite.phantom.arches import paint_arches, paint_canal, paint_longitudinal_ligaments
+from spine_ignite.phantom.column import paint_column
+from spine_ignite.phantom.options import PhantomOptions
+from spine_ignite.phantom.pelvis import Pelvis, draw_pelvis, paint_pelvis
+from spine_ignite.phantom.points import Array, Plane, Points
+from spine_ignite.phantom.scan import Scan, plan_scan
+from spine_ignite.phantom.surroundings import Body, draw_body, paint_surroundings
+from spine_ignite.phantom.textures import KINDS, texture
+from spine_ignite.phantom.tissues import Signals, draw_signals
+from spine_ignite.phantom.values import SPINE_VALUES, in_scheme
 
 # How scanners and converters store sagittal volumes: where the axes of the array point.
 _ORIENTATIONS = ("PSR", "ASL", "LPS", "RAS", "PIR", "SAL")
-_FINE = 2  # points per voxel and in-plane axis
-_THROUGH = 2  # planes per slice
+_TABLE = 3.0  # mm between the points of the table of smooth coordinates
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Phantom:
 
     Args:
         image: int16 ``(I, J, K)``.
-        label: uint8 of the same shape, MRSpineSeg values.
+        label: uint8 of the same shape, values of the scheme that was asked for.
         affine: voxel indices to RAS+ mm.
         spine: the person.
     """
@@ -36,118 +45,212 @@ class Phantom:
 
 
 @dataclass(frozen=True)
-class _Scan:
-    """Geometry of a scan: rows to the feet, columns to the back, slices to the left; mm."""
+class _Camera:
+    """What turns signal into an image: coil, blur, noise, scale.
 
-    spacing: tuple[float, float, float]  # slices, rows, columns
-    size: tuple[int, int, int]
-    top: float
-    front: float
+    Args:
+        falloff: strength of the surface coil's fall towards the front, per 100 mm.
+        lengthwise: fall towards the ends of the field of view.
+        centre: share of the height where the coil is strongest.
+        band: strength of a saturation band in front, and its place in mm in front of the field's middle.
+        blur: of the picture, in voxels.
+        noise: standard deviation, as a share of the brightest tissue.
+        gain: of the stored values.
+        offset: that stored values begin with.
+        eight_bits: stored values end at 255.
+    """
+
+    falloff: float
+    lengthwise: float
+    centre: float
+    band: tuple[float, float]
+    blur: float
+    noise: float
+    gain: float
+    offset: float
+    eight_bits: bool
 
 
-def make_phantom(seed: int, split: int = 0, number: int = 0, num_slices: int | None = None) -> Phantom:
-    """Make an exam that depends on its three numbers alone.
-
-    The field of view ends somewhere from T11 to above T9 and always holds the upper sacrum. Spacing is 1.0 to 1.5 mm in
-    plane, 3.8 to 5 mm between slices.
+class Exam:
+    """A person in a scanner: everything is drawn, and slices are rendered on request, each for itself.
 
     Args:
         seed: of the dataset.
         split: 0 for training, 1 for test.
         number: of the case.
-        num_slices: number of slices; default 11 to 15.
+        num_slices: of the volume; drawn where it is None.
+        options: what it shows.
     """
-    rng = np.random.default_rng((seed, split, number))
-    spine = draw_spine(rng)
-    scan = _plan(rng, spine, num_slices)
-    signal, label = _sample(rng, spine, scan)
-    signal *= _coil(rng, scan)
-    noise = rng.uniform(2.5, 6.0)
-    real = signal + noise * rng.standard_normal(signal.shape, np.float32)
-    magnitude = np.hypot(real, noise * rng.standard_normal(signal.shape, np.float32))  # Rician
-    image = np.round(magnitude * rng.uniform(2.0, 6.0)).astype(np.int16)
-    return _store(rng, image, label, scan, spine)
+
+    def __init__(
+        self,
+        seed: int,
+        split: int = 0,
+        number: int = 0,
+        num_slices: int | None = None,
+        options: PhantomOptions = PhantomOptions(),  # noqa: B008 (frozen)
+    ) -> None:
+        rng = np.random.default_rng((seed, split, number))
+        self.options = options
+        self.spine = draw_spine(rng, options.variety)
+        self.body: Body = draw_body(rng, self.spine, options.variety)
+        self.pelvis: Pelvis = draw_pelvis(rng, self.spine, options.variety)
+        self.signals: Signals = draw_signals(rng, options.contrast, options.variety)
+        self.scan: Scan = plan_scan(rng, self.spine, options.view, options.variety, num_slices)
+        self._camera = _draw_camera(rng, options.variety)
+        self._grain = int(rng.integers(2**31))
+        self._store = np.random.default_rng((seed, split, number, 1))
+        self._table = _Table(self.spine, self.scan)
+
+    @property
+    def num_slices(self) -> int:
+        """Number of slices of the volume, from right to left."""
+        return self.scan.size[0]
+
+    def slice(self, index: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+        """Render one slice: image and label ``(rows, columns)``, rows to the feet, columns to the back.
+
+        It is the same alone as in the volume.
+        """
+        thick = self.scan.spacing[0]
+        offsets = (-1 / 3, 0.0, 1 / 3) if thick > 2 else (-0.25, 0.25)
+        planes = [self._plane(index + offset, offset * 0.9) for offset in offsets]
+        signal = sum(plane.signal for plane in planes) / np.float32(len(planes))
+        label = planes[len(planes) // 2].label
+        if len(planes) == 3:
+            label = np.where(planes[0].label == planes[2].label, planes[0].label, label)
+        return self._photograph(np.asarray(signal), index), in_scheme(label, self.options.scheme)
+
+    def _plane(self, place: float, shift: float) -> Plane:
+        x, y, z = self.scan.points(place, shift)
+        s, v, w = self._table.coordinates(x, y, z)
+        shape = (x.shape[0], x.shape[1])
+        fine, coarse, streaks = (texture(kind, self._grain + n, place, shape) for n, kind in enumerate(KINDS))
+        plane = Plane(x, y, z, s, v, w, fine, coarse, streaks, np.zeros(shape, np.float32), np.zeros(shape, np.uint8))
+        paint_surroundings(plane, self.spine, self.body, self.signals)
+        aside = np.abs(w)
+        if float(aside.min()) < 100:
+            low = Points(plane, (s < 60) & (s > -160) & (v > -60) & (v < 60) & (aside < 110))
+            if len(low):
+                paint_pelvis(low, self.spine, self.pelvis, self.signals, SPINE_VALUES["S"])
+                low.store()
+            near = Points(plane, (s > -90) & (v > -34) & (v < 88) & (aside < 100))
+            if len(near):
+                paint_canal(near, self.spine, self.signals, SPINE_VALUES["canal"], SPINE_VALUES["cord"])
+                paint_longitudinal_ligaments(near, self.spine, self.signals)
+                paint_arches(near, self.spine, self.signals)
+                paint_column(near, self.spine, self.signals, SPINE_VALUES)
+                near.store()
+        return plane
+
+    def _photograph(self, signal: Array, index: int) -> NDArray[np.int16]:
+        camera = self._camera
+        rows, columns = signal.shape
+        y = (np.arange(columns) - (columns - 1) / 2) * self.scan.spacing[2]
+        row = np.linspace(0, 1, rows) - camera.centre
+        receive = np.exp(camera.falloff * y / 100) / (1 + camera.lengthwise * row[:, None] ** 2 * 4)
+        strength, place = camera.band
+        receive = receive * (1 - strength / (1 + np.exp((y + place) / 6)))
+        clouds = texture("coarse", self._grain + 9, index / 8, (rows // 12 + 2, columns // 12 + 2))
+        receive = receive * (1 + 0.12 * ndimage.zoom(clouds, 12, order=1)[:rows, :columns])
+        seen = ndimage.gaussian_filter(signal, camera.blur) * receive.astype(np.float32)
+        rng = np.random.default_rng((self._grain, index))
+        real = seen + camera.noise * rng.standard_normal(seen.shape, np.float32)
+        magnitude = np.hypot(real, camera.noise * rng.standard_normal(seen.shape, np.float32))  # Rician
+        stored = magnitude * camera.gain + camera.offset
+        if camera.eight_bits:
+            stored = np.clip(stored, 0, 255)
+        return np.asarray(np.round(np.minimum(stored, 32767)).astype(np.int16))
 
 
-def _plan(rng: np.random.Generator, spine: Spine, num_slices: int | None) -> _Scan:
-    spacing = (rng.uniform(3.8, 5.0), *(2 * [rng.uniform(1.0, 1.5)]))
-    # Where the view ends: a third of the scans within T11 or T10, the others above T9 or within it.
-    reach = float(np.interp(rng.uniform(), [0, 0.33, 1], [spine.bounds[13], spine.bounds[16], spine.bounds[-1] + 30]))
-    top = float(np.interp(reach, spine.arc, spine.curve[:, 0]))
-    bottom = float(np.interp(-rng.uniform(45, 75), spine.arc, spine.curve[:, 0]))
-    inside = spine.curve[(spine.arc > -50) & (spine.arc < reach), 1]
-    front = float(inside.min()) - rng.uniform(50, 65)
-    back = float(inside.max()) + rng.uniform(62, 90)
-    count = num_slices or int(rng.integers(11, 16))
-    size = (count, round((top - bottom) / spacing[1]), round((back - front) / spacing[2]))
-    return _Scan((float(spacing[0]), float(spacing[1]), float(spacing[2])), size, top, front)
+class _Table:
+    """Smooth coordinates by bilinear interpolation in a table of the sagittal plane."""
+
+    def __init__(self, spine: Spine, scan: Scan) -> None:
+        reach = np.array([(n - 1) / 2 * d for n, d in zip(scan.size, scan.spacing, strict=True)])
+        span = np.abs(scan.turn.T) @ reach + 8
+        self._corner = scan.centre[2] - span[2], scan.centre[1] - span[1]
+        z = self._corner[0] + np.arange(int(2 * span[2] / _TABLE) + 2) * _TABLE
+        y = self._corner[1] + np.arange(int(2 * span[1] / _TABLE) + 2) * _TABLE
+        s, v = spine.flat(*np.meshgrid(z, y, indexing="ij"))
+        self._s, self._v = s.astype(np.float32), v.astype(np.float32)
+        self._spine = spine
+
+    def coordinates(self, x: Array, y: Array, z: Array) -> tuple[Array, Array, Array]:
+        """Return ``s, v, w`` at points of a plane; where they are smooth, every fourth point is enough."""
+        rows, columns = (_between(n, 4) for n in x.shape)
+        sparse = [field[np.ix_(rows[0], columns[0])] for field in (x, y, z)]
+        place = np.stack([(sparse[2] - self._corner[0]) / _TABLE, (sparse[1] - self._corner[1]) / _TABLE])
+        s, v = (ndimage.map_coordinates(table, place, order=1, mode="nearest") for table in (self._s, self._v))
+        w = sparse[0] - np.interp(s, self._spine.arc, self._spine.curve[:, 0]).astype(np.float32)
+        return (
+            np.asarray(rows[1] @ s @ columns[1].T),
+            np.asarray(rows[1] @ v @ columns[1].T),
+            np.asarray(rows[1] @ w @ columns[1].T),
+        )
 
 
-def _sample(rng: np.random.Generator, spine: Spine, scan: _Scan) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Average the signal and take the most frequent label over the points of each voxel."""
-    slices, rows, columns = scan.size
-    z = scan.top - (np.arange(rows * _FINE) + 0.5) * scan.spacing[1] / _FINE
-    y = scan.front + (np.arange(columns * _FINE) + 0.5) * scan.spacing[2] / _FINE
-    s, v, sideways = spine.coordinates(*np.meshgrid(z, y, indexing="ij"))
-    # Textures are as fine as the voxels; only the anatomy needs more points.
-    per_mm = 1 / scan.spacing[1]
-    fine = smooth_noise(rng, scan.size, (0.6, 0.9 * per_mm, 0.9 * per_mm))
-    coarse = smooth_noise(rng, scan.size, (1.2, 7 * per_mm, 7 * per_mm))
-    streaks = smooth_noise(rng, scan.size, (0.8, 9 * per_mm, 1.1 * per_mm))
-    marrow, fat_behind = rng.uniform(85, 130), rng.uniform(8, 32)
-    tilt = np.tan(np.radians(rng.normal(0, 1.5)))
-    offset = rng.normal(0, 2)
-    signal = np.empty(scan.size, np.float32)
-    label = np.empty(scan.size, np.uint8)
-    s, v = s.astype(np.float32), v.astype(np.float32)
-    for number in range(slices):
-        textures = [field[number].repeat(_FINE, axis=0).repeat(_FINE, axis=1) for field in (fine, coarse, streaks)]
-        total = np.zeros(s.shape, np.float32)
-        planes = []
-        for sub in range(_THROUGH):
-            left = (number - (slices - 1) / 2 + (sub + 0.5) / _THROUGH - 0.5) * scan.spacing[0]
-            w = (left + offset - sideways + tilt * s).astype(np.float32)
-            plane = Plane(s, v, w, *textures)
-            value, classes = render(spine, plane, marrow, fat_behind)
-            total += value
-            planes.append(classes)
-        signal[number] = _blocks(total).mean(axis=(1, 3)) / _THROUGH
-        label[number] = _majority(np.stack(planes))
-    return ndimage.gaussian_filter(signal, (0, 0.35, 0.35)), label
+@cache
+def _between(count: int, step: int) -> tuple[NDArray[np.intp], Array]:
+    """Every ``step``-th of some points, and the weights that interpolate all from them, ``(count, chosen)``."""
+    chosen = np.minimum(np.arange(0, count + step - 1, step), count - 1)
+    chosen = np.unique(chosen)
+    weights = np.stack([np.interp(np.arange(count), chosen, row) for row in np.eye(len(chosen))], axis=1)
+    return chosen, weights.astype(np.float32)
 
 
-def _blocks(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    rows, columns = plane.shape
-    return plane.reshape(rows // _FINE, _FINE, columns // _FINE, _FINE)
+def _draw_camera(rng: np.random.Generator, variety: float) -> _Camera:
+    if not variety:
+        return _Camera(
+            rng.uniform(0.25, 0.6),
+            rng.uniform(0.1, 0.35),
+            rng.uniform(0.35, 0.65),
+            (0.0, 0.0),
+            0.45,
+            rng.uniform(0.012, 0.03),
+            rng.uniform(400, 1200),
+            0.0,
+            False,
+        )
+    band = (rng.uniform(0.5, 1.0), rng.uniform(10, 60)) if rng.uniform() < 0.2 else (0.0, 0.0)
+    eight = rng.uniform() < 0.3
+    return _Camera(
+        float(rng.choice([rng.uniform(-0.1, 0.5), rng.uniform(0.5, 1.4)])),
+        float(rng.uniform(0, 1.0)),
+        float(rng.uniform(0.25, 0.75)),
+        band,
+        float(rng.uniform(0.3, 1.1)),
+        float(np.exp(rng.uniform(np.log(0.006), np.log(0.07)))),
+        float(rng.uniform(90, 170) if eight else rng.uniform(150, 2500)),
+        float(rng.uniform(0, 35) if eight and rng.uniform() < 0.5 else 0),
+        bool(eight),
+    )
 
 
-def _majority(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Most frequent label of each voxel's points, ``(T, H, W)`` to ``(H / 2, W / 2)``."""
-    depth, rows, columns = planes.shape
-    blocks = planes.reshape(depth, rows // _FINE, _FINE, columns // _FINE, _FINE)
-    best = np.zeros((rows // _FINE, columns // _FINE), np.int16)
-    result = np.zeros(best.shape, np.uint8)
-    for value in np.unique(planes):
-        votes = (blocks == value).sum(axis=(0, 2, 4), dtype=np.int16)
-        better = votes > best
-        result[better] = value
-        best = np.maximum(best, votes)
-    return result
+def make_phantom(
+    seed: int,
+    split: int = 0,
+    number: int = 0,
+    num_slices: int | None = None,
+    options: PhantomOptions = PhantomOptions(),  # noqa: B008 (frozen)
+) -> Phantom:
+    """Make an exam that depends on its numbers and options alone.
+
+    Args:
+        seed: of the dataset.
+        split: 0 for training, 1 for test.
+        number: of the case.
+        num_slices: number of slices; drawn where it is None, 11 to 15 in plain scans.
+        options: what it shows; plain T2-weighted lumbar spines with MRSpineSeg labels by default.
+    """
+    exam = Exam(seed, split, number, num_slices, options)
+    slices = [exam.slice(index) for index in range(exam.num_slices)]
+    image, label = np.stack([image for image, _ in slices]), np.stack([label for _, label in slices])
+    return _stored(exam._store, image, label, exam.scan, exam.spine)
 
 
-def _coil(rng: np.random.Generator, scan: _Scan) -> NDArray[np.float32]:
-    """Sensitivity of a surface coil behind the back, and a smooth residue."""
-    slices, rows, columns = scan.size
-    column = np.linspace(0, 1, columns)
-    row = np.linspace(-1, 1, rows)
-    receive = 0.55 + 0.75 * column ** rng.uniform(1.0, 2.0)
-    fall = 1 - rng.uniform(0.1, 0.35) * np.abs(row - rng.uniform(-0.3, 0.3)) ** 2
-    residue = 1 + 0.1 * smooth_noise(rng, (slices, rows, columns), (3, rows / 5, columns / 4))
-    return (fall[None, :, None] * receive[None, None, :] * residue).astype(np.float32)
-
-
-def _store(
-    rng: np.random.Generator, image: NDArray[np.int16], label: NDArray[np.uint8], scan: _Scan, spine: Spine
+def _stored(
+    rng: np.random.Generator, image: NDArray[np.int16], label: NDArray[np.uint8], scan: Scan, spine: Spine
 ) -> Phantom:
     """Bring (slices left, rows down, columns back) into one of the usual orders, with its affine, slightly oblique."""
     axes = _ORIENTATIONS[int(rng.integers(len(_ORIENTATIONS)))]

@@ -12,20 +12,25 @@ from spine_ignite.drawing.panels import gray, overlay
 from spine_ignite.files import write_atomically
 from spine_ignite.labels import load_scheme
 from spine_ignite.phantom.acquisition import make_phantom
+from spine_ignite.phantom.options import PhantomOptions
 from spine_ignite.volumes.geometry import SliceGrid
 
 
-def write_picture(path: Path, cases: int, seed: int = 0) -> None:
+def write_picture(path: Path, cases: int, seed: int, options: PhantomOptions) -> None:
     """Write a PNG of the first training cases: the slice with most discs, alone and with its labels."""
-    scheme = load_scheme("mrspineseg")
+    scheme = load_scheme(options.scheme)
     panels: list[tuple[NDArray[np.uint8], float]] = []
     for number in range(cases):
-        phantom = make_phantom(seed, 0, number)
+        phantom = make_phantom(seed, 0, number, options=options)
         grid = SliceGrid.from_geometry(phantom.label.shape, phantom.affine)
         image, label = grid.image_to_slices(phantom.image), grid.label_to_slices(phantom.label)
-        middle = int((label > 10).sum(axis=(1, 2)).argmax())
+        discs = [c.value for c in scheme.classes if c.kind == "disc"]
+        middle = int(np.isin(label, discs).sum(axis=(1, 2)).argmax())
         plane = image[middle]
-        panels += [(gray(plane), grid.spacing[0]), (overlay(plane, label[middle], scheme), grid.spacing[0])]
+        panels += [
+            (gray(plane), grid.spacing[0]),
+            (overlay(plane, scheme.to_indices(label[middle]), scheme), grid.spacing[0]),
+        ]
     # All panels in one scale, side by side without gaps.
     heights = [len(picture) * mm for picture, mm in panels]
     widths = [picture.shape[1] * mm for picture, mm in panels]

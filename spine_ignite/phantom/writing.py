@@ -15,6 +15,7 @@ from spine_ignite.errors import UsageError
 from spine_ignite.files import write_atomically
 from spine_ignite.ownership import Listed, own_folder
 from spine_ignite.phantom.acquisition import make_phantom
+from spine_ignite.phantom.options import PhantomOptions
 
 Job = tuple[int, int, int]
 _CONTENTS = (Listed("(train|test)/(source|label)", r"(Case|mask_case)\d+\.nii\.gz"),)
@@ -27,10 +28,11 @@ def write_phantoms(
     seed: int = 0,
     num_slices: int | None = None,
     progress: Callable[[Sequence[Job]], Any] | None = None,
+    options: PhantomOptions = PhantomOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Write ``train`` + ``test`` cases in the MRSpineSeg layout; test cases go on counting after the training cases.
 
-    A case depends on the seed, its split and its place in it, not on how many others there are.
+    A case depends on the seed, its split and its place in it and on the options, not on how many others there are.
 
     Raises:
         UsageError: there is nothing to write.
@@ -42,7 +44,7 @@ def write_phantoms(
     jobs = [(0, n, n + 1) for n in range(train)] + [(1, n, train + n + 1) for n in range(test)]
     with own_folder(root, "phantoms", "is writing phantoms into it", _CONTENTS):
         for split, number, name in progress(jobs) if progress is not None else jobs:
-            phantom = make_phantom(seed, split, number, num_slices)
+            phantom = make_phantom(seed, split, number, num_slices, options)
             folder = root / ("train", "test")[split]
             _write(folder / "source" / f"Case{name}.nii.gz", phantom.image, phantom.affine)
             _write(folder / "label" / f"mask_case{name}.nii.gz", phantom.label, phantom.affine)

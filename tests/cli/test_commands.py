@@ -134,7 +134,7 @@ BAD = [
     (["predict", "none", "x.nii.gz", "-o", "out"], 1, "none is not a run directory"),
     (["check", "none"], 1, "dataset folder none does not exist"),
     (["preprocess", "none"], 1, "dataset folder none does not exist"),
-    (["check", ".", "--scheme", "mrspine"], 2, "there is no label scheme 'mrspine'. Did you mean 'mrspineseg'?"),
+    (["check", ".", "--scheme", "mrspinseg"], 2, "there is no label scheme 'mrspinseg'. Did you mean 'mrspineseg'?"),
 ]
 
 
