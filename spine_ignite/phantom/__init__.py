@@ -4,7 +4,7 @@ Uses label schemes, volumes to write them and drawing to show them; the demo and
 """
 
 from spine_ignite.phantom.acquisition import Exam, Phantom, make_phantom
-from spine_ignite.phantom.options import VARIED, PhantomOptions
+from spine_ignite.phantom.phantom_options import VARIED, PhantomOptions
 from spine_ignite.phantom.writing import write_phantoms
 
 __all__ = ["VARIED", "Exam", "Phantom", "PhantomOptions", "make_phantom", "write_phantoms"]

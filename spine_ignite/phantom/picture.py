@@ -12,7 +12,7 @@ from spine_ignite.drawing.panels import gray, overlay
 from spine_ignite.files import write_atomically
 from spine_ignite.labels import load_scheme
 from spine_ignite.phantom.acquisition import make_phantom
-from spine_ignite.phantom.options import PhantomOptions
+from spine_ignite.phantom.phantom_options import PhantomOptions
 from spine_ignite.volumes.geometry import SliceGrid
 
 

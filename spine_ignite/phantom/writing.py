@@ -15,7 +15,7 @@ from spine_ignite.errors import UsageError
 from spine_ignite.files import write_atomically
 from spine_ignite.ownership import Listed, own_folder
 from spine_ignite.phantom.acquisition import make_phantom
-from spine_ignite.phantom.options import PhantomOptions
+from spine_ignite.phantom.phantom_options import PhantomOptions
 
 Job = tuple[int, int, int]
 _CONTENTS = (Listed("(train|test)/(source|label)", r"(Case|mask_case)\d+\.nii\.gz"),)
