@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from spine_ignite.cli.options import (
+    config_options,
     echo_json,
     json_option,
     print_table,
@@ -21,36 +23,46 @@ if TYPE_CHECKING:
     from spine_ignite.config.sections import NanRule
     from spine_ignite.datasets.cases import Problem
     from spine_ignite.datasets.checks import Report
+    from spine_ignite.datasets.sources import Source
 
 
 @click.command(epilog="\b\nExample:\n  spine-ignite check dataset --scheme mrspineseg")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--scheme",
-    default="mrspineseg",
-    show_default=True,
-    help="Label scheme: a name, a YAML file, or nnU-Net's dataset.json.",
-)
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--scheme", help="Label scheme: a name, a YAML file, or nnU-Net's dataset.json. [default: data.scheme]")
+@config_options
 @reading_options
 @json_option
-def command(folder: Path, scheme: str, orientation: str | None, nan: NanRule, as_json: bool) -> int:
-    """Report every problem of the dataset in FOLDER at once; exit 1 if there is any."""
-    from spine_ignite.datasets.checks import check_dataset
-    from spine_ignite.labels import load_scheme
+def command(
+    folder: Path | None,
+    scheme: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    orientation: str | None,
+    nan: NanRule,
+    as_json: bool,
+) -> int:
+    """Report every problem of the dataset in FOLDER (default: all of a configuration) at once; exit 1 if there is any.
+
+    It also says what each dataset labels, which is declared, and what of that is in none of its masks.
+    """
+    from spine_ignite.config import load_config
+    from spine_ignite.datasets.checks import check_datasets
+    from spine_ignite.datasets.sources import sources_of
     from spine_ignite.volumes.volume import Reading
 
-    labels = load_scheme(scheme)
-    reading = Reading(orientation, nan)
-    report = check_dataset(folder, labels, lambda cases: progress_bar(cases, "Checking"), reading)
+    given = {"data.root": folder, "data.scheme": scheme, "data.orientation": orientation}
+    data = load_config(config_file, overrides, given={**given, "data.nan": nan if nan != "refuse" else None}).data
+    sources = sources_of(data)
+    report = check_datasets(sources, lambda cases: progress_bar(cases, "Checking"), Reading(data.orientation, data.nan))
     if as_json:
         found = {"problems": _rows(report.problems), "warnings": _rows(report.warnings)}
-        echo_json(_summary(report) | found)
+        echo_json(_summary(report, sources) | found)
     else:
-        _print(report)
+        _print(report, sources)
     return 1 if report.problems else 0
 
 
-def _summary(report: Report) -> dict[str, Any]:
+def _summary(report: Report, sources: Sequence[Source]) -> dict[str, Any]:
     dataset = report.dataset
     shapes = Counter("x".join(map(str, item.shape)) for item in report.checked if item.shape)
     spacings = Counter("x".join(f"{n:g}" for n in item.spacing) for item in report.checked if item.spacing)
@@ -64,6 +76,21 @@ def _summary(report: Report) -> dict[str, Any]:
         "spacings": dict(spacings.most_common()),
         "orientations": dict(axes.most_common()),
         "cases_with_value": {str(value): values[value] for value in sorted(values)},
+        "datasets": [_declared(report, source) for source in sources],
+    }
+
+
+def _declared(report: Report, source: Source) -> dict[str, Any]:
+    from spine_ignite.datasets.checks import absent_classes
+
+    cases = [case for case in report.dataset.cases if case.dataset == source.name]
+    return {
+        "name": source.name,
+        "root": str(source.root),
+        "masks": source.mapping.source.name,
+        "cases": len(cases),
+        "labelled": list(source.names),
+        "in_no_mask": list(absent_classes(report, source)),
     }
 
 
@@ -76,13 +103,20 @@ def _rows(problems: tuple[Problem, ...]) -> list[dict[str, str]]:
     return [{"case": p.case, "file": str(p.file or ""), "message": p.message} for p in problems]
 
 
-def _print(report: Report) -> None:
-    summary = _summary(report)
-    say(f"{summary['root']}: {summary['layout']} layout, " + _counted(summary["cases"], "{1} {0} cases"))
+def _print(report: Report, sources: Sequence[Source]) -> None:
+    summary = _summary(report, sources)
+    roots = " and ".join(item["root"] for item in summary["datasets"])
+    say(f"{roots}: {summary['layout']} layout, " + _counted(summary["cases"], "{1} {0} cases"))
     say("Shapes:   " + _counted(summary["shapes"], "{0} ({1})"))
     say("Spacings: " + _counted(summary["spacings"], "{0} mm ({1})"))
     say("Axes:     " + _counted(summary["orientations"], "{0} ({1})"))
     say("Labels:   " + (_counted(summary["cases_with_value"], "{0} in {1}") or "none"))
+    for source, item in zip(sources, summary["datasets"], strict=True):
+        say(f"Declared: {source.describe()}")
+        absent = item["in_no_mask"]
+        if absent:
+            shown = _counted(dict.fromkeys(absent, 0), "{0}")
+            say(f"          {shown} in none of its masks: if nobody has drawn them, leave them out of data.labelled")
     for what, problems in (("warning", report.warnings), ("problem", report.problems)):
         if problems:
             rows = [[p.case, _within(report.dataset.root, p.file), p.message] for p in problems]

@@ -15,7 +15,7 @@ from spine_ignite.datasets.sources import find_configured
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.judge import Pair, judge_pairs
 from spine_ignite.evaluation.tables import Summary
-from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predict_files import Prediction, predict_files
 from spine_ignite.inference.predictor import load_predictor
@@ -63,7 +63,7 @@ def predict_out_of_fold(plan: Plan, progress: Progress | None = None) -> Predict
     settings: dict[str, Any] = {}
     for number, fold in enumerate(plan.folds.folds):
         predictor = load_predictor(directory.fold(number).root, options)
-        jobs = collect_jobs([cases[name].image for name in fold.val], directory.out_of_fold)
+        jobs = case_jobs([cases[name] for name in fold.val], directory.out_of_fold)
         results = {r.source: r for r in predict_files(predictor, jobs, skip_existing=True, progress=progress)}
         # What cannot be left as it is was made in another way: as this says, it is made again.
         again = [(source, output) for source, output in jobs if results[source].error is not None]

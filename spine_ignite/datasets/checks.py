@@ -129,6 +129,21 @@ def check_datasets(
     return Report(dataset, found, tuple(problems), tuple(warnings))
 
 
+def absent_classes(report: Report, source: Source) -> tuple[str, ...]:
+    """Return the classes that a dataset is said to label and that none of its masks holds.
+
+    A network learns from such masks that these structures are background.
+    """
+    cases = [item for item in report.checked if item.case.dataset == source.name]
+    held = np.array(sorted({value for item in cases for value in item.values}), np.int64)
+    known = np.isin(
+        held, [*source.mapping.source.ignore, *(v for c in source.mapping.source.classes for v in c.values)]
+    )
+    found = set(np.unique(source.indices(held[known])).tolist())
+    names = source.mapping.target.names
+    return tuple(name for i, name in enumerate(names) if source.labelled[i] and i not in found and i)
+
+
 def check_names(sources: Sequence[Source]) -> tuple[list[Problem], list[str]]:
     """Compare the label schemes of masks with the names in nnU-Net's ``dataset.json`` of datasets that have one.
 

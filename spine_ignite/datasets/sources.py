@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.config import DataConfig, DatasetConfig
-from spine_ignite.datasets.case_ids import bare_id
 from spine_ignite.datasets.cases import Case, Dataset, Problem, find_cases
 from spine_ignite.datasets.patients import listed
 from spine_ignite.errors import UsageError
@@ -67,15 +66,20 @@ class Source:
         table[: len(kept)] = kept
         return table[indices]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The structures that its masks label."""
+        known = self.mapping.target.names[1:]
+        return tuple(name for name, there in zip(known, self.labelled[1:], strict=True) if there)
+
     def describe(self) -> str:
         """Say in a sentence what its masks label of the run's scheme."""
         scheme, source = self.mapping.target, self.mapping.source
-        names = [name for name, there in zip(scheme.names[1:], self.labelled[1:], strict=True) if there]
-        rest = [name for name, there in zip(scheme.names[1:], self.labelled[1:], strict=True) if not there]
+        rest = [name for name in scheme.names[1:] if name not in self.names]
         read = f", read from the scheme '{source.name}'" if source.name != scheme.name else ""
         if not rest:
             return f"{self.root} labels every class of the scheme '{scheme.name}'{read}"
-        return f"{self.root} labels {_all(names)} of the scheme '{scheme.name}'{read}, but not {_all(rest)}"
+        return f"{self.root} labels {_all(self.names)} of the scheme '{scheme.name}'{read}, but not {_all(rest)}"
 
     def notes(self) -> list[str]:
         """Say what its masks label and where structures are not quite the same; nothing if it labels all as it is."""
@@ -186,8 +190,8 @@ def source_of(case: Case, sources: Sequence[Source]) -> Source:
 
 
 def _of(source: Source, case: Case) -> Case:
-    name = prefixed(source.name, case.name)
-    return replace(case, id=bare_id(name), name=name, dataset=source.name)
+    id_, name = (prefixed(source.name, text) for text in (case.id, case.name))
+    return replace(case, id=id_, name=name, dataset=source.name)
 
 
 def _all(names: Sequence[str]) -> str:

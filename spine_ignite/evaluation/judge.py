@@ -19,7 +19,7 @@ from spine_ignite.evaluation.judged_cases import Judged, judged_cases
 from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.tables import Summary, write_tables
 from spine_ignite.files import guard
-from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.members import find_runs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predict_files import predict_files
@@ -97,7 +97,7 @@ def evaluate(
         if out is not None:
             require_apart({"--out": out}, {"--data": data} if data is not None else config.data.roots)
         predictor = load_predictor(run, options)
-        jobs = collect_jobs([case.image for case in cases], folder)
+        jobs = case_jobs(cases, folder)
         scheme = load_scheme(config.data.scheme)
         settings = {"scheme": scheme.name, "split": split, "notes": list(judged.notes), **predictor.settings}
         with _held(tables, own=out is not None), lock_folder(folder, "is predicting into it"):

@@ -13,7 +13,7 @@ from spine_ignite.config import load_config
 from spine_ignite.config.postprocess import steps, takes_classes
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.judged_cases import judged_cases
-from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.postprocess import clean
 from spine_ignite.inference.postprocess.learned import Trial, write_learned
@@ -51,7 +51,7 @@ def learn_postprocess(
     with directory.lock("is looking for its clean-up"), as_recorded(directory):
         config = load_config(directory.config)
         cases = judged_cases([directory], "validation").cases
-        jobs = collect_jobs([case.image for case in cases], directory.predictions / "validation")
+        jobs = case_jobs(cases, directory.predictions / "validation")
         options = InferenceOptions(checkpoints=(checkpoint,), postprocess=(), device=device).on(config.data)
         for result in predict(run, jobs, options=options, progress=progress):
             if result.error is not None:

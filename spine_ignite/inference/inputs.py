@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from spine_ignite.datasets.cases import case_names, image_files, image_folders, mask_folder, volume_files
+from spine_ignite.datasets.cases import Case, case_names, image_files, image_folders, mask_folder, volume_files
+from spine_ignite.datasets.sources import prefixed
 from spine_ignite.datasets.unread import describe, unread_files
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.volumes.reader import suffixes_listed, volume_stem, volume_suffix, written_suffix
@@ -39,6 +40,19 @@ def collect_jobs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
             raise _refuse(other, source, output)
         jobs[output] = source
     return [(source, output) for output, source in jobs.items()]
+
+
+def case_jobs(cases: Sequence[Case], out: Path) -> list[tuple[Path, Path]]:
+    """Do so for cases of the datasets of a run, whose label volumes are called as the cases are.
+
+    Raises:
+        UsageError: ``out`` is a folder of images or of their masks.
+    """
+    jobs = []
+    for dataset in dict.fromkeys(case.dataset for case in cases):
+        found = collect_jobs([case.image for case in cases if case.dataset == dataset], out)
+        jobs += [(source, output.with_name(prefixed(dataset, output.name))) for source, output in found]
+    return jobs
 
 
 def _names_in(folder: Path) -> dict[Path, str]:

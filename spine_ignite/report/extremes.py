@@ -16,7 +16,7 @@ from spine_ignite.datasets.cases import Case, find_cases
 from spine_ignite.datasets.sources import find_configured
 from spine_ignite.errors import DataError, SpineIgniteError
 from spine_ignite.evaluation.case_results import CaseResult
-from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.labels import LabelScheme
 from spine_ignite.report.run_record import RunRecord
 from spine_ignite.volumes.alignment import aligned
@@ -127,7 +127,7 @@ def load_cases(
 
 
 def _load(record: RunRecord, extreme: Extreme, case: Case, scheme: LabelScheme, reading: Reading) -> ShownCase:
-    ((_, predicted),) = collect_jobs([case.image], record.directory.predictions / record.split)
+    ((_, predicted),) = case_jobs([case], record.directory.predictions / record.split)
     assert case.label is not None
     image = read_image(case.image, reading)
     paths = (case.label, predicted)

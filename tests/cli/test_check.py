@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import yaml
 
 from spine_ignite.cli import run
 
@@ -28,6 +30,8 @@ def test_a_sound_dataset_is_summed_up(tiny_dataset: Path, capsys: pytest.Capture
     assert "48x64x5 (6)" in out
     assert "1x1x4 mm (6)" in out
     assert "0 in 6, 2 in 6, 3 in 6, 4 in 6" in out
+    assert f"Declared: {tiny_dataset} labels every class of the scheme 'lumbar-vertebrae'" in out
+    assert "L2, L1, T12, T11 in none of its masks: if nobody has drawn them, leave them out of data.labelled" in out
     assert out.endswith("No problems.\n")
 
 
@@ -42,6 +46,16 @@ def test_the_summary_as_json(tiny_dataset: Path, capsys: pytest.CaptureFixture[s
         "spacings": {"1x1x4": 6},
         "orientations": {"PSR, sagittal slices along axis 3": 6},
         "cases_with_value": {"0": 6, "2": 6, "3": 6, "4": 6},
+        "datasets": [
+            {
+                "name": "",
+                "root": str(tiny_dataset),
+                "masks": "lumbar-vertebrae",
+                "cases": 6,
+                "labelled": ["L5", "L4", "L3", "L2", "L1", "T12", "T11"],
+                "in_no_mask": ["L2", "L1", "T12", "T11"],
+            }
+        ],
         "problems": [],
         "warnings": [],
     }
@@ -93,3 +107,22 @@ def test_one_problem_is_not_called_problems(tiny_dataset: Path, capsys: pytest.C
 def test_checking_does_not_wait_for_torch() -> None:
     code = "import sys, spine_ignite.cli.check, spine_ignite.datasets.checks; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_configuration_of_several_datasets_is_checked_as_a_whole(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(tiny_dataset, tmp_path / "others")
+    (other / "train/label/mask_case2.nii.gz").unlink()
+    config = tmp_path / "both.yaml"
+    also = {"root": str(other), "masks": "lumbar-vertebrae", "labelled": ["L5", "L4", "L3"]}
+    config.write_text(yaml.safe_dump({"data": {"root": str(tiny_dataset), "scheme": "spine", "also": [also]}}))
+    code = run(["check", "--config", str(config), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (code, [problem["case"] for problem in found["problems"]]) == (1, ["others_2"])
+    assert found["cases"] == {"train": 7, "test": 4}
+    assert [dataset["labelled"] for dataset in found["datasets"]][1] == ["L5", "L4", "L3"]
+    assert [len(dataset["in_no_mask"]) for dataset in found["datasets"]] == [40, 0]
+    run(["check", "--config", str(config)])
+    out = capsys.readouterr().out
+    assert f"Declared: {other} labels L5, L4, L3 of the scheme 'spine', read from the scheme 'lumbar-ver" in out

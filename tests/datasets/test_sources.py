@@ -188,7 +188,7 @@ def test_masks_are_checked_against_the_scheme_that_they_are_in(
     data = both(tiny_dataset, other)
     report = check_datasets(sources_of(data))
     (problem,) = report.problems
-    assert (problem.case, problem.file) == ("others_case2", path)
+    assert (problem.case, problem.file) == ("others_2", path)
     assert "label values 77 (3780 voxels) are not in the scheme 'spider'" in problem.message
     with pytest.raises(DataError, match="not in the scheme 'spider'"):
         build_store(data)
