@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spine_ignite.drawing.panels import gray
+from spine_ignite.drawing.outlines import css_color, image_uri, outline
 from spine_ignite.labels import IGNORE, LabelClass, LabelScheme
 from spine_ignite.report.extremes import Indices, ShownCase
 
@@ -90,43 +87,16 @@ def picture(case: ShownCase, scheme: LabelScheme) -> Picture:
         rank=case.extreme.rank,
         dice=case.extreme.result.dice,
         place=f"slice {middle + 1} of {grid.num_slices}",
-        image=_png(grid.image_to_slices(case.image.array)[middle]),
+        image=image_uri(grid.image_to_slices(case.image.array)[middle]),
         size=grid.size,
         extent=(grid.size[0] * grid.spacing[0], grid.size[1] * grid.spacing[1]),
         panels=panels,
     )
 
 
-def outline(mask: NDArray[np.bool_]) -> str:
-    """Return an SVG path along the pixels of a mask ``(H, W)``.
-
-    The pixel ``(r, c)`` spans x from ``c`` to ``c + 1`` and y from ``r`` to ``r + 1``. Each border is drawn once, as
-    runs of horizontal and vertical lines.
-    """
-    padded = np.pad(mask, 1)
-    horizontal = padded[1:, 1:-1] != padded[:-1, 1:-1]  # (H + 1, W): between the rows r - 1 and r
-    vertical = padded[1:-1, 1:] != padded[1:-1, :-1]  # (H, W + 1)
-    across = [f"M{start} {row}h{stop - start}" for row, start, stop in _runs(horizontal)]
-    down = [f"M{column} {start}v{stop - start}" for column, start, stop in _runs(vertical.T)]
-    return "".join(across + down)
-
-
-def _runs(lines: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
-    """Row, start and stop of each run of True in a row."""
-    edges = np.diff(np.pad(lines, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    _, stops = np.nonzero(edges == -1)
-    return [(int(r), int(a), int(b)) for r, a, b in zip(rows, starts, stops, strict=True)]
-
-
 def _outlines(labels: Indices, scheme: LabelScheme) -> tuple[Outline, ...]:
     present = [scheme.classes[int(index)] for index in np.unique(labels) if index not in (0, IGNORE)]
-    return tuple(Outline(c.name, color(c), outline(labels == c.index)) for c in present)
-
-
-def color(entry: LabelClass) -> str:
-    """A class's colour for HTML."""
-    return "#{:02x}{:02x}{:02x}".format(*entry.color)
+    return tuple(Outline(c.name, css_color(c), outline(labels == c.index)) for c in present)
 
 
 def _labels(
@@ -149,11 +119,3 @@ def _other_name(truth: Indices, entry: LabelClass, scheme: LabelScheme) -> bool:
     levels = [c.index for c in scheme.classes if c.kind in ("vertebra", "sacrum")]
     counts = np.bincount(truth, minlength=scheme.num_classes)[levels]
     return bool(counts.any()) and levels[int(counts.argmax())] != entry.index
-
-
-def _png(plane: NDArray[np.float32]) -> str:
-    from matplotlib.image import imsave
-
-    file = io.BytesIO()
-    imsave(file, gray(plane), format="png")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

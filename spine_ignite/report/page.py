@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from spine_ignite.config import load_config
+from spine_ignite.drawing.outlines import css_color
 from spine_ignite.errors import UsageError
 from spine_ignite.evaluation.measures import SHOWN
 from spine_ignite.evaluation.tables import Summary, level_sentence
 from spine_ignite.files import write_text
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.locks import lock_folder
-from spine_ignite.names import in_page
 from spine_ignite.places import require_file_apart
 from spine_ignite.report import curves
 from spine_ignite.report.confusion import confusion_tables, neighbour_share
 from spine_ignite.report.extremes import ShownCase, extremes, load_cases
-from spine_ignite.report.outlines import Picture, color, picture
+from spine_ignite.report.outlines import Picture, picture
 from spine_ignite.report.run_record import RunRecord, read_run
 from spine_ignite.report.run_tables import case_table, class_table, matrix
+from spine_ignite.report.self_contained import package_text, policy, templates
 from spine_ignite.report.viewer import NIIVUE, Viewer, viewer
 from spine_ignite.runs.provenance import as_recorded
 from spine_ignite.version import __version__
 
 Progress = Callable[[Any], Any]
+_PACKAGE = "spine_ignite.report"
 _PICTURES = 6  # cases that are drawn, whether or not their volumes are in the page
 
 
@@ -138,7 +134,7 @@ def _evaluated(summary: Summary, scheme: LabelScheme) -> dict[str, Any]:
         "levels": level_sentence(summary),
         "neighbours": neighbour_share(summary.confusion, scheme),
         "confusion": confusion_tables(summary.confusion, scheme),
-        "legend": [(c.name, color(c)) for c in scheme.classes[1:]],
+        "legend": [(c.name, css_color(c)) for c in scheme.classes[1:]],
     }
 
 
@@ -175,7 +171,7 @@ def _render(record: RunRecord, problems: Sequence[str], sections: dict[str, Any]
         scripts += [_text("vendor/niivue.umd.js"), _text("templates/viewer.js")]
     style = _text("templates/page.css")
     return (
-        _environment()
+        templates(_PACKAGE)
         .get_template("page.html")
         .render(
             record=record,
@@ -188,39 +184,11 @@ def _render(record: RunRecord, problems: Sequence[str], sections: dict[str, Any]
             licences=[_text("vendor/LICENSE"), _text("vendor/LICENSES-BUNDLED")] if embedded is not None else [],
             style=style,
             scripts=scripts,
-            policy=_policy([_source(script) for script in scripts], _source(style)),
+            policy=policy(scripts, style),
             **sections,
         )
     )
 
 
-def _policy(scripts: Sequence[str], style: str) -> str:
-    """The content security policy: nothing is loaded from anywhere, and only what we wrote into the page runs."""
-    return (
-        f"default-src 'none'; script-src {' '.join(scripts)}; style-src {style}; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _source(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
-
-
-@cache
 def _text(name: str) -> str:
-    """A file of this package."""
-    return resources.files("spine_ignite.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("spine_ignite.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=in_page,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["megabytes"] = lambda value: f"{value:.1f} MB"
-    return environment
+    return package_text(_PACKAGE, name)

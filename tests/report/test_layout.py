@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import math
-import re
 from pathlib import Path
 
 import nibabel as nib
@@ -13,38 +12,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from spine_ignite.evaluation.case_results import evaluate_case
 from spine_ignite.labels import load_scheme
 from spine_ignite.report.curves import HEIGHT, WIDTH, ticks, training_charts
 from spine_ignite.report.extremes import Extreme, ShownCase, extremes
-from spine_ignite.report.outlines import outline, picture
+from spine_ignite.report.outlines import picture
 from spine_ignite.report.run_tables import strength
 from spine_ignite.report.viewer import viewer
 from spine_ignite.volumes.volume import Volume
 
 SCHEME = load_scheme("lumbar-vertebrae")
-
-
-@given(arrays(bool, st.tuples(st.integers(1, 7), st.integers(1, 7))))
-def test_an_outline_is_every_side_between_inside_and_outside_once(mask: np.ndarray) -> None:
-    drawn = []
-    for x, y, direction, length in re.findall(r"M(\d+) (\d+)([hv])(\d+)", outline(mask)):
-        for step in range(int(length)):
-            place = (int(y), int(x) + step) if direction == "h" else (int(y) + step, int(x))
-            drawn.append((direction, *place))
-    expected = set()
-    for row, column in np.argwhere(mask).tolist():
-        inside = {tuple(place) for place in np.argwhere(mask).tolist()}
-        sides = {
-            ("h", row, column): (row - 1, column),
-            ("h", row + 1, column): (row + 1, column),
-            ("v", row, column): (row, column - 1),
-            ("v", row, column + 1): (row, column + 1),
-        }
-        expected |= {side for side, neighbour in sides.items() if neighbour not in inside}
-    assert sorted(drawn) == sorted(expected)
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.booleans())
