@@ -58,12 +58,7 @@ _LAYOUTS = {
     "spider": "SPIDER (images, masks)",
 }
 _CLEANUP = {
-    "levels": ("levels:order_levels", "one level for each vertebra, in the order of the column"),
-    "sacrum": (
-        "column:anchor_on_sacrum",
-        "the vertebra on the sacrum is the scheme's first: a column that is named one level off is moved back",
-    ),
-    "discs": ("column:name_discs", "a disc has the name that its place between the vertebrae gives it"),
+    "levels": ("levels:name_levels", "vertebrae and discs named as the most likely column"),
     "components": ("shapes:keep_largest", "of each structure the largest connected component"),
     "holes": ("shapes:fill_holes", "no holes in a structure's slices"),
 }

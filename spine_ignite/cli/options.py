@@ -75,7 +75,7 @@ def postprocess_option(function: Command) -> Command:
         "--postprocess",
         multiple=True,
         metavar="STEP",
-        help="Clean-up: levels, sacrum, discs, components, holes, or a plugin's (may be repeated), or none. "
+        help="Clean-up: levels, components, holes, or a plugin's (may be repeated), or none. "
         "Default: what `spine-ignite postprocess` found for the run, else what its configuration says.",
     )(function)
 

@@ -8,7 +8,10 @@ from spine_ignite.errors import UsageError, suggest
 from spine_ignite.registry import load_registry
 from spine_ignite.spec import Component
 
+LEVELS = "levels"  # the step that names the column; it is told the probabilities too
 _KIND = "cleanup-step"
+# Steps of earlier versions, which runs may name, and what does their work now.
+_FORMER = {"sacrum": LEVELS, "discs": LEVELS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ def parse_step(text: str) -> Step:
         UsageError: there is none of this name, two plugins claim it, or it takes no classes.
     """
     known = steps()
+    text = text if text in known else _FORMER.get(text, text)
     name, colon, classes = text.partition(":")
     if name not in known and classes.partition(":")[0] in known:  # the first part is a distribution
         bare, colon, classes = classes.partition(":")
@@ -67,5 +71,5 @@ def check_step(step: str) -> str:
     Raises:
         UsageError: it is none.
     """
-    parse_step(step)
-    return step
+    parsed = parse_step(step)
+    return parsed.name if step in _FORMER else step

@@ -282,7 +282,7 @@ class PredictConfig(Section):
 
     postprocess: tuple[str, ...] = Field(
         (),
-        description="clean-up steps: levels, sacrum, discs, components, holes, or a plugin's (list-components); "
+        description="clean-up steps: levels, components, holes, or a plugin's (list-components); "
         "spine-ignite postprocess finds those that help",
     )
     tta: bool = Field(False, description="test-time augmentation: the mean of several views of each slice")

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.errors import DataError, reason
+from spine_ignite.inference.levels.record import describe, levels_file, write_levels
 from spine_ignite.inference.members import find_runs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import Predictor, load_predictor
@@ -93,7 +95,8 @@ def predict_files(
 ) -> list[Prediction]:
     """Segment files; one that cannot be used is reported, and the others are still done.
 
-    Beside each label volume ``<name>.json`` records of which image it is and how it was made. A volume that was changed
+    Beside each label volume ``<name>.json`` records of which image it is and how it was made, and with the step
+    ``levels`` of the clean-up ``<name>.levels.json`` which levels it has and how surely. A volume that was changed
     since, or has no record, is reported and not replaced. With ``skip_existing`` neither is one that is not of this
     image or was made otherwise; one that was left unfinished or damaged is made again.
 
@@ -124,14 +127,16 @@ def predict_files(
 
 def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_existing: bool) -> Prediction:
     image = volume_sha256(source)
-    if skip_existing and is_done(output, image, predictor.settings, extras.paths(output)):
+    paths = extras.paths(output)
+    if LEVELS in predictor.postprocess:
+        paths[LEVELS] = levels_file(output)
+    if skip_existing and is_done(output, image, predictor.settings, paths):
         return Prediction(source, output, skipped=True)
     require_replaceable(output)
     volume = read_image(source, predictor.reading)
     if volume_sha256(source) != image:
         raise DataError(f"{source} was replaced while it was read; predict it again")
     grid = SliceGrid.from_geometry(volume.array.shape, volume.affine)
-    paths = extras.paths(output)
     with ExitStack() as stack:
         spool = None
         if extras.probabilities:
@@ -151,5 +156,7 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
         "precision": predictor.precision.name,
         "postprocessing": found.note,
     }
+    if found.column is not None:
+        write_levels(output, describe(found.column))
     write_label_like(output, found.values, volume, lambda complete: write_record(output, complete, paths, made))
     return Prediction(source, output, note=found.note)

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spine_ignite.batches.loaders import place_centred
+from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.config.sections import BorderRule
 from spine_ignite.errors import RunError
+from spine_ignite.inference.levels.column import Column
 from spine_ignite.inference.members import Member, find_runs, load_members
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.postprocess import clean
@@ -41,11 +43,13 @@ class Segmentation:
         note: what post-processing did.
         uncertainty: normalised entropy ``(I, J, K)``: 0 where one class is certain, 1 where all are equally likely;
             None if it was not asked for.
+        column: its levels, if the post-processing names them.
     """
 
     values: NDArray[Any]
     note: str | None = None
     uncertainty: NDArray[np.float32] | None = None
+    column: Column | None = None
 
 
 class Predictor:
@@ -105,20 +109,25 @@ class Predictor:
         grid, batches = self.probabilities(volume)
         labels = np.empty((grid.num_slices, *grid.native_size), np.uint8)
         entropy = np.empty(labels.shape, np.float32) if uncertainty else None
+        structures = _Structures() if LEVELS in self.postprocess else None
         start = 0
         for batch in batches:
             stop = start + len(batch)
             labels[start:stop] = batch.max(1).indices.to(torch.uint8).cpu().numpy()  # argmax takes three times as long
+            if structures is not None:
+                structures.append(batch, labels[start:stop])
             if entropy is not None:
                 entropy[start:stop] = normalised_entropy(batch).cpu().numpy()
             if spool is not None:
                 spool.append(batch.cpu().numpy())
             start = stop
-        indices, note = grid.to_volume(labels), None
+        indices, note, column = grid.to_volume(labels), None, None
         if self.postprocess:
-            cleaned = clean(indices, volume.affine, self.scheme, self.postprocess)
-            indices, note = cleaned.indices, cleaned.message
-        return Segmentation(self.scheme.to_values(indices), note, None if entropy is None else grid.to_volume(entropy))
+            known = None if structures is None else structures.in_volume(grid, labels)
+            cleaned = clean(indices, volume.affine, self.scheme, self.postprocess, known)
+            indices, note, column = cleaned.indices, cleaned.message, cleaned.column
+        shown = None if entropy is None else grid.to_volume(entropy)
+        return Segmentation(self.scheme.to_values(indices), note, shown, column)
 
     def probabilities(self, volume: Volume) -> tuple[SliceGrid, Iterator[Tensor]]:
         """Return the volume's grid, and its slices' probabilities batch by batch.
@@ -199,6 +208,26 @@ def load_predictor(run: Path, options: InferenceOptions) -> Predictor:
         postprocess=steps_of_run(runs[0]) if options.postprocess is None else options.postprocess,
         reading=Reading(options.orientation, options.nan),
     )
+
+
+class _Structures:
+    """Probabilities of all classes where one of them is likelier than background: a small part of a volume."""
+
+    def __init__(self) -> None:
+        self._rows: list[NDArray[np.float16]] = []
+
+    def append(self, batch: Tensor, labels: NDArray[np.uint8]) -> None:
+        """Keep those of slices ``(B, classes, H, W)`` whose class indices are ``labels (B, H, W)``."""
+        inside = torch.from_numpy(labels > 0).to(batch.device)
+        self._rows.append(batch.movedim(1, -1)[inside].half().cpu().numpy())
+
+    def in_volume(self, grid: SliceGrid, labels: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """Return them ``(M, classes)`` in the order that their voxels have in the volume."""
+        rows = np.zeros(labels.shape, np.int32)
+        rows[labels > 0] = np.arange(1, 1 + np.count_nonzero(labels))
+        order = grid.to_volume(rows)
+        known: NDArray[np.float16] = np.concatenate(self._rows)[order[order > 0] - 1]
+        return known
 
 
 def normalised_entropy(probabilities: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 from spine_ignite.datasets.cases import volume_files
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import write_text
+from spine_ignite.inference.levels.record import is_levels_file
 from spine_ignite.volumes.digests import file_sha256
 from spine_ignite.volumes.reader import volume_stem, volume_suffix
 from spine_ignite.volumes.volume import Reading, read_label
@@ -118,6 +119,8 @@ def is_made_by_hand(path: Path) -> bool:
             require_replaceable(path)
         except RunError:
             return True
+        return False
+    if is_levels_file(path):
         return False
     beside = [other for other in volume_files(path.parent) if record_file(other) == path]
     no_record = _read(path.with_name(f"{path.stem}.nii.gz")) is None

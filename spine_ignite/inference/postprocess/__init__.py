@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_ignite.config.postprocess import Step, parse_step, steps, takes_classes
+from spine_ignite.config.postprocess import LEVELS, Step, parse_step, steps, takes_classes
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.inference.postprocess.cleaned import Cleaned
 from spine_ignite.labels import LabelScheme
@@ -23,7 +23,13 @@ Indices = NDArray[np.uint8]
 Affine = NDArray[np.float64]
 
 
-def clean(indices: Indices, affine: Affine, scheme: LabelScheme, chosen: Sequence[str]) -> Cleaned:
+def clean(
+    indices: Indices,
+    affine: Affine,
+    scheme: LabelScheme,
+    chosen: Sequence[str],
+    probabilities: NDArray[np.floating] | None = None,
+) -> Cleaned:
     """Take steps in their own order, whatever the order in which they are given.
 
     Args:
@@ -31,20 +37,25 @@ def clean(indices: Indices, affine: Affine, scheme: LabelScheme, chosen: Sequenc
         affine: voxel indices to RAS+ mm.
         scheme: its vertebrae and discs are listed from the sacrum up, a disc below the vertebra of the same place.
         chosen: the steps.
+        probabilities: of each class at the voxels that are not background, in the array's order ``(M, classes)``, for
+            the step ``levels``, which knows more with them.
 
     Raises:
         UsageError: there is no such step or class.
         RunError: a plugin's step fails.
     """
     order = list(steps())
-    parsed = sorted((parse_step(text) for text in chosen), key=lambda step: order.index(step.component.name))
+    each = dict.fromkeys(parse_step(text) for text in chosen)  # once, however often it is named
+    parsed = sorted(each, key=lambda step: order.index(step.component.name))
     ready = [(_choose(step), _classes(step, scheme)) for step in parsed]
-    messages = []
+    messages, column = [], None
     for step, given in ready:
+        if step.component.name == LEVELS:
+            given["probabilities"] = probabilities
         done = _checked(step, step(indices, affine, scheme, **given), indices, scheme)
-        indices = done.indices
+        indices, column = done.indices, done.column or column
         messages.append(done.message)
-    return Cleaned(indices, "; ".join(messages))
+    return Cleaned(indices, "; ".join(messages), column)
 
 
 def _choose(step: Step) -> Chosen:
@@ -53,7 +64,7 @@ def _choose(step: Step) -> Chosen:
     return replace(chosen, options=options)
 
 
-def _classes(step: Step, scheme: LabelScheme) -> dict[str, list[int]]:
+def _classes(step: Step, scheme: LabelScheme) -> dict[str, Any]:
     """Return the indices of the classes that a step is to clean, as its argument."""
     if not takes_classes(step.component):
         return {}

@@ -34,7 +34,7 @@ def test_steps_are_taken_in_their_own_order_and_told() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ("level", "no post-processing step 'level'. Did you mean 'levels'. The steps are levels, sacrum, discs"),
+        ("level", "no post-processing step 'level'. Did you mean 'levels'. The steps are levels, components, holes"),
         ("levels:L5", "components and holes take classes"),
         ("components:", "components and holes take classes"),
         ("holes:L5,L9", "scheme 'lumbar-vertebrae' has no structure 'L9'"),
@@ -127,3 +127,9 @@ def test_a_step_that_two_plugins_claim_is_chosen_by_distribution(install: Instal
     with pytest.raises(UsageError, match="clean-up step 'wrong' is registered by both acme 1.0 and other 1.0"):
         check_step("wrong")
     assert check_step("other:wrong") == "other:wrong"
+
+
+def test_steps_of_earlier_runs_are_those_that_do_their_work_now() -> None:
+    assert [check_step(step) for step in ("sacrum", "discs", "levels")] == ["levels"] * 3
+    volume = np.zeros((3, 9, 9), np.uint8)
+    assert clean(volume, AFFINE, SCHEME, ["discs", "sacrum"]).message.count("no column") == 1

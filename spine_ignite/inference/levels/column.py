@@ -1,0 +1,118 @@
+"""A column of a label map, named: the pieces, the posterior, the new label map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spine_ignite.inference.levels.evidence import Evidence, gather, pooled_names
+from spine_ignite.inference.levels.exponents import Weights
+from spine_ignite.inference.levels.hypotheses import NOTHING, Given, weigh
+from spine_ignite.inference.levels.instances import Found, find_instances
+from spine_ignite.inference.levels.naming import Posterior, infer
+from spine_ignite.inference.levels.renaming import rename
+from spine_ignite.inference.levels.sequence import SchemeLevels
+from spine_ignite.labels import LabelScheme
+
+Indices = NDArray[np.uint8]
+_SCATTERED = 0.5  # of what is labelled as vertebra: with more of it in no piece there is no column
+_MOST = 30  # vertebrae that a spine may have, with room for more than the usual ones
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A named column.
+
+    Args:
+        indices: class indices with the best naming ``(I, J, K)``; as they were where there is no column.
+        found: its pieces.
+        evidence: what was known of them; None where there is no column.
+        posterior: how likely each naming is; None where there is no column.
+        levels: of each piece by its number; None for what is no vertebra, or a disc next to none.
+        scheme: of the label map.
+        has_probabilities: whether there was more to go by than a label map.
+        given: what was known for certain.
+        changed: voxels with another class than before.
+    """
+
+    indices: Indices
+    found: Found
+    evidence: Evidence | None
+    posterior: Posterior | None
+    levels: dict[int, str | None]
+    scheme: LabelScheme
+    has_probabilities: bool
+    given: Given
+    changed: int
+
+    @property
+    def probability(self) -> float:
+        """Posterior probability of the whole naming; 0 without a column."""
+        return 0.0 if self.posterior is None else self.posterior.namings[0][1]
+
+
+def name_column(
+    indices: Indices,
+    affine: NDArray[np.float64],
+    scheme: LabelScheme,
+    probabilities: NDArray[np.floating] | None = None,
+    *,
+    weights: Weights | None = None,
+    knowing: Callable[[Found], Given] | None = None,
+) -> Column:
+    """Name the pieces of a column by the most likely of all namings.
+
+    Args:
+        indices: class indices ``(I, J, K)``.
+        affine: voxel indices to RAS+ mm.
+        scheme: of the indices.
+        probabilities: of each class at the voxels that are not background, in the array's order ``(M, classes)``;
+            without them the shares of names in each piece are all that is known of these.
+        weights: what each kind of evidence counts for.
+        knowing: says what is known for certain of the pieces that are found.
+    """
+    levels = SchemeLevels(scheme)
+    found = find_instances(indices, affine, scheme) if levels.are_known else Found(np.zeros(indices.shape, np.int16))
+    given = NOTHING if knowing is None else knowing(found)
+    if not 1 <= len(found.vertebrae) <= _MOST or _is_scattered(found, indices, levels):
+        names: dict[int, str | None] = {piece.id: None for piece in found.instances}
+        return Column(indices, found, None, None, names, scheme, probabilities is not None, given, 0)
+    count = len(found.instances)
+    if probabilities is None:
+        names_of_pieces = pooled_names(found.ids, indices, count, scheme.num_classes)
+    else:
+        names_of_pieces = pooled_probabilities(found.ids, indices, probabilities, count)
+    evidence = gather(found, names_of_pieces, levels)
+    posterior = infer(weigh(evidence, levels, weights or Weights(), given))
+    renamed, names = rename(indices, affine, found, posterior, levels)
+    changed = int(np.count_nonzero(renamed != indices))
+    return Column(renamed, found, evidence, posterior, names, scheme, probabilities is not None, given, changed)
+
+
+def pooled_probabilities(
+    ids: NDArray[np.int16], indices: Indices, probabilities: NDArray[np.floating], count: int
+) -> NDArray[np.float64]:
+    """Return the mean probability of each class over the voxels of each piece ``(count, classes)``.
+
+    Args:
+        ids: number of each voxel's piece ``(I, J, K)``, from 1; 0 for none.
+        indices: class indices ``(I, J, K)``; what is not 0 has probabilities.
+        probabilities: ``(M, classes)`` of these voxels in the array's order.
+        count: how many pieces there are.
+    """
+    piece = ids[indices > 0]
+    sizes = np.maximum(np.bincount(piece, minlength=count + 1)[1:], 1)
+    sums = [np.bincount(piece, weights=column, minlength=count + 1)[1:] for column in probabilities.T]
+    means: NDArray[np.float64] = np.stack(sums, axis=1) / sizes[:, None]
+    return means
+
+
+def _is_scattered(found: Found, indices: Indices, levels: SchemeLevels) -> bool:
+    """Whether most of what is called vertebra lies in no piece, as a weak network makes it."""
+    sizes = np.bincount(indices.ravel(), minlength=levels.scheme.num_classes)
+    every = int(sizes[list(levels.vertebrae.values())].sum())
+    pieces = np.bincount(found.ids.ravel())[1 : len(found.vertebrae) + 1].sum()
+    return every - int(pieces) > _SCATTERED * every

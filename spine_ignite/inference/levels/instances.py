@@ -1,0 +1,345 @@
+"""Vertebrae, discs and the sacrum as pieces of a label map, in the order of the column, whatever they are named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from spine_ignite.inference.levels.curve import Curve, fit_curve
+from spine_ignite.inference.levels.hills import Blocks, find_blocks
+from spine_ignite.labels import LabelScheme
+from spine_ignite.volumes.geometry import sagittal_axis
+
+Indices = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Kind = Literal["vertebra", "disc", "sacrum"]
+
+_KINDS = {"vertebra": 1, "disc": 2, "sacrum": 3}
+# The inside of a vertebra is what lies deeper than this share of the deepest voxels, and no more than so many mm: deep
+# enough to part bodies that touch, and bodies from their arches, which are thinner.
+_DEEP, _DEEPEST = 0.4, 5.0
+_THIN = 2.5  # mm: what is nowhere deeper is no vertebra, which is at least a centimetre high
+_APART = 1e4  # mm between slices, for distances within them alone
+_MOST_POINTS = 20_000  # that the curve is fitted to
+_WHOLE = 0.8  # an atom with this share of its inside in one vertebra belongs to it as it is
+_SLIVER = 0.02  # of the median vertebra: what is smaller is no vertebra of its own
+_STRAY = 0.05  # of the median vertebra: a disc of less says nothing
+_REACH = 1.2  # usual distances from the nearest vertebra: a disc that is further away is none
+_CORNERS = np.ones((3, 3, 3), bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One piece of the column.
+
+    Args:
+        id: its value in :attr:`Found.ids`.
+        kind: what it is taken for.
+        centroid: ``(3,)`` in RAS+ mm.
+        volume: ml.
+        height: of its middle along the curve, mm.
+        extent: of its inside along the curve, from and to, mm.
+        cut: whether the field of view cuts it off above, below, in front or behind.
+    """
+
+    id: int
+    kind: Kind
+    centroid: Floats
+    volume: float
+    height: float
+    extent: tuple[float, float]
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """The pieces of a column.
+
+    Args:
+        ids: number of the piece that each voxel belongs to ``(I, J, K)``, 0 for none.
+        vertebrae: from the lowest up.
+        discs: from the lowest up.
+        sacrum: None if there is none.
+        curve: the line of the column; None without one.
+        room: mm of the curve within the field of view below the lowest vertebra, and above the highest.
+    """
+
+    ids: NDArray[np.int16]
+    vertebrae: list[Instance] = field(default_factory=list)
+    discs: list[Instance] = field(default_factory=list)
+    sacrum: Instance | None = None
+    curve: Curve | None = None
+    room: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def instances(self) -> list[Instance]:
+        """All of them, in the order of their numbers."""
+        sacrum = [] if self.sacrum is None else [self.sacrum]
+        return sorted([*sacrum, *self.vertebrae, *self.discs], key=lambda instance: instance.id)
+
+
+def find_instances(indices: Indices, affine: Floats, scheme: LabelScheme) -> Found:
+    """Cut a label map into the pieces of the column.
+
+    What a network calls a piece is evidence, see :mod:`~spine_ignite.inference.levels.evidence`, but may differ from
+    slice to slice and from half to half, and neighbours may have one name and touch. So vertebrae are told apart along
+    the column: by the profile of the area of their insides over the heights along the curve, see
+    :mod:`~spine_ignite.inference.levels.hills`. A connected piece of one class that lies in one vertebra with most of
+    its inside belongs to it whole; others are cut across the column.
+
+    Args:
+        indices: class indices ``(I, J, K)``.
+        affine: voxel indices to RAS+ mm.
+        scheme: says which class is of which kind.
+    """
+    table = np.array([_KINDS.get(c.kind, 0) for c in scheme.classes], np.uint8)
+    kinds = table[indices]
+    ids = np.zeros(indices.shape, np.int16)
+    box = _box(kinds > 0)
+    if box is None or not (kinds == 1).any():
+        return Found(ids)
+    return _Finder(indices[box], kinds[box], affine, box, indices.shape).find(ids)
+
+
+class _Finder:
+    """Works in the box around what is labelled; places are in RAS+ mm."""
+
+    def __init__(
+        self, indices: Indices, kinds: Indices, affine: Floats, box: tuple[slice, ...], shape: tuple[int, ...]
+    ) -> None:
+        self.indices, self.kinds, self.affine, self.box, self.shape = indices, kinds, affine, box, shape
+        self.axis = sagittal_axis(affine)
+        self.spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        self.millilitre = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+        self.offset = np.array([part.start for part in box])
+
+    def find(self, ids: NDArray[np.int16]) -> Found:
+        vertebra = self.kinds == 1
+        deep = self._inside(vertebra)
+        if not deep.any():
+            return Found(ids)
+        self.curve = fit_curve(self._fitting_points(deep))
+        # What is no vertebra has no height that is asked for.
+        self.height = np.full(self.kinds.shape, np.nan)
+        labelled = self.kinds > 0
+        self.height[labelled] = self.curve.heights(self._places(np.nonzero(labelled)))
+        area = self.millilitre * 1000
+        blocks = find_blocks(self.height[deep], self.height[self.kinds == 2], area)
+        local = np.zeros(self.kinds.shape, np.int16)
+        self._assign_vertebrae(local, vertebra, deep, blocks)
+        vertebrae = self._vertebrae(local, deep)
+        spacing = _spacing(vertebrae)
+        sacrum = self._sacrum(local, len(vertebrae) + 1)
+        discs = self._discs(local, vertebrae, spacing, len(vertebrae) + (1 if sacrum is None else 2))
+        ids[self.box] = local
+        room = self._room(vertebrae) if vertebrae else (0.0, 0.0)
+        return Found(ids, vertebrae, discs, sacrum, self.curve, room)
+
+    def _places(self, voxels: tuple[NDArray[np.intp], ...]) -> Floats:
+        places: Floats = (np.stack(voxels, axis=1) + self.offset) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return places
+
+    def _inside(self, vertebra: Bools) -> Bools:
+        """Return the voxels deep in a vertebra: far, in the sagittal plane, from its edge and from another name.
+
+        Names that change from voxel to voxel leave no such place: then from its edge alone. None where there is none.
+        """
+        inner = vertebra.copy()
+        for axis in range(3):
+            if axis != self.axis:
+                low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+                high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+                other = self.indices[low] != self.indices[high]
+                inner[low] &= ~other
+                inner[high] &= ~other
+        sampling = self.spacing.copy()
+        sampling[self.axis] = _APART
+        for mask in (inner, vertebra):
+            depth = ndimage.distance_transform_edt(mask, sampling=sampling)
+            usual = float(np.quantile(depth[mask], 0.98)) if mask.any() else 0.0
+            if usual >= _THIN:
+                deep: Bools = depth > min(_DEEPEST, _DEEP * usual)
+                return deep
+        return np.zeros_like(vertebra)
+
+    def _fitting_points(self, deep: Bools) -> Floats:
+        voxels = np.nonzero(deep | (self.kinds > 1))
+        step = 1 + len(voxels[0]) // _MOST_POINTS
+        return self._places(tuple(axis[::step] for axis in voxels))
+
+    def _assign_vertebrae(self, local: NDArray[np.int16], vertebra: Bools, deep: Bools, blocks: Blocks) -> None:
+        """Give voxels of vertebrae the number of their block, from 1; what lies beyond the blocks further numbers."""
+        left = np.zeros(vertebra.shape, bool)
+        for index in np.unique(self.indices[vertebra]):
+            atoms, _ = ndimage.label(self.indices == index)
+            for number, box in enumerate(ndimage.find_objects(atoms), 1):
+                inside = atoms[box] == number
+                core = inside & deep[box]
+                if not core.any():
+                    left[box] |= inside
+                    continue
+                shares = np.bincount(blocks.of(self.height[box][core]), minlength=blocks.count)
+                if shares.max() >= _WHOLE * shares.sum():
+                    local[box][inside] = shares.argmax() + 1
+                else:
+                    local[box][inside] = blocks.of(self.height[box][inside]) + 1
+        self._assign_rest(local, left)
+
+    def _assign_rest(self, local: NDArray[np.int16], left: Bools) -> None:
+        """Pieces without an inside join the vertebra that they touch; others are vertebrae of their own, or nothing."""
+        if not left.any():
+            return
+        sizes = np.bincount(local.ravel())[1:]
+        least = _SLIVER * float(np.median(sizes[sizes > 0])) if sizes.any() else 0
+        spans = [self._span(local == number) for number in range(1, len(sizes) + 1)]
+        pieces, _ = ndimage.label(left, _CORNERS)
+        following = len(sizes) + 1
+        for number, box in enumerate(ndimage.find_objects(pieces), 1):
+            wide = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box)
+            piece = pieces[wide] == number
+            touched = local[wide][ndimage.binary_dilation(piece, _CORNERS) & (local[wide] > 0)]
+            if len(touched):
+                local[wide][piece] = np.bincount(touched).argmax()
+                continue
+            middle = float(np.median(self.height[wide][piece]))
+            beside = [place for place, (low, high) in enumerate(spans, 1) if low <= middle <= high]
+            if beside:
+                local[wide][piece] = beside[0]
+            elif piece.sum() > least:
+                local[wide][piece] = following
+                following += 1
+
+    def _span(self, mask: Bools) -> tuple[float, float]:
+        low, high = np.quantile(self.height[mask], [0.02, 0.98]) if mask.any() else (np.inf, -np.inf)
+        return float(low), float(high)
+
+    def _vertebrae(self, local: NDArray[np.int16], deep: Bools) -> list[Instance]:
+        """Describe the vertebrae, and number them from the lowest up."""
+        unordered = []
+        for number, box in enumerate(ndimage.find_objects(local), 1):
+            if box is not None:
+                inside = local[box] == number
+                core = inside & deep[box]
+                unordered.append(self._describe("vertebra", number, box, inside, core if core.any() else inside))
+        ordered = sorted(unordered, key=lambda instance: instance.height)
+        table = np.zeros(local.max(initial=0) + 1, np.int16)
+        for place, instance in enumerate(ordered, 1):
+            table[instance.id] = place
+        local[:] = table[local]
+        return [_numbered(instance, place) for place, instance in enumerate(ordered, 1)]
+
+    def _describe(self, kind: Kind, number: int, box: tuple[slice, ...], inside: Bools, core: Bools) -> Instance:
+        voxels = np.nonzero(inside)
+        shift = np.array([part.start for part in box])
+        centroid = self.affine[:3, :3] @ (np.mean(voxels, axis=1) + shift + self.offset) + self.affine[:3, 3]
+        low, middle, high = np.quantile(self.height[box][core], [0.05, 0.5, 0.95])
+        cut = any(
+            axis != self.axis
+            and (
+                (part.start + whole.start == 0 and inside.take(0, axis).any())
+                or (part.stop + whole.start == size and inside.take(-1, axis).any())
+            )
+            for axis, (part, whole, size) in enumerate(zip(box, self.box, self.shape, strict=True))
+        )
+        volume = len(voxels[0]) * self.millilitre
+        return Instance(number, kind, centroid, volume, float(middle), (float(low), float(high)), bool(cut))
+
+    def _sacrum(self, local: NDArray[np.int16], number: int) -> Instance | None:
+        pieces, _ = ndimage.label(self.kinds == 3, _CORNERS)
+        sizes = np.bincount(pieces.ravel())[1:]
+        if not len(sizes):
+            return None
+        largest = int(sizes.argmax()) + 1
+        local[pieces == largest] = number
+        box = ndimage.find_objects(pieces)[largest - 1]
+        inside = pieces[box] == largest
+        return self._describe("sacrum", number, box, inside, inside)
+
+    def _discs(self, local: NDArray[np.int16], vertebrae: list[Instance], spacing: float, first: int) -> list[Instance]:
+        """Find discs: what lies between the middles of two vertebrae, and at one height, is one."""
+        middles = np.array([vertebra.height for vertebra in vertebrae])
+        pieces, _ = ndimage.label(self.kinds == 2, _CORNERS)
+        groups: dict[int, list[tuple[float, int, tuple[slice, ...], Bools]]] = {}
+        for number, box in enumerate(ndimage.find_objects(pieces), 1):
+            inside = pieces[box] == number
+            places = np.searchsorted(middles, self.height[box][inside])
+            shares = np.bincount(places)
+            whole = shares.max() >= _WHOLE * shares.sum()
+            for place in [int(shares.argmax())] if whole else np.flatnonzero(shares).tolist():
+                part = inside.copy()
+                if not whole:
+                    part[inside] = places == place
+                height = float(np.median(self.height[box][part]))
+                groups.setdefault(place, []).append((height, int(part.sum()), box, part))
+        least = _STRAY * float(np.median([vertebra.volume for vertebra in vertebrae])) / self.millilitre / 3
+        discs: list[Instance] = []
+        for _, group in sorted(groups.items()):
+            for cluster in _clusters(group, spacing / 2):
+                sizes = [size for _, size, _, _ in cluster]
+                height = float(np.average([item[0] for item in cluster], weights=sizes))
+                if sum(sizes) < least or min(abs(middles - height)) > spacing * _REACH:
+                    continue
+                number = first + len(discs)
+                for _, _, box, part in cluster:
+                    local[box][part] = number
+                box = ndimage.find_objects((local == number).astype(np.uint8))[0]
+                inside = local[box] == number
+                discs.append(self._describe("disc", number, box, inside, inside))
+        return discs
+
+    def _room(self, vertebrae: list[Instance]) -> tuple[float, float]:
+        """Return mm along the curve from the inside of the lowest and the highest vertebra to the image's edge."""
+        inverse = np.linalg.inv(self.affine)
+        voxels = self.curve.points @ inverse[:3, :3].T + inverse[:3, 3]
+        seen = ((voxels > -0.5) & (voxels < np.array(self.shape) - 0.5)).all(axis=1)
+        below = seen & (self.curve.arc < vertebrae[0].extent[0])
+        above = seen & (self.curve.arc > vertebrae[-1].extent[1])
+        step = float(self.curve.arc[1] - self.curve.arc[0])
+        return float(below.sum()) * step, float(above.sum()) * step
+
+
+def _numbered(instance: Instance, number: int) -> Instance:
+    return Instance(
+        number,
+        instance.kind,
+        instance.centroid,
+        instance.volume,
+        instance.height,
+        instance.extent,
+        instance.cut,
+    )
+
+
+def _spacing(vertebrae: list[Instance]) -> float:
+    """Distance of neighbouring vertebrae in mm: the median, 35 if there is one alone."""
+    steps = np.diff([vertebra.height for vertebra in vertebrae])
+    return float(np.median(steps)) if len(steps) else 35.0
+
+
+def _clusters(
+    group: list[tuple[float, int, tuple[slice, ...], Bools]], reach: float
+) -> list[list[tuple[float, int, tuple[slice, ...], Bools]]]:
+    """Group pieces by height: a step of more than ``reach`` begins another."""
+    clusters: list[list[tuple[float, int, tuple[slice, ...], Bools]]] = []
+    for item in sorted(group, key=lambda piece: piece[0]):
+        if clusters and item[0] - clusters[-1][-1][0] <= reach:
+            clusters[-1].append(item)
+        else:
+            clusters.append([item])
+    return clusters
+
+
+def _box(mask: Bools) -> tuple[slice, ...] | None:
+    """Return the box around a mask with a margin of one voxel where the array has one."""
+    box = []
+    for axis in range(mask.ndim):
+        places = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        if not len(places):
+            return None
+        box.append(slice(max(0, int(places[0]) - 1), int(places[-1]) + 2))
+    return tuple(box)

@@ -1,0 +1,132 @@
+"""Why a column cannot be trusted blindly, in words."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from spine_ignite.inference.levels.column import Column
+from spine_ignite.inference.levels.evidence import Evidence
+from spine_ignite.inference.levels.instances import Found
+from spine_ignite.inference.levels.naming import Naming, Posterior
+from spine_ignite.inference.levels.sequence import VARIANTS, SchemeLevels
+
+_FEWEST = 3  # vertebrae that a column must show for its distances to be known
+_LIKELY = 0.05  # probability from which another naming is told
+_UNSURE = 0.8  # share of a vertebra's names that agree, below which it is told that they do not
+_TIGHT = 0.35  # of the usual distance that lacks between the sacrum and the lowest vertebra where they look fused
+_COUNTS = {4: "four", 5: "five", 6: "six", 11: "eleven", 12: "twelve", 13: "thirteen"}
+
+
+def reasons(column: Column) -> list[str]:
+    """Return what speaks against the naming of a column; of a sure one nothing."""
+    if column.posterior is None or column.evidence is None:
+        return ["no column whose levels could be named was found"]
+    found, evidence, posterior = column.found, column.evidence, column.posterior
+    levels = SchemeLevels(column.scheme)
+    return [
+        *_of_the_field_of_view(found, evidence, levels),
+        *_of_the_sacrum(found, evidence, posterior.best),
+        *_of_variants(posterior),
+        *_of_shifts(posterior),
+        *_of_pieces(column, posterior.best, evidence, levels),
+    ]
+
+
+def _of_the_field_of_view(found: Found, evidence: Evidence, levels: SchemeLevels) -> Iterator[str]:
+    if len(found.vertebrae) < _FEWEST:
+        count = "one vertebra is" if len(found.vertebrae) == 1 else "two vertebrae are"
+        yield f"only {count} seen"
+    if not levels.sacra:
+        yield "the labels have no sacrum to count from"
+    elif found.sacrum is None:
+        yield "no sacrum was found" if evidence.visible else "the sacrum is not in the field of view"
+    elif evidence.sacrum is None:
+        yield "too little of the sacrum is seen"
+
+
+def _of_the_sacrum(found: Found, evidence: Evidence, naming: Naming) -> Iterator[str]:
+    if evidence.sacrum is None or not naming[0]:
+        return
+    lowest = naming[0][0]
+    if evidence.sacrum < -_TIGHT:
+        yield f"{lowest} and S1 look fused"
+    if found.sacrum is not None and found.sacrum.height > found.vertebrae[0].height:
+        yield "what is called the sacrum does not lie below the vertebrae"
+
+
+def _of_variants(posterior: Posterior) -> Iterator[str]:
+    """Tell other numbers of vertebrae, where what is seen supports them more than their prevalence does."""
+    for part, name in (("lumbar", "lumbar"), ("thoracic", "thoracic")):
+        chances: dict[int, float] = {}
+        prior: dict[int, float] = {}
+        for variant, chance in zip(VARIANTS, posterior.variants, strict=True):
+            count = getattr(variant, part)
+            chances[count] = chances.get(count, 0.0) + float(chance)
+            prior[count] = prior.get(count, 0.0) + variant.prior
+        best = max(chances, key=lambda count: chances[count])
+        usual = max(prior, key=lambda count: prior[count])
+        if best != usual:
+            yield f"{_COUNTS[best]} {name} vertebrae fit best"
+        for count, chance in chances.items():
+            if count != best and chance > max(_LIKELY, 2 * prior[count]):
+                yield (
+                    f"{_COUNTS[count]} {name} vertebrae fit as well"
+                    if chance > 0.2
+                    else (f"{_COUNTS[count]} {name} vertebrae are possible")
+                )
+
+
+def _of_shifts(posterior: Posterior) -> Iterator[str]:
+    best = _lowest(posterior.best)
+    others: dict[str, float] = {}
+    for naming, chance in posterior.namings:
+        name = _lowest(naming)
+        if name is not None and name != best:
+            others[name] = others.get(name, 0.0) + chance
+    for name, chance in sorted(others.items(), key=lambda item: -item[1]):
+        if chance > _LIKELY:
+            yield f"the lowest vertebra may be {name} (probability {chance:.2f})"
+
+
+def _of_pieces(column: Column, naming: Naming, evidence: Evidence, levels: SchemeLevels) -> Iterator[str]:
+    known = [(place, names) for place, names in enumerate(naming) if names]
+    for (low, below), (high, above) in itertools.pairwise(known):
+        gap = evidence.height[high] - evidence.height[low] - (len(below) + len(above)) / 2
+        if gap > 0.5 and not _follow(below[-1], above[0]):
+            yield f"a vertebra between {below[-1]} and {above[0]} was not found"
+    for place, names in enumerate(naming):
+        if not names and evidence.weight[place] == 1:
+            yield "a piece that is called a vertebra does not fit the column"
+        if len(names) == 2:
+            yield f"{names[1]} and {names[0]} are one piece"
+        for name in names:
+            if name not in levels.vertebrae:
+                yield f"{name} is not in the label scheme"
+    shares = evidence.names[:, list(levels.vertebrae.values())]
+    agreed = shares.max(axis=1) / np.maximum(shares.sum(axis=1), 1e-9)
+    doubtful = [names[0] for names, share in zip(naming, agreed, strict=True) if names and share < _UNSURE]
+    if doubtful:
+        yield f"the names of {', '.join(doubtful)} differ within the vertebra"
+    changed = [
+        names[0]
+        for place, names in known
+        if names[0] in levels.vertebrae and shares[place].max() > evidence.names[place, levels.vertebrae[names[0]]]
+    ]
+    if len(changed) > len(known) / 2:
+        yield "most vertebrae were called otherwise before"
+
+
+def _follow(below: str, above: str) -> bool:
+    return any(
+        below in variant.levels
+        and above in variant.levels
+        and variant.levels.index(above) == variant.levels.index(below) + 1
+        for variant in VARIANTS
+    )
+
+
+def _lowest(naming: Naming) -> str | None:
+    return next((names[0] for names in naming if names), None)

@@ -1,0 +1,125 @@
+"""``<name>.levels.json``: what is said of a column beside its label volume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spine_ignite.errors import DataError
+from spine_ignite.files import write_text
+from spine_ignite.inference.levels.column import Column
+from spine_ignite.inference.levels.reasons import reasons
+from spine_ignite.volumes.reader import volume_stem
+
+FORMAT = 1
+SUFFIX = ".levels.json"
+UNCALIBRATED = "uncalibrated"
+_MOST_ALTERNATIVES = 5
+_LEAST = 0.001  # probability of an alternative that is told
+
+
+def levels_file(volume: Path) -> Path:
+    """Return the file beside a label volume that says which levels it has."""
+    return volume.with_name(f"{volume_stem(volume)}{SUFFIX}")
+
+
+def describe(column: Column, risk: float = 0.02, conditions: list[str] | None = None) -> dict[str, Any]:
+    """Return what is known of a column as plain data, format :data:`FORMAT`.
+
+    Args:
+        column: as it was named.
+        risk: probability of a wrong column that is accepted at most.
+        conditions: what a person said of its levels.
+    """
+    return {
+        "format": FORMAT,
+        "scheme": column.scheme.name,
+        "probabilities": column.has_probabilities,
+        "conditions": conditions or [],
+        "instances": _instances(column),
+        "column": {
+            "posterior": round(column.probability, 4),
+            "verdict": "ask",
+            "risk": risk,
+            "calibration": UNCALIBRATED,
+            "reasons": reasons(column),
+            "alternatives": _alternatives(column),
+        },
+    }
+
+
+def write_levels(volume: Path, described: Mapping[str, Any]) -> None:
+    """Write what :func:`describe` gave beside a label volume.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    write_text(levels_file(volume), json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_levels(volume: Path) -> dict[str, Any] | None:
+    """Return what is said of a label volume's levels; None if nothing is.
+
+    Raises:
+        DataError: the file is damaged, or of another format.
+    """
+    file = levels_file(volume)
+    if not file.is_file():
+        return None
+    described = _parsed(file)
+    if described is None:
+        raise DataError(f"{file} is not what `spine-ignite levels` writes (format {FORMAT}); make it again with it")
+    return described
+
+
+def is_levels_file(path: Path) -> bool:
+    """Whether a file is one of ours."""
+    return path.name.endswith(SUFFIX) and _parsed(path) is not None
+
+
+def _parsed(file: Path) -> dict[str, Any] | None:
+    try:
+        described: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        fits = described["format"] == FORMAT and isinstance(described["instances"], list)
+        return described if fits and "verdict" in described["column"] else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _instances(column: Column) -> list[dict[str, Any]]:
+    places = {piece.id: place for place, piece in enumerate(column.found.vertebrae)}
+    rows = []
+    for piece in column.found.instances:
+        flags = ["cut off by the field of view"] if piece.cut else []
+        probability: float | None = None
+        if piece.id in places and column.posterior is not None:
+            place = places[piece.id]
+            names = column.posterior.best[place]
+            probability = round(column.posterior.marginals[place].get(names, 0.0), 4)
+            flags += ["not a vertebra"] if not names else ["two vertebrae in one piece"] if len(names) == 2 else []
+        rows.append(
+            {
+                "id": piece.id,
+                "kind": piece.kind,
+                "level": column.levels.get(piece.id),
+                "probability": probability,
+                "centroid_mm": [round(float(mm), 2) for mm in piece.centroid],
+                "volume_ml": round(piece.volume, 3),
+                "flags": flags,
+            }
+        )
+    return rows
+
+
+def _alternatives(column: Column) -> list[dict[str, Any]]:
+    """Return other names of the lowest vertebra, or other namings above it, with their probabilities."""
+    if column.posterior is None:
+        return []
+    found = []
+    for naming, chance in column.posterior.namings[1:]:
+        named = [names for names in naming if names]
+        if named and chance >= _LEAST:
+            found.append({"lowest": named[0][0], "highest": named[-1][-1], "posterior": round(chance, 4)})
+    return found[:_MOST_ALTERNATIVES]

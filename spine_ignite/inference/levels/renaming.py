@@ -1,0 +1,119 @@
+"""The best naming becomes the label map."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spine_ignite.inference.levels.hypotheses import state_of
+from spine_ignite.inference.levels.instances import Found, Instance
+from spine_ignite.inference.levels.naming import Naming, Posterior
+from spine_ignite.inference.levels.sequence import SACRUM, VARIANTS, SchemeLevels
+
+Indices = NDArray[np.uint8]
+
+
+def rename(
+    indices: Indices, affine: NDArray[np.float64], found: Found, posterior: Posterior, levels: SchemeLevels
+) -> tuple[Indices, dict[int, str | None]]:
+    """Give each piece the class of its level.
+
+    A level that the scheme does not have, and what is no vertebra, becomes background. Fragments that belong to no
+    piece follow the vertebra at their height. A piece that is two vertebrae is cut in its middle.
+
+    Returns:
+        Class indices ``(I, J, K)``, and the level of each piece by its number, None for none.
+    """
+    naming = posterior.best
+    names: dict[int, str | None] = {
+        piece.id: "-".join(reversed(known)) if known else None
+        for piece, known in zip(found.vertebrae, naming, strict=True)
+    }
+    disc_names = name_discs(found, posterior)
+    table = np.zeros(int(found.ids.max()) + 1, np.uint8)
+    kept = np.zeros(len(table), bool)
+    kept[0] = True
+    for piece, known in zip(found.vertebrae, naming, strict=True):
+        table[piece.id] = levels.vertebrae.get(known[0], 0) if known else 0
+    for disc in found.discs:
+        name = disc_names[disc.id]
+        names[disc.id] = name
+        table[disc.id] = levels.discs.get(name, 0) if name is not None else 0
+        kept[disc.id] = name is None
+    if found.sacrum is not None:
+        names[found.sacrum.id] = SACRUM
+        kept[found.sacrum.id] = True
+    result: Indices = np.where(kept[found.ids], indices, table[found.ids])
+    _cut_merged(result, affine, found, naming, levels)
+    _rename_fragments(result, indices, affine, found, table, levels)
+    return result, names
+
+
+def name_discs(found: Found, posterior: Posterior) -> dict[int, str | None]:
+    """Return the name ``upper/lower`` of each disc by the vertebra next to it; None for one that is next to none."""
+    order = VARIANTS[_variant(posterior)].levels
+    known = [(piece, names) for piece, names in zip(found.vertebrae, posterior.best, strict=True) if names]
+    steps = np.diff([piece.height for piece, _ in known])
+    usual = float(np.median(steps)) if len(steps) else 35.0
+    named: dict[int, str | None] = {}
+    for disc in found.discs:
+        above = [item for item in known if 0 < item[0].height - disc.height < usual]
+        below = [item for item in known if 0 <= disc.height - item[0].height < usual]
+        named[disc.id] = None
+        if above and (not below or _is_nearer(disc, above[0][0], below[-1][0])):
+            named[disc.id] = _disc_below(above[0][1][0], order)
+        elif below:
+            place = order.index(below[-1][1][-1]) + 1
+            named[disc.id] = f"{order[place]}/{below[-1][1][-1]}" if place < len(order) else None
+    return named
+
+
+def _variant(posterior: Posterior) -> int:
+    """Return the likeliest variant of the spine that allows the best naming."""
+    allowed = [
+        variant
+        for variant in range(len(VARIANTS))
+        if all(state_of(variant, names) is not None for names in posterior.best if names)
+    ]
+    return max(allowed, key=lambda variant: float(posterior.variants[variant]))
+
+
+def _is_nearer(disc: Instance, above: Instance, below: Instance) -> bool:
+    return above.height - disc.height <= disc.height - below.height
+
+
+def _disc_below(level: str, order: tuple[str, ...]) -> str:
+    place = order.index(level)
+    return f"{level}/{order[place - 1] if place else SACRUM}"
+
+
+def _cut_merged(
+    result: Indices, affine: NDArray[np.float64], found: Found, naming: Naming, levels: SchemeLevels
+) -> None:
+    for piece, known in zip(found.vertebrae, naming, strict=True):
+        if len(known) == 2:
+            voxels = np.nonzero(found.ids == piece.id)
+            upper = _heights(voxels, affine, found) > sum(piece.extent) / 2
+            result[tuple(axis[upper] for axis in voxels)] = levels.vertebrae.get(known[1], 0)
+
+
+def _rename_fragments(
+    result: Indices,
+    indices: Indices,
+    affine: NDArray[np.float64],
+    found: Found,
+    table: Indices,
+    levels: SchemeLevels,
+) -> None:
+    is_vertebra = np.zeros(levels.scheme.num_classes, bool)
+    is_vertebra[list(levels.vertebrae.values())] = True
+    voxels = np.nonzero((found.ids == 0) & is_vertebra[indices])
+    if len(voxels[0]):
+        middles = np.array([piece.height for piece in found.vertebrae])
+        nearest = np.searchsorted((middles[:-1] + middles[1:]) / 2, _heights(voxels, affine, found))
+        result[voxels] = table[np.array([piece.id for piece in found.vertebrae])[nearest]]
+
+
+def _heights(voxels: tuple[NDArray[np.intp], ...], affine: NDArray[np.float64], found: Found) -> NDArray[np.float64]:
+    assert found.curve is not None  # there are vertebrae
+    return found.curve.heights(np.stack(voxels, axis=1) @ affine[:3, :3].T + affine[:3, 3])
