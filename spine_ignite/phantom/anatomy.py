@@ -15,13 +15,12 @@ from scipy.spatial import cKDTree
 Array = NDArray[np.float64]
 
 # From L5 up to T1, mm. Lumbar sizes are means of living adults (Zhou et al., Eur Spine J 2000;9:242: height 27 to 29,
-# depth 34 to
-# 36, width 41 to 52), thoracic ones those of Panjabi et al., Spine 1991;16:888, table 2, 8 % larger, as living adults
-# are than its specimens.
+# depth 34 to 36, width 41 to 52); thoracic ones fall as those of Panjabi et al., Spine 1991;16:888, table 2, from where
+# the lumbar ones end: living people are about a tenth larger than its specimens.
 _NAMES = ("L5", "L4", "L3", "L2", "L1", *(f"T{n}" for n in range(12, 0, -1)))
-_HEIGHT = (27.5, 27.5, 28.0, 27.5, 26.5, 25.0, 23.0, 22.0, 21.0, 20.2, 19.7, 18.8, 17.5, 17.5, 17.0, 16.9, 15.2)
-_DEPTH = (35.0, 35.5, 35.0, 34.0, 33.0, 32.5, 32.0, 31.5, 30.5, 29.5, 29.0, 27.5, 26.0, 25.0, 24.0, 21.0, 19.5)
-_WIDTH = (51.0, 49.0, 46.0, 44.0, 42.0, 41.0, 38.0, 35.0, 33.0, 32.0, 30.5, 29.0, 28.0, 28.0, 28.0, 29.0, 31.0)
+_HEIGHT = (28.5, 28.5, 29.0, 28.8, 28.0, 26.8, 25.2, 23.8, 22.6, 21.7, 21.0, 20.0, 18.8, 18.6, 18.2, 18.0, 16.4)
+_DEPTH = (35.5, 36.0, 35.8, 34.8, 34.0, 33.8, 33.4, 32.5, 31.5, 30.3, 29.5, 28.2, 26.8, 25.8, 24.6, 21.8, 20.2)
+_WIDTH = (52.0, 50.0, 47.5, 45.5, 44.0, 43.0, 40.0, 36.5, 34.5, 33.0, 31.5, 30.0, 29.0, 29.0, 29.0, 30.0, 32.0)
 # The disc below each: lumbar 8 to 12 mm (Zhou et al. 2000), thoracic 3 to 7 mm (Kunkel et al., J Anat 2011;219:375).
 _DISC = (9.5, 11.0, 10.5, 9.5, 8.5, 7.0, 6.2, 5.6, 5.2, 4.8, 4.5, 4.4, 4.3, 4.2, 4.2, 4.2, 4.3)
 # Angle of each body against the vertical, degrees, forwards positive: a lordosis L1-S1 of about 50 and a kyphosis
@@ -247,9 +246,8 @@ def _draw_discs(
     )
     narrow = 1 - (0.4 + 0.25 * variety * rng.uniform(0, 1, count)) * worn**2
     bulge = rng.uniform(0, 1.2, count) + 3.0 * worn**2 * rng.uniform(0, 1, count)
-    herniation = np.where(rng.uniform(0, 1, count) < 0.25 * worn, rng.uniform(2, 7, count), 0.0) * min(
-        1.0, 0.3 + variety
-    )
+    herniation = np.where(rng.uniform(0, 1, count) < 0.25 * worn, rng.uniform(2, 6, count), 0.0)
+    herniation = herniation * (np.arange(count) < 6)
     fused = np.zeros(count, bool)
     if "fused disc" in findings:
         fused[int(rng.integers(0, 7))] = True

@@ -96,11 +96,18 @@ def _paint_foramen(points: Points, place: NDArray[np.intp], at: Local, vertebra:
     height, side = vertebra.height, 0.36 * vertebra.width
     along = np.clip((np.abs(at.a - side) - 6) / 6, 0, 3) ** 2
     hole = along + ((at.b - 6) / 7) ** 2 + ((at.u + 0.42 * height) / (0.42 * height)) ** 2
-    fat = hole < 1
     mean = signals.mean
-    points.signal[place[fat]] = mean[Tissue.FAT] + signals.texture[Tissue.FAT] * points.fine[place[fat]]
-    root = along + ((at.b - 6 + 0.3 * (at.a - side)) / 3.2) ** 2 + ((at.u + 0.24 * height) / 3.4) ** 2 < 1
-    points.signal[place[root]] = mean[Tissue.ROOT]
+    fat = np.flatnonzero(hole < 1)
+    inside = place[fat]
+    # Veins and ligaments run through the fat.
+    other = 0.5 * (mean[Tissue.MUSCLE] + mean[Tissue.LIGAMENT])
+    share = np.clip(0.25 + 0.6 * points.coarse[inside] + 0.4 * points.streaks[inside], 0, 0.9)
+    filling = mean[Tissue.FAT] + (other - mean[Tissue.FAT]) * share
+    points.signal[inside] = filling + signals.texture[Tissue.FAT] * points.fine[inside]
+    near = along + ((at.b - 6 + 0.3 * (at.a - side)) / 3.2) ** 2 + ((at.u + 0.24 * height) / 3.2) ** 2
+    root = np.flatnonzero(near < 1)
+    inside = place[root]
+    points.signal[inside] += (mean[Tissue.ROOT] - points.signal[inside]) * np.clip(1.6 - 1.6 * near[root], 0, 0.9)
 
 
 def _arch(at: Local, vertebra: Vertebra) -> Array:
@@ -145,8 +152,11 @@ def _arch(at: Local, vertebra: Vertebra) -> Array:
     if nearest < 6:
         first, last, middle, drop, half = spinous
         past = np.clip(at.b - first, 0, None)
-        blade = np.maximum(np.abs(at.u - middle + drop * past) - half, at.a - 2.6 - 0.05 * past)
-        np.minimum(away, np.maximum(blade, np.maximum(first - at.b, at.b - last)), out=away)
+        # A plate with round edges, thicker at its end.
+        high = np.abs(at.u - middle + drop * past) - half * (1 + 0.006 * past) + 5
+        deep = np.abs(at.b - (first + last) / 2) - (last - first) / 2 + 5
+        edge = np.hypot(np.clip(high, 0, None), np.clip(deep, 0, None)) - 5
+        np.minimum(away, np.maximum(edge, at.a - 2.6 - 0.07 * past), out=away)
     return away
 
 

@@ -137,7 +137,8 @@ def _paint_disc(
     half = np.float32(upper.depth / 2)
     edge = (1 - outline(q, r)) * half + np.float32(disc.bulge - 1.0)
     if disc.herniation:
-        edge = edge + np.where(q > 0, np.float32(disc.herniation) * np.exp(-((above.a[chosen] / 6) ** 2)), 0)
+        narrow = np.exp(-((above.a[chosen] / 6) ** 2) - ((t - 0.5) / 0.35) ** 2)
+        edge = edge + np.where(q > 0, np.float32(disc.herniation) * narrow, 0)
     inside = edge > 0
     place, t, q, r, edge = place[inside], t[inside], q[inside], r[inside], edge[inside]
     mean, grain = signals.mean, signals.texture

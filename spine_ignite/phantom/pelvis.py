@@ -81,7 +81,9 @@ def _paint_sacrum(points: Points, spine: Spine, pelvis: Pelvis, signals: Signals
     behind = half + 17.0 * np.interp(share, [0, 0.5, 1], [1, 0.6, 0.2]).astype(np.float32)
     canal = (w < 13 * (1 - 0.55 * share)) & (v > half)
     back = np.where(w < body - 4, half - v, behind - v - 0.05 * wing)
-    inner = np.minimum(np.minimum(top, front), np.minimum(back, side - w))
+    # Round edges: a smooth minimum.
+    inner = -4 * np.log(sum(np.exp(-np.clip(d, -20, 40) / 4) for d in (top, front, back, side - w)))
+    inner = np.where(w < body - 4, np.minimum(np.minimum(top, front), np.minimum(back, inner + 4)), inner)
     # The hind wall of the canal with the median crest.
     crest = 4 + 9 * np.clip(1 - w / 4, 0, 1) * (1 - share)
     wall = np.minimum(np.minimum(v - behind, behind + crest - v), np.minimum(16 * (1.2 - share) - w, -s - 6))

@@ -54,8 +54,9 @@ class Body:
         diaphragm: ``s`` of its dome.
         fork: ``s`` where the aorta divides.
         vessel: radius of the aorta, mm.
-        slow: brightness of blood that moves slowly, as a share of its signal without flow.
-        cavity: what fills the belly between the organs.
+        cavity: what fills most of the belly between the organs; fat or bowel, the other lies in it as clouds.
+        mixture: how much of the other there is, -0.5 … 0.5.
+        sharpness: of the borders between both.
         blobs: organs from the first painted to the last.
     """
 
@@ -72,6 +73,8 @@ class Body:
     fork: float
     vessel: float
     cavity: Tissue
+    mixture: float
+    sharpness: float
     blobs: tuple[Blob, ...]
 
 
@@ -105,6 +108,8 @@ def draw_body(rng: np.random.Generator, spine: Spine, variety: float) -> Body:
         retroperitoneal=float(rng.uniform(3, 12)),
         diaphragm=spine.place("T10") + float(rng.normal(0, 18)),
         fork=spine.place("L4") + float(rng.normal(-5, 10)),
+        mixture=float(rng.uniform(-0.6, 0.4)),
+        sharpness=float(np.exp(rng.uniform(-0.7, 1.6))),
         vessel=float(rng.uniform(7, 11)),
         cavity=Tissue.FAT if rng.uniform() < 0.65 else Tissue.BOWEL,
         blobs=_draw_blobs(rng, spine, depth, variety),
@@ -116,8 +121,8 @@ def _draw_blobs(rng: np.random.Generator, spine: Spine, depth: float, variety: f
     low, high = spine.place("L5"), spine.place("T11")
     blobs = []
     contents = [Tissue.BOWEL, Tissue.BOWEL, Tissue.AIR, Tissue.FLUID, Tissue.FAT, Tissue.MUSCLE]
-    for _ in range(int(rng.integers(10, 26))):  # loops of bowel
-        size = rng.uniform(7, 22)
+    for _ in range(int(rng.integers(10, 32))):  # loops of bowel
+        size = rng.uniform(5, 20)
         centre = (rng.uniform(low - 90, high - 20), rng.uniform(28, max(40, depth - 25)), rng.uniform(-80, 80))
         radii = (size * rng.uniform(0.6, 1.8), size * rng.uniform(0.6, 1.2), size * rng.uniform(0.8, 2.5))
         core = contents[int(rng.integers(len(contents)))]
@@ -182,10 +187,9 @@ def paint_surroundings(plane: Plane, spine: Spine, body: Body, signals: Signals)
     fine2 = 2 * plane.fine
     signal = plane.signal
     signal[...] = mean[body.cavity] + grain[body.cavity] * fine2
-    if body.cavity is Tissue.BOWEL:
-        signal += (mean[Tissue.FAT] - signal) * np.clip(plane.coarse * 2 + 0.3, 0, 1)
-    else:
-        signal *= 1 + 0.15 * plane.coarse
+    other = mean[Tissue.BOWEL if body.cavity is Tissue.FAT else Tissue.FAT]
+    signal += (other - signal) * np.clip(body.sharpness * (plane.coarse + body.mixture), 0, 1)
+    signal *= 1 + 0.12 * plane.streaks
     for blob in body.blobs:
         _paint_blob(plane, front, blob, signals)
     _paint_chest(plane, spine, body, front, behind, w, signals)
@@ -235,7 +239,7 @@ def _paint_vessels(plane: Plane, body: Body, front: Array, signals: Signals) -> 
     mean = signals.mean[Tissue.BLOOD] + signals.texture[Tissue.BLOOD] * (plane.fine + plane.coarse)
     wall = signals.mean[Tissue.LIGAMENT]
     below = np.clip(body.fork - plane.s, 0, None)
-    radius = np.where(below > 0, 0.6 * body.vessel, body.vessel).astype(np.float32)
+    radius = body.vessel * (1 - 0.4 * np.clip(below / 20 + 0.3, 0, 1))
     for left, size, ahead in ((6.0, 1.0, 11.0), (-16.0, 1.15, 12.0)):
         sides = (-1.0, 1.0) if left > 0 else (-1.0,)
         for side in sides:
@@ -265,8 +269,11 @@ def _paint_muscles(
     flank = ((plane.v - half - 12) / 11) ** 2 + ((w - 62) / 24) ** 2 < 1
     flank &= (plane.s > spine.place("L4")) & (plane.s < spine.place("T12"))
     plane.signal[flank] = muscle[flank]
-    back = (plane.v > half + 3) & ((plane.s > -75) | (w > 26))
-    plane.signal[back] = muscle[back]
+    back = plane.v > half + 3
+    low = -plane.s - 70 + 12 * plane.coarse - 1.5 * np.clip(w - 15, 0, None)  # below: fat behind the sacrum
+    share = np.clip(low / 6, 0, 1)
+    covered = muscle + (mean[Tissue.FAT] * (1 + 0.1 * plane.coarse) - muscle) * share
+    plane.signal[back] = covered[back]
     # Between the spinous processes: fat and ligaments.
     middle = (behind > -2) & (behind < 34) & (w < 4.5)
     between = mean[Tissue.FAT] + (mean[Tissue.LIGAMENT] - mean[Tissue.FAT]) * np.clip(0.45 + plane.streaks, 0, 1)
