@@ -59,7 +59,8 @@ def register_losses(register: RegisterComponent) -> None:
     The target is called as ``factory(num_classes=…, **loss.options)`` and returns a module that takes logits
     ``(B, num_classes, H, W)`` and labels ``(B, H, W)``, class indices in uint8, and returns a scalar. One that can be
     used with labels that are known in part takes a third argument ``labelled=None``, ``(B, num_classes)`` bool; see
-    :class:`spine_ignite.losses.criterion.Criterion`.
+    :class:`spine_ignite.losses.criterion.Criterion`. Weights of classes (``loss.class_weights``) come as the option
+    ``weight``, a list with a number for each class.
 
     Example::
 

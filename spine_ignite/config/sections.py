@@ -205,6 +205,11 @@ class LossConfig(Section):
 
     name: str = "dice_ce"
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the loss")
+    class_weights: Literal["auto"] | dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+        None,
+        description="what classes weigh in the loss: {name: weight}, others 1; auto: by the inverse square root of "
+        "their share of the training voxels",
+    )
 
 
 def _from_source(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +15,7 @@ from spine_ignite.config import LossConfig
 from spine_ignite.errors import UsageError
 from spine_ignite.labels import IGNORE
 from spine_ignite.losses.partial import or_one
-from spine_ignite.registry import load_registry
+from spine_ignite.registry import Chosen, load_registry
 from spine_ignite.spec import ModelOutput
 
 # Rows and columns of the slice that a loss is tried on: the smallest that a network must accept.
@@ -83,7 +83,11 @@ class Criterion(nn.Module):
 
 
 def create_loss(
-    config: LossConfig, num_classes: int, aux_align_corners: bool = False, partial: bool = False
+    config: LossConfig,
+    num_classes: int,
+    aux_align_corners: bool = False,
+    partial: bool = False,
+    weight: Sequence[float] | None = None,
 ) -> Criterion:
     """Build the loss of a configuration.
 
@@ -95,12 +99,15 @@ def create_loss(
         num_classes: classes, background included.
         aux_align_corners: see :class:`Criterion`.
         partial: whether it will be given labels that are known in part.
+        weight: of each class; None: all weigh the same.
 
     Raises:
-        UsageError: the loss or one of its options does not exist, or it cannot be computed with them, or not for labels
-            that are known in part.
+        UsageError: the loss or one of its options does not exist, or it cannot be computed with them, with weights of
+            classes, or for labels that are known in part.
     """
     chosen = load_registry().choose("loss", config.name, config.options)
+    if weight is not None:
+        chosen = _weighted(config, list(weight))
     try:
         loss = chosen.target(num_classes=num_classes, **chosen.options)
         value = _try(loss, num_classes)
@@ -115,6 +122,18 @@ def create_loss(
             "pixels marked to be ignored; use another loss, dice_ce for one"
         )
     return Criterion(loss, aux_align_corners)
+
+
+def _weighted(config: LossConfig, weight: list[float]) -> Chosen:
+    if "weight" in config.options:
+        raise UsageError("loss.class_weights and loss.options.weight both weigh classes; leave out the second")
+    try:
+        chosen = load_registry().choose("loss", config.name, {**config.options, "weight": weight})
+        chosen.target(num_classes=len(weight), **chosen.options)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(f"loss '{config.name}' cannot be used with loss.class_weights: {reason}") from error
+    return chosen
 
 
 def _takes_partial(loss: Callable[..., Tensor]) -> bool:

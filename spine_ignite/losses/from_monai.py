@@ -64,23 +64,22 @@ class _OfShapes(nn.Module):
         return value
 
 
-def _settings(name: str, options: dict[str, Any], fixed: dict[str, Any], num_classes: int) -> dict[str, Any]:
-    """Return the arguments of MONAI's class, with the weights of the classes that it counts."""
-    import monai.losses
+class _WeightedMean(nn.Module):
+    """The mean over classes, each times its weight, of a loss that MONAI offers no weights for."""
 
-    require_known(options, inspect.signature(getattr(monai.losses, name)).parameters.keys() - _SETTLED)
-    found = {**fixed, **options}
-    weight = class_weights(found.get("weight"), num_classes)
-    if weight is not None:
-        found["weight"] = weight if found.get("include_background", True) else weight[1:]
-    return found
+    weight: Tensor
 
+    def __init__(self, by_class: nn.Module, weight: Tensor) -> None:
+        super().__init__()
+        self.by_class = by_class
+        self.register_buffer("weight", weight)
 
-def _monai(name: str, options: dict[str, Any], num_classes: int, pooled: bool = False, **fixed: Any) -> nn.Module:
-    import monai.losses
-
-    found = _settings(name, options, fixed, num_classes)
-    return _Monai(getattr(monai.losses, name)(**found), pooled or bool(found.get("batch", False)))
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of logits for labels with a channel axis; MONAI gives ``(K,)``, ``(B, K)`` or longer ones."""
+        values = self.by_class(logits, label)
+        by_class = values if values.ndim == 1 else values.flatten(1)
+        value: Tensor = (by_class * self.weight).mean()
+        return value
 
 
 # What MONAI offers but the program has decided: one activation (softmax), labels as indices, one number per batch.
@@ -88,59 +87,69 @@ _SETTLED = {"sigmoid", "softmax", "use_softmax", "other_act", "to_onehot_y", "re
 _DICE_LIKE: dict[str, Any] = {"softmax": True, "to_onehot_y": True, "include_background": False, "batch": True}
 
 
-def focal(num_classes: int, **options: Any) -> nn.Module:
+def _create(name: str, options: dict[str, Any], **fixed: Any) -> Any:
+    import monai.losses
+
+    loss = getattr(monai.losses, name)
+    require_known(options, inspect.signature(loss).parameters.keys() - _SETTLED)
+    return loss(**{**fixed, **options})
+
+
+def _counted(weight: list[float] | None, num_classes: int, options: dict[str, Any], default: bool) -> Tensor | None:
+    """Return the weights of the classes that MONAI counts: with the background or without it."""
+    weights = class_weights(weight, num_classes)
+    return weights if weights is None or options.get("include_background", default) else weights[1:]
+
+
+def focal(num_classes: int, weight: list[float] | None = None, **options: Any) -> nn.Module:
     """MONAI's ``FocalLoss`` on softmax probabilities."""
-    fixed = {"use_softmax": True, "to_onehot_y": True, "include_background": True}
-    return _monai("FocalLoss", options, num_classes, pooled=True, **fixed)
+    weights = _counted(weight, num_classes, options, True)
+    loss = _create("FocalLoss", options, use_softmax=True, to_onehot_y=True, include_background=True, weight=weights)
+    return _Monai(loss, pooled=True)
 
 
-def dice_focal(num_classes: int, **options: Any) -> nn.Module:
+def dice_focal(num_classes: int, weight: list[float] | None = None, **options: Any) -> nn.Module:
     """MONAI's ``DiceFocalLoss``."""
-    return _monai("DiceFocalLoss", options, num_classes, **_DICE_LIKE)
+    weights = _counted(weight, num_classes, options, False)
+    return _Monai(_create("DiceFocalLoss", options, **_DICE_LIKE, weight=weights), options.get("batch", True))
 
 
 def tversky(num_classes: int, weight: list[float] | None = None, **options: Any) -> nn.Module:
     """MONAI's ``TverskyLoss``; ``alpha`` weighs false positives, ``beta`` false negatives."""
-    if weight is None:
-        return _monai("TverskyLoss", options, num_classes, **_DICE_LIKE)
-    import monai.losses
-
-    found = _settings("TverskyLoss", options, _DICE_LIKE, num_classes)
-    by_class = monai.losses.TverskyLoss(**found, reduction="none")
-    return _Monai(_WeightedMean(by_class, weight, num_classes), bool(found["batch"]))
+    weights = _counted(weight, num_classes, options, False)
+    loss = _create("TverskyLoss", options, **_DICE_LIKE, reduction="mean" if weights is None else "none")
+    return _Monai(loss if weights is None else _WeightedMean(loss, weights), options.get("batch", True))
 
 
-class _WeightedMean(nn.Module):
-    """The mean over classes, each times its weight, of a loss that MONAI offers no weights for."""
-
-    weight: Tensor
-
-    def __init__(self, by_class: Any, weight: list[float], num_classes: int) -> None:
-        super().__init__()
-        self.by_class = by_class
-        weights = class_weights(weight, num_classes)
-        assert weights is not None
-        self.register_buffer("weight", weights if by_class.include_background else weights[1:])
-
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        value: Tensor = (self.by_class(logits, label) * self.weight).mean()
-        return value
+def generalised_dice(num_classes: int, weight: list[float] | None = None, **options: Any) -> nn.Module:
+    """MONAI's ``GeneralizedDiceLoss``; weights of classes multiply its own, those by volume."""
+    loss = _create("GeneralizedDiceLoss", options, **_DICE_LIKE)
+    _weigh_volumes(loss, _counted(weight, num_classes, options, False))
+    return _Monai(loss, options.get("batch", True))
 
 
-def generalised_dice(num_classes: int, **options: Any) -> nn.Module:
-    """MONAI's ``GeneralizedDiceLoss``, which weighs classes by their volumes and takes no other weights."""
-    return _monai("GeneralizedDiceLoss", options, num_classes, **_DICE_LIKE)
-
-
-def generalised_dice_focal(num_classes: int, **options: Any) -> nn.Module:
-    """MONAI's ``GeneralizedDiceFocalLoss``; weights of classes hold in the focal loss."""
+def generalised_dice_focal(num_classes: int, weight: list[float] | None = None, **options: Any) -> nn.Module:
+    """MONAI's ``GeneralizedDiceFocalLoss``; weights of classes hold in both parts."""
+    weights = _counted(weight, num_classes, options, False)
     fixed = {key: value for key, value in _DICE_LIKE.items() if key != "batch"}
-    return _monai("GeneralizedDiceFocalLoss", options, num_classes, **fixed)
+    loss = _create("GeneralizedDiceFocalLoss", options, **fixed, weight=weights)
+    _weigh_volumes(loss.generalized_dice, weights)
+    return _Monai(loss, pooled=False)
 
 
-def hausdorff_dt(num_classes: int, **options: Any) -> nn.Module:
-    """MONAI's ``HausdorffDTLoss``; slow, since it takes distance transforms at every step. No class weights."""
-    import monai.losses
+def _weigh_volumes(loss: Any, weight: Tensor | None) -> None:
+    """Let a generalised Dice loss of MONAI multiply its weights by volume with those of the classes."""
+    if weight is None:
+        return
+    # An absent class has an infinite weight by volume, which MONAI replaces: times 0 it would be no number.
+    loss.register_buffer("class_weight", weight.clamp_min(1e-12))
+    by_volume = loss.w_func
+    loss.w_func = lambda volumes: by_volume(volumes) * loss.class_weight
 
+
+def hausdorff_dt(num_classes: int, weight: list[float] | None = None, **options: Any) -> nn.Module:
+    """MONAI's ``HausdorffDTLoss``; slow, since it takes distance transforms at every step."""
+    weights = _counted(weight, num_classes, options, False)
     fixed = {"softmax": True, "to_onehot_y": True, "include_background": False}
-    return _OfShapes(monai.losses.HausdorffDTLoss(**_settings("HausdorffDTLoss", options, fixed, num_classes)))
+    loss = _create("HausdorffDTLoss", options, **fixed, reduction="mean" if weights is None else "none")
+    return _OfShapes(loss if weights is None else _WeightedMean(loss, weights))

@@ -24,13 +24,14 @@ from spine_ignite.config.components import require_components
 from spine_ignite.config.load import Overrides
 from spine_ignite.datasets.split import Split, read_split
 from spine_ignite.labels import LabelScheme
+from spine_ignite.losses.class_weights import with_class_weights
 from spine_ignite.machine.workers import tell_of_crowds
 from spine_ignite.runs.choose_split import choose_split
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.resumption import wanted_configuration
 from spine_ignite.runs.starting_point import StartingPoint, open_starting_point
 from spine_ignite.slices.build import build_store
-from spine_ignite.slices.store import SliceStore
+from spine_ignite.slices.store import SliceStore, StoredCase
 from spine_ignite.training.overfit import FixedBatches, without_variety
 
 Batch = dict[str, Tensor]
@@ -62,6 +63,12 @@ class RunData:
     def is_partial(self) -> bool:
         """Whether masks leave something open, so that a loss must be told what each labels."""
         return any(case.is_partial for case in self.store.split("train"))
+
+    @property
+    def training_cases(self) -> list[StoredCase]:
+        """The cases that are trained on."""
+        wanted = set(self.train_names)
+        return [case for case in self.store.split("train") if case.name in wanted]
 
     def slices(self, names: list[str]) -> int:
         """Number of slices of the training cases of these names."""
@@ -160,7 +167,8 @@ def _plan(config: RunConfig, directory: RunDirectory, progress: Progress | None)
     size = config.data.size if config.data.sampling == "patches" else data.size
     found = {"spacing": data.store.settings.spacing, "size": size, "cache": data.store.root}
     section = config.data.model_copy(update={**found, "split": Path(directory.split.name)})  # the file beside it
-    return Plan(config.model_copy(update={"data": section}), directory, data)
+    loss = with_class_weights(config.loss, data.training_cases, data.scheme.names)
+    return Plan(config.model_copy(update={"data": section, "loss": loss}), directory, data)
 
 
 def _read(

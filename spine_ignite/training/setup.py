@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from spine_ignite.batches.augment.augmenter import BatchAugmenter
 from spine_ignite.config import ModelConfig, RunConfig
 from spine_ignite.labels import LabelScheme
+from spine_ignite.losses.class_weights import weights_in_order
 from spine_ignite.losses.criterion import create_loss
 from spine_ignite.machine.allocator import keep_freed_memory
 from spine_ignite.machine.precision import Precision, choose_device, choose_precision
@@ -162,7 +163,10 @@ def build(plan: Plan) -> Run:
         keep_freed_memory()
     precision = choose_precision(config.precision, device)
     spec = load_registry().find(config.model.name).value
-    criterion = create_loss(config.loss, data.scheme.num_classes, spec.aux_align_corners, data.is_partial).to(device)
+    weight = weights_in_order(config.loss, data.scheme.names)
+    criterion = create_loss(config.loss, data.scheme.num_classes, spec.aux_align_corners, data.is_partial, weight).to(
+        device
+    )
     description = describe(config.model, data, config.data.context_slices, plan.start)
     network, start = _first_network(plan, description, device)
     named = (*config.train.freeze, *config.optimizer.lr_factors, *config.optimizer.decay_factors)
