@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "Write a run as one HTML page with pictures, curves and a viewer.",
     "postprocess": "Find the anatomical clean-up that helps a run on its validation cases.",
     "predict": "Segment volumes; label volumes come out on the input's own grid.",
+    "levels": "Name the levels of label volumes of any tool, say how surely, or repair them by a click.",
     "export": "Write a run's network to a file for other programs, verified.",
     "pack": "Pack the logs of runs into a .zip or .tar.gz.",
 }

@@ -43,6 +43,11 @@ def sagittal_axis(affine: NDArray[Any]) -> int:
     return _anatomical_axes(affine)[0][_LEFT_RIGHT]
 
 
+def head_foot_axis(affine: NDArray[Any]) -> int:
+    """Return the voxel axis (0, 1 or 2) closest to the patient's head-foot axis; see :func:`sagittal_axis`."""
+    return _anatomical_axes(affine)[0][_HEAD_FOOT]
+
+
 @dataclass(frozen=True)
 class SliceGrid:
     """The two-way map between a volume ``(I, J, K)`` and its sagittal slices ``(S, H, W)``.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spine_ignite.errors import DataError
 from spine_ignite.inference.levels.evidence import Evidence, gather, pooled_names
 from spine_ignite.inference.levels.exponents import Weights
 from spine_ignite.inference.levels.hypotheses import NOTHING, Given, weigh
@@ -36,6 +37,7 @@ class Column:
         has_probabilities: whether there was more to go by than a label map.
         given: what was known for certain.
         changed: voxels with another class than before.
+        pooled: mean probability of each class in each piece ``(pieces, classes)``; None where there is no column.
     """
 
     indices: Indices
@@ -47,6 +49,7 @@ class Column:
     has_probabilities: bool
     given: Given
     changed: int
+    pooled: NDArray[np.float64] | None = None
 
     @property
     def probability(self) -> float:
@@ -60,6 +63,7 @@ def name_column(
     scheme: LabelScheme,
     probabilities: NDArray[np.floating] | None = None,
     *,
+    pooled: Callable[[Found], NDArray[np.float64] | None] | None = None,
     weights: Weights | None = None,
     knowing: Callable[[Found], Given] | None = None,
 ) -> Column:
@@ -71,8 +75,13 @@ def name_column(
         scheme: of the indices.
         probabilities: of each class at the voxels that are not background, in the array's order ``(M, classes)``;
             without them the shares of names in each piece are all that is known of these.
+        pooled: gives the mean probabilities of each piece ``(pieces, classes)`` where they are known from elsewhere,
+            else None.
         weights: what each kind of evidence counts for.
         knowing: says what is known for certain of the pieces that are found.
+
+    Raises:
+        DataError: what is known cannot be.
     """
     levels = SchemeLevels(scheme)
     found = find_instances(indices, affine, scheme) if levels.are_known else Found(np.zeros(indices.shape, np.int16))
@@ -81,15 +90,19 @@ def name_column(
         names: dict[int, str | None] = {piece.id: None for piece in found.instances}
         return Column(indices, found, None, None, names, scheme, probabilities is not None, given, 0)
     count = len(found.instances)
-    if probabilities is None:
-        names_of_pieces = pooled_names(found.ids, indices, count, scheme.num_classes)
-    else:
-        names_of_pieces = pooled_probabilities(found.ids, indices, probabilities, count)
-    evidence = gather(found, names_of_pieces, levels)
+    known = None if pooled is None else pooled(found)
+    has_probabilities = known is not None or probabilities is not None
+    if known is None and probabilities is not None:
+        known = pooled_probabilities(found.ids, indices, probabilities, count)
+    elif known is None:
+        known = pooled_names(found.ids, indices, count, scheme.num_classes)
+    evidence = gather(found, known, levels)
     posterior = infer(weigh(evidence, levels, weights or Weights(), given))
+    if not posterior.namings:
+        raise DataError("no naming of the column fits the levels that are given; check them and their places")
     renamed, names = rename(indices, affine, found, posterior, levels)
     changed = int(np.count_nonzero(renamed != indices))
-    return Column(renamed, found, evidence, posterior, names, scheme, probabilities is not None, given, changed)
+    return Column(renamed, found, evidence, posterior, names, scheme, has_probabilities, given, changed, known)
 
 
 def pooled_probabilities(

@@ -15,6 +15,7 @@ _USUAL = 36.0  # mm between the middles of lumbar vertebrae, where a column show
 # From the middle of the lowest vertebra to the upper end of the sacrum there is half a vertebra and a disc. Heights of
 # insides and of whole labels differ by less than a tenth of the distance of neighbours.
 _ON_SACRUM = 0.65
+_HALF = 0.45  # of the usual distance: half of a vertebra, which is to be seen whole
 _SMALL = 0.3  # of the median vertebra: a piece of less is weak evidence
 _DISC = 0.5  # a disc lies half way between two vertebrae
 
@@ -73,7 +74,7 @@ def gather(found: Found, names: Floats, levels: SchemeLevels) -> Evidence:
         length=length / max(typical, 1e-6),
         discs=tuple(_placed(disc, names[disc.id - 1], height, usual) for disc in found.discs),
         sacrum=sacrum,
-        visible=max(0, int(found.room[0] / usual - 0.5)),
+        visible=max(0, int(found.room[0] / usual - _HALF)),
     )
 
 

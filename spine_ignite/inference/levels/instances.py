@@ -12,7 +12,7 @@ from scipy import ndimage
 from spine_ignite.inference.levels.curve import Curve, fit_curve
 from spine_ignite.inference.levels.hills import Blocks, find_blocks
 from spine_ignite.labels import LabelScheme
-from spine_ignite.volumes.geometry import sagittal_axis
+from spine_ignite.volumes.geometry import head_foot_axis, sagittal_axis
 
 Indices = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -66,7 +66,7 @@ class Found:
         discs: from the lowest up.
         sacrum: None if there is none.
         curve: the line of the column; None without one.
-        room: mm of the curve within the field of view below the lowest vertebra, and above the highest.
+        room: mm from the middle of the lowest vertebra down to the edge of the image, and from that of the highest up.
     """
 
     ids: NDArray[np.int16]
@@ -97,7 +97,8 @@ def find_instances(indices: Indices, affine: Floats, scheme: LabelScheme) -> Fou
         affine: voxel indices to RAS+ mm.
         scheme: says which class is of which kind.
     """
-    table = np.array([_KINDS.get(c.kind, 0) for c in scheme.classes], np.uint8)
+    table = np.zeros(256, np.uint8)  # what is to be ignored too
+    table[: scheme.num_classes] = [_KINDS.get(c.kind, 0) for c in scheme.classes]
     kinds = table[indices]
     ids = np.zeros(indices.shape, np.int16)
     box = _box(kinds > 0)
@@ -293,14 +294,16 @@ class _Finder:
         return discs
 
     def _room(self, vertebrae: list[Instance]) -> tuple[float, float]:
-        """Return mm along the curve from the inside of the lowest and the highest vertebra to the image's edge."""
+        """Return mm from the lowest and the highest vertebra to the image's edge below and above."""
+        axis = head_foot_axis(self.affine)
         inverse = np.linalg.inv(self.affine)
-        voxels = self.curve.points @ inverse[:3, :3].T + inverse[:3, 3]
-        seen = ((voxels > -0.5) & (voxels < np.array(self.shape) - 0.5)).all(axis=1)
-        below = seen & (self.curve.arc < vertebrae[0].extent[0])
-        above = seen & (self.curve.arc > vertebrae[-1].extent[1])
-        step = float(self.curve.arc[1] - self.curve.arc[0])
-        return float(below.sum()) * step, float(above.sum()) * step
+        low, high = (
+            float((inverse[:3, :3] @ vertebra.centroid + inverse[:3, 3])[axis]) + 0.5
+            for vertebra in (vertebrae[0], vertebrae[-1])
+        )
+        size = self.shape[axis]
+        below, above = (low, size - high) if self.affine[2, axis] > 0 else (size - low, high)
+        return below * float(self.spacing[axis]), above * float(self.spacing[axis])
 
 
 def _numbered(instance: Instance, number: int) -> Instance:

@@ -22,7 +22,8 @@ class Posterior:
     """What a column is, and how surely.
 
     Args:
-        namings: the most likely namings of all pieces with their probabilities, the best first.
+        namings: the most likely namings of all pieces with their probabilities, the best first; none if all are
+            impossible.
         marginals: probability of the names of each piece; ``()`` for no vertebra.
         variants: probability of each of :data:`~spine_ignite.inference.levels.sequence.VARIANTS`.
     """

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spine_ignite.errors import DataError
 from spine_ignite.files import write_text
 from spine_ignite.inference.levels.column import Column
@@ -18,6 +20,7 @@ SUFFIX = ".levels.json"
 UNCALIBRATED = "uncalibrated"
 _MOST_ALTERNATIVES = 5
 _LEAST = 0.001  # probability of an alternative that is told
+_LEAST_NAME = 0.0001  # mean probability of a class in a piece that is told
 
 
 def levels_file(volume: Path) -> Path:
@@ -108,9 +111,19 @@ def _instances(column: Column) -> list[dict[str, Any]]:
                 "centroid_mm": [round(float(mm), 2) for mm in piece.centroid],
                 "volume_ml": round(piece.volume, 3),
                 "flags": flags,
+                "names": _names(column, piece.id),
             }
         )
     return rows
+
+
+def _names(column: Column, number: int) -> dict[str, float]:
+    """Return the mean probability of each class in a piece, those that are worth it."""
+    if column.pooled is None:
+        return {}
+    shares = column.pooled[number - 1]
+    order = np.argsort(-shares)
+    return {column.scheme.names[c]: round(float(shares[c]), 5) for c in order if shares[c] >= _LEAST_NAME}
 
 
 def _alternatives(column: Column) -> list[dict[str, Any]]:

@@ -105,7 +105,7 @@ def _rename_fragments(
     table: Indices,
     levels: SchemeLevels,
 ) -> None:
-    is_vertebra = np.zeros(levels.scheme.num_classes, bool)
+    is_vertebra = np.zeros(256, bool)
     is_vertebra[list(levels.vertebrae.values())] = True
     voxels = np.nonzero((found.ids == 0) & is_vertebra[indices])
     if len(voxels[0]):
