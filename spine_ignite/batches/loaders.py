@@ -6,7 +6,7 @@ import mmap
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from spine_ignite.config import AugmentConfig, DataConfig
 from spine_ignite.errors import DataError
 from spine_ignite.seeds import derive_seed
 from spine_ignite.slices.store import ReaderHold, SliceStore, StoredCase
+
+if TYPE_CHECKING:
+    from spine_ignite.batches.phantom_rows import PhantomRows
 
 Batch = dict[str, Tensor]
 
@@ -73,6 +76,7 @@ class SliceDataset(Dataset[Batch]):
         crop: whether larger slices are cropped to it; else a batch is as large as its largest slice.
         transform: a TorchIO transform applied to each slice, or None.
         seed: seeds the transform together with the step and the place in the batch.
+        phantoms: draws the last rows of some batches, or None.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class SliceDataset(Dataset[Batch]):
         seed: int = 0,
         *,
         crop: bool = True,
+        phantoms: PhantomRows | None = None,
     ) -> None:
         self.store = store
         self.cases = list(cases)
@@ -93,6 +98,7 @@ class SliceDataset(Dataset[Batch]):
         self.crop = crop
         self.transform = transform
         self.seed = seed
+        self.phantoms = phantoms
         self.labelled = labelled_classes(store, self.cases)
         self.starts = np.cumsum([0, *(case.num_slices for case in self.cases)])
         self._maps: OrderedDict[int, tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
@@ -127,11 +133,16 @@ class SliceDataset(Dataset[Batch]):
         size = self.size if self.crop else self.whole(request.indices)
         image = torch.empty((count, channels, *size))
         label = torch.empty((count, *size), dtype=torch.uint8)
-        for place, index in enumerate(request.indices):
-            self._read(index, image[place].numpy(), label[place].numpy())
-            if self.transform is not None:
-                self._augment(image[place], label[place], derive_seed(self.seed, 3, request.step, place))
         labelled = self.labelled[[self._number(index) for index in request.indices]]
+        real = count - (self.phantoms.rows(request.step) if self.phantoms is not None else 0)
+        for place, index in enumerate(request.indices[:real]):
+            self._read(index, image[place].numpy(), label[place].numpy())
+        if self.phantoms is not None:
+            self.phantoms.fill(request.step, image, label)
+            labelled[real:] = self.phantoms.labelled
+        if self.transform is not None:
+            for place in range(count):
+                self._augment(image[place], label[place], derive_seed(self.seed, 3, request.step, place))
         return {"image": image, "label": label, "labelled": labelled}
 
     def _read(self, index: int, image: NDArray[np.float32], label: NDArray[np.uint8]) -> None:
@@ -230,7 +241,9 @@ class SliceLoader:
 
     def origins(self, step: int) -> list[str]:
         """Say which slices a step's batch is made of."""
-        return [self.dataset.origin(index) for index in self.stream.batch(step)]
+        origins = [self.dataset.origin(index) for index in self.stream.batch(step)]
+        drawn = self.dataset.phantoms.origins(step) if self.dataset.phantoms is not None else []
+        return [*origins[: len(origins) - len(drawn)], *drawn]
 
 
 def select(store: SliceStore, names: Sequence[str]) -> list[StoredCase]:
@@ -300,6 +313,10 @@ def create_training_loader(
     steps = steps_per_epoch or max(1, len(dataset) // data.items_per_batch)
     if transform is not None:
         dataset[Request(0, [0])]  # a transform that does not fit is told before anything starts
+    if data.phantoms:
+        from spine_ignite.batches.phantom_rows import PhantomRows
+
+        dataset.phantoms = PhantomRows(data, store.scheme, store.settings.spacing, steps, seed)
     stream = TrainingStream(len(dataset), data.items_per_batch, steps, seed, dataset.foreground, data.foreground_share)
     return SliceLoader(_loader(dataset, stream, data.workers, seed, pin), dataset, stream, steps)
 

@@ -130,7 +130,8 @@ def _print_dry_run(result: DryRun, as_json: bool) -> None:
         ["training step", f"{result.step_seconds:.3g} s (the first: {result.first_step_seconds:.3g} s)"],
         ["reading a batch", f"{result.load_seconds:.3g} s"],
         ["validation batch", validation],
-        ["an epoch", f"{result.steps_per_epoch} steps, {result.validation_batches} validation batches"],
+        ["an epoch", f"{result.steps_per_epoch} steps, {result.validation_batches} validation batches"
+         + (f", {result.phantoms} phantoms among the slices" if result.phantoms else "")],
         ["estimated time", f"{result.epoch_seconds / 60:.3g} min an epoch, {result.epochs} epochs in "
          f"{result.total_seconds / 3600:.2g} h"],
     ]  # fmt: skip

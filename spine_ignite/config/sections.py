@@ -20,6 +20,7 @@ from pydantic import (
 from spine_ignite.config.augment import AugmentConfig
 from spine_ignite.config.datasets import DatasetConfig, Patients
 from spine_ignite.config.optimization import OptimizerConfig, ScheduleConfig
+from spine_ignite.config.phantoms import PhantomConfig
 from spine_ignite.config.section import Fraction, PositiveInt, Section
 from spine_ignite.errors import UsageError
 
@@ -103,6 +104,10 @@ class DataConfig(Section):
         None, description="classes of data.scheme that the masks in root label; default: all that their scheme has"
     )
     also: tuple[DatasetConfig, ...] = Field((), description="further datasets, trained on together with root")
+    phantoms: Annotated[int, Field(ge=0)] = Field(
+        0, description="synthetic cases mixed into each epoch, drawn anew in each; they take the place of real slices"
+    )
+    phantom_options: PhantomConfig = Field(default_factory=PhantomConfig)
     num_classes: PositiveInt | None = Field(None, description="must equal the scheme's; here to be checked")
     spacing: tuple[float, float] | None = Field(
         None, description="in-plane spacing (rows, columns) in mm; default: the training cases' median"
@@ -168,6 +173,12 @@ class DataConfig(Section):
             raise ValueError(
                 f"in_channels is {self.in_channels}, but context_slices {self.context_slices} gives {self.channels}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _slices_of_phantoms(self) -> DataConfig:
+        if self.phantoms and self.sampling != "slices":
+            raise ValueError("phantoms are mixed into whole slices: set sampling to slices, or phantoms to 0")
         return self
 
     @model_validator(mode="after")

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from spine_ignite.batches.loaders import (
+    SliceLoader,
     TrainingLoader,
     create_training_loader,
     create_validation_loader,
@@ -34,6 +35,9 @@ from spine_ignite.slices.build import build_store
 from spine_ignite.slices.store import SliceStore, StoredCase
 from spine_ignite.training.overfit import FixedBatches, without_variety
 
+if TYPE_CHECKING:
+    from spine_ignite.batches.phantom_rows import PhantomRows
+
 Batch = dict[str, Tensor]
 Progress = Callable[[Any], Any]
 
@@ -53,6 +57,7 @@ class RunData:
     validation: Iterable[Batch] | None
     size: tuple[int, int]
     notes: tuple[str, ...] = ()  # what is unusual about the dataset, or its loading
+    phantoms: PhantomRows | None = None  # what is drawn into training batches besides
 
     @property
     def images(self) -> list[Path]:
@@ -62,7 +67,8 @@ class RunData:
     @property
     def is_partial(self) -> bool:
         """Whether masks leave something open, so that a loss must be told what each labels."""
-        return any(case.is_partial for case in self.store.split("train"))
+        real = any(case.is_partial for case in self.store.split("train"))
+        return real or (self.phantoms is not None and not bool(self.phantoms.labelled.all()))
 
     @property
     def training_cases(self) -> list[StoredCase]:
@@ -184,6 +190,7 @@ def _read(
     training = create_training_loader(
         store, names, data, augment, seed=seed, steps_per_epoch=train.steps_per_epoch, pin=pin
     )
+    phantoms = training.dataset.phantoms if isinstance(training, SliceLoader) else None
     validation: Iterable[Batch] | None
     if train.overfit_batches:
         training = FixedBatches(training, train.overfit_batches, train.steps_per_epoch)
@@ -199,5 +206,6 @@ def _read(
         training=training,
         validation=validation,
         size=data.patch.size if data.sampling == "patches" else training_size(store, data.size),
-        notes=(*built.notes, *crowd),
+        notes=(*built.notes, *([phantoms.description] if phantoms is not None else []), *crowd),
+        phantoms=phantoms,
     )

@@ -46,6 +46,7 @@ class DryRun:
         first_step_seconds: the first training step, in which libraries set themselves up.
         step_seconds: the second, on the same batch: forward, backward and update.
         load_seconds: reading a batch; loader processes hide it as long as it is below their number times the step.
+        phantoms: synthetic cases that are mixed into an epoch.
         validation_seconds: one validation batch, or None without validation.
         steps_per_epoch: training steps.
         validation_batches: batches of a validation.
@@ -64,6 +65,7 @@ class DryRun:
     first_step_seconds: float
     step_seconds: float
     load_seconds: float
+    phantoms: int
     validation_seconds: float | None
     steps_per_epoch: int
     validation_batches: int
@@ -115,7 +117,7 @@ def _measure(run: Run) -> DryRun:
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(run.device)
     data.training.start_at(0)
-    batch, load_seconds = _timed(run, lambda: _first(data.training.loader))
+    batch, load_seconds = _read(run)
     # An epoch of one step updates the weights whatever train.accumulate is, so that the optimizer's state counts.
     _, first_step = _timed(run, lambda: run.trainer.run([batch], max_epochs=1, epoch_length=1))
     loss = float(run.trainer.state.output["loss"])
@@ -145,6 +147,7 @@ def _measure(run: Run) -> DryRun:
         first_step_seconds=first_step,
         step_seconds=step,
         load_seconds=load_seconds,
+        phantoms=config.data.phantoms,
         validation_seconds=validation,
         steps_per_epoch=steps,
         validation_batches=batches,
@@ -152,6 +155,17 @@ def _measure(run: Run) -> DryRun:
         epochs=epochs,
         total_seconds=run.budget.limit if run.budget.limit is not None else epochs * epoch,
     )
+
+
+def _read(run: Run) -> tuple[Batch, float]:
+    """Read a batch; the seconds are the mean of those with phantoms, of which the first is one, and those without."""
+    training, phantoms = run.data.training, run.data.phantoms
+    batch, seconds = _timed(run, lambda: _first(training.loader))
+    if phantoms is None or run.config.data.phantoms * 2 > training.steps_per_epoch:
+        return batch, seconds
+    training.start_at(1)
+    _, without = _timed(run, lambda: _first(training.loader))
+    return batch, without + (seconds - without) * run.config.data.phantoms / training.steps_per_epoch
 
 
 def _timed(run: Run, work: Callable[[], T]) -> tuple[T, float]:

@@ -102,6 +102,7 @@ def test_the_resolved_configuration_repeats_the_run(tiny_dataset: Path, tmp_path
     [
         ["optimizer.lr_factors={encoder: 0.1, head: 2}", "optimizer.bias_factor=2", "train.clip_value=0.01"],
         ["data.sampling=patches", "data.patch.size=[32, 32]"],
+        ["data.phantoms=3", "data.phantom_options.slices=2", "data.spacing=[4, 4]"],
     ],
 )
 def test_a_run_stopped_at_any_step_resumes_bit_for_bit(
