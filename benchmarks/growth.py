@@ -37,12 +37,12 @@ from spine_ignite.config import AugmentConfig, load_config
 from spine_ignite.datasets.hold_out import hold_out
 from spine_ignite.evaluation.case_results import evaluate_case
 from spine_ignite.inference.members import load_members
+from spine_ignite.inference.network_sources import find_sources
 from spine_ignite.inference.predictor import Predictor
 from spine_ignite.labels import LabelScheme
 from spine_ignite.losses.dice import dice_ce
 from spine_ignite.machine.precision import choose_precision
 from spine_ignite.phantom import make_phantom, write_phantoms
-from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.slices.build import build_store
 from spine_ignite.slices.normalise import prepare_image
 from spine_ignite.slices.store import open_store
@@ -92,7 +92,7 @@ def of_cases(folder: Path, cases: int) -> Works:
 def of_slices(folder: Path, slices: int) -> Works:
     """Work on a case of so many slices."""
     write_phantoms(folder / "data", 1, 0, num_slices=slices)
-    members = load_members([RunDirectory(write_run(folder / "run", 8))], InferenceOptions(device="cpu"), CPU)
+    members = load_members(find_sources(write_run(folder / "run", 8)), InferenceOptions(device="cpu"), CPU)
     predictor = Predictor(members, device=CPU, precision=choose_precision("fp32", CPU))
     phantom = make_phantom(0, 0, 0, slices)
     volume = Volume(phantom.image.astype(np.float32), phantom.affine, folder / "image.nii.gz")

@@ -28,6 +28,7 @@ from spine_ignite.config import load_config
 from spine_ignite.datasets.split import read_split
 from spine_ignite.evaluation.case_results import evaluate_case
 from spine_ignite.inference.members import load_members
+from spine_ignite.inference.network_sources import find_sources
 from spine_ignite.inference.predictor import Predictor
 from spine_ignite.machine.precision import choose_device, choose_precision
 from spine_ignite.runs.directory import RunDirectory
@@ -65,7 +66,7 @@ def run(data: Path, folder: Path, seed: int, precision: str, steps: int, setting
     line = (result.directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]
     device = choose_device(config.device)
     predictor = Predictor(
-        load_members([RunDirectory(result.directory)], InferenceOptions(), device),
+        load_members(find_sources(result.directory), InferenceOptions(), device),
         device=device,
         precision=choose_precision(precision, device),
     )

@@ -16,14 +16,13 @@ from spine_ignite.evaluation.judged_cases import Judged
 from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.tables import Summary
 from spine_ignite.inference.inputs import collect_jobs
-from spine_ignite.inference.members import find_runs
+from spine_ignite.inference.network_sources import names_recorded
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predict_files import Extras, Prediction, predict_files
 from spine_ignite.inference.predictor import Predictor, load_predictor
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.machine.left_as_found import left_as_found
 from spine_ignite.places import require_apart
-from spine_ignite.runs.provenance import as_recorded
 from spine_ignite.volumes.in_memory import image_in_memory, is_in_memory, label_in_memory, label_like, nifti_labels
 from spine_ignite.volumes.reader import volume_stem
 from spine_ignite.volumes.volume import Reading, Volume, read_image, read_label
@@ -45,7 +44,8 @@ def predict(
     """Label the structures in an image with the network of a run.
 
     Args:
-        run: a run directory, or a folder or list of them, whose probabilities are averaged.
+        run: a run directory, an exported file, the name of a published network (``"ready"``), or a folder or list of
+            these, whose probabilities are averaged.
         image: a nibabel image, a SimpleITK image, a pair of an array ``(I, J, K)`` and its affine (voxel indices to
             RAS+ mm), or the name of a file; with ``out`` names of files, folders and datasets. Or a list of these.
         out: a folder for label volumes; None gives them back in memory.
@@ -71,7 +71,7 @@ def predict(
             if extras is not None or skip_existing:
                 raise UsageError("extras and skip_existing are about files; give the folder out to write them into")
             named = [_named(item, f"image {n}" if several else "the image") for n, item in enumerate(images, 1)]
-            with as_recorded(find_runs(first)[0]):
+            with names_recorded(first):
                 predictor = load_predictor(first, chosen)
                 found = [_segment(predictor, *item) for item in (progress(named) if progress else named)]
             return found if several else found[0]
@@ -207,7 +207,7 @@ def _predict_files(
     inputs = [Path(image) for image in images]
     for folder in filter(Path.is_dir, inputs):
         require_apart({"out": out}, {"input": folder})
-    with as_recorded(find_runs(run)[0]):
+    with names_recorded(run):
         predictor = load_predictor(run, options)
         jobs = collect_jobs(inputs, out)
         return predict_files(predictor, jobs, extras=extras, skip_existing=skip_existing, progress=progress)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   spine-ignite export runs/unet -o unet.safetensors
-  spine-ignite predict runs/unet scan.nii.gz -o labels --checkpoint unet.safetensors
+  spine-ignite predict unet.safetensors scan.nii.gz -o labels
   spine-ignite export runs/unet --format torch-export -o unet.pt2
 """
 
@@ -32,15 +32,17 @@ Examples:
     help="Weights (.safetensors), or a program that PyTorch runs without spine-ignite (.pt2).",
 )
 @click.option("--checkpoint", default="best", show_default=True, metavar="best|last|FILE", help="Which weights.")
+@click.option("--half", is_flag=True, help="Store weights in half precision; they are used in single.")
 @json_option
-def command(run: Path, out: Path | None, file_format: Format, checkpoint: str, as_json: bool) -> None:
+def command(run: Path, out: Path | None, file_format: Format, checkpoint: str, half: bool, as_json: bool) -> None:
     """Write the network of RUN to a file for other programs, with the averaged weights if the run averaged.
 
-    The file is read back and compared with the original on a random batch before it takes its place.
+    The file is read back and compared with the original on a random batch before it takes its place. A .safetensors
+    file may stand in the place of a run in `predict` and `train.start_from`.
     """
     from spine_ignite.inference.export import export_run
 
-    exported = export_run(run, out, file_format=file_format, checkpoint=checkpoint)
+    exported = export_run(run, out, file_format=file_format, checkpoint=checkpoint, half=half)
     if as_json:
         echo_json(
             {"file": exported.path, "format": file_format, "checkpoint": exported.source, "model": exported.model}

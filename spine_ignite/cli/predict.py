@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   spine-ignite predict runs/unet scan.nii.gz -o labels
+  spine-ignite predict unet.safetensors scan.nii.gz -o labels
   spine-ignite predict runs/unet dataset -o labels --skip-existing
   spine-ignite predict runs/unet scan.nii.gz -o labels --tta --ensemble runs/ccnet --uncertainty
   spine-ignite predict runs/folds scan.nii.gz -o labels         # the mean of the runs in runs/folds
@@ -44,6 +45,8 @@ def command(
     as_json: bool,
 ) -> int:
     """Segment INPUTS (files, folders, datasets) with the network of RUN, or the mean of a folder of runs.
+
+    RUN may also be a file of `export`, or the name of a network that a plugin brings (`list-components`).
 
     Each label volume has the shape, affine and units of its input, and a JSON file beside it that says how it was made.
     An input that cannot be used does not stop the others; the exit code is then 1.

@@ -20,7 +20,7 @@ from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.tables import Summary, write_tables
 from spine_ignite.files import guard
 from spine_ignite.inference.inputs import case_jobs
-from spine_ignite.inference.members import find_runs
+from spine_ignite.inference.network_sources import find_runs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predict_files import predict_files
 from spine_ignite.inference.predictor import load_predictor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spine_ignite.config import DataConfig, RunConfig, load_config
+from spine_ignite.config import DataConfig
 from spine_ignite.config.sections import PredictConfig
-from spine_ignite.datasets.case_ids import natural_order
-from spine_ignite.errors import RunError, UsageError, suggest
+from spine_ignite.errors import UsageError
+from spine_ignite.inference.network_sources import Source
 from spine_ignite.inference.options import CHECKPOINTS, InferenceOptions
 from spine_ignite.inference.views import View, views_of
 from spine_ignite.machine.precision import Precision
 from spine_ignite.runs.checkpoints import TrainedNetwork, load_network
-from spine_ignite.runs.directory import RunDirectory, open_run_directory
-from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.volumes.digests import file_sha256
 
 Size = tuple[int, int]
@@ -33,7 +32,8 @@ class Member:
         views: test-time augmentation; one view is none.
         window: rows and columns of the sliding window, or None for whole slices.
         overlap: of neighbouring windows, a share of the window.
-        run: the directory of the run that it predicts for; None: the one that its checkpoint lies in.
+        run: the directory of the run that it predicts for, or the file of a network without one; None: the run that its
+            checkpoint lies in.
         weights: SHA-256 of the checkpoint that the network was loaded from; by the time that it is asked for, training
             may have replaced the file.
     """
@@ -96,54 +96,24 @@ class Member:
         return stitched
 
 
-def find_runs(path: Path) -> list[RunDirectory]:
-    """Return the run at ``path``, the folds of a cross-validation, or the runs in a folder of runs.
+def load_members(sources: Sequence[Source], options: InferenceOptions, device: torch.device) -> list[Member]:
+    """Load the networks of runs and files, each with the views and the window that its training and the options give.
 
     Raises:
-        RunError: it is none of these, or folds of a cross-validation are not trained yet.
-    """
-    folds = FoldsDirectory(path)
-    if folds.exists:
-        return folds.runs()
-    if not (path / "config.yaml").is_file() and path.is_dir():
-        folders = sorted(path.iterdir(), key=lambda folder: natural_order(folder.name))
-        runs = [RunDirectory(folder) for folder in folders if (folder / "config.yaml").is_file()]
-        if runs:
-            return runs
-        raise RunError(f"{path} is not a run directory: it has no config.yaml, nor has any folder in it")
-    return [open_run_directory(path)]
-
-
-def checkpoint_file(run: RunDirectory, name: str) -> Path:
-    """Return the checkpoint of a run that is called ``best`` or ``last``; another name is that of a file.
-
-    Raises:
-        UsageError: it is neither, nor has the suffix of a file.
-    """
-    if name in CHECKPOINTS:
-        return run.best if name == "best" else run.last
-    if not Path(name).suffix:
-        raise UsageError(f"there is no checkpoint '{name}'.{suggest(name, CHECKPOINTS)} Give best, last or a file")
-    return Path(name)
-
-
-def load_members(runs: list[RunDirectory], options: InferenceOptions, device: torch.device) -> list[Member]:
-    """Load the networks of runs, each with the views and the window that its own training and the options give.
-
-    Raises:
-        UsageError: a checkpoint is given by its file, but there are several runs.
+        UsageError: a checkpoint is given by its file, but there are several runs, or none.
         RunError: a checkpoint cannot be used.
     """
     files = [name for name in options.checkpoints if name not in CHECKPOINTS]
-    if files and len(runs) > 1:
-        raise UsageError(f"the file {files[0]} is the checkpoint of one run; with {len(runs)} runs give best or last")
+    if files and len(sources) > 1:
+        raise UsageError(
+            f"the file {files[0]} is the checkpoint of one run; with {len(sources)} runs give best or last"
+        )
     members = []
-    for run in runs:
-        config = load_config(run.config)
+    for source in sources:
         for name in options.checkpoints:
-            trained, weights = _load(checkpoint_file(run, name), device)
+            trained, weights = _load(source.checkpoint(name), device)
             trained.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            members.append(_member(trained, weights, run, config, options))
+            members.append(_member(trained, weights, source, options))
     return members
 
 
@@ -164,9 +134,8 @@ def _load(path: Path, device: torch.device) -> tuple[TrainedNetwork, str]:
             return trained, before
 
 
-def _member(
-    trained: TrainedNetwork, weights: str, run: RunDirectory, config: RunConfig, options: InferenceOptions
-) -> Member:
+def _member(trained: TrainedNetwork, weights: str, source: Source, options: InferenceOptions) -> Member:
+    config = source.config
     tta = config.predict.tta if options.tta is None else options.tta
     asked = None if options.window == "whole" else options.window
     return Member(
@@ -174,6 +143,6 @@ def _member(
         views_of(config.augment, trained.description.context_slices) if tta else (View(),),
         window_of(config.predict, config.data) if options.window is None else asked,
         config.predict.overlap if options.overlap is None else options.overlap,
-        run.root,
+        source.root,
         weights,
     )

@@ -11,12 +11,11 @@ from typing import Any
 from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.errors import DataError, reason
 from spine_ignite.inference.levels.record import describe, levels_file, write_levels
-from spine_ignite.inference.members import find_runs
+from spine_ignite.inference.network_sources import names_recorded
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import Predictor, load_predictor
 from spine_ignite.inference.records import is_done, require_replaceable, write_record
 from spine_ignite.locks import lock_folder
-from spine_ignite.runs.provenance import as_recorded
 from spine_ignite.volumes.digests import volume_sha256
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.maps import PlaneSpool, write_map, write_maps
@@ -69,7 +68,8 @@ def predict(
     """Segment files with the network of a run; see :func:`predict_files`.
 
     Args:
-        run: a run directory, or a folder of them, whose probabilities are averaged.
+        run: a run directory, a folder of them, whose probabilities are averaged, an exported file, or the name of a
+            published network.
         jobs: pairs of an image and the label volume to write.
         options: how; by default as the run's configuration says.
         extras: what to write besides label volumes.
@@ -79,7 +79,7 @@ def predict(
     Raises:
         SpineIgniteError: a run, a checkpoint or the device cannot be used.
     """
-    with as_recorded(find_runs(run)[0]):
+    with names_recorded(run):
         predictor = load_predictor(run, options or InferenceOptions())
         return predict_files(predictor, jobs, extras=extras, skip_existing=skip_existing, progress=progress)
 

@@ -19,10 +19,10 @@ from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.config.sections import BorderRule
 from spine_ignite.errors import RunError
 from spine_ignite.inference.levels.column import Column
-from spine_ignite.inference.members import Member, find_runs, load_members
+from spine_ignite.inference.members import Member, load_members
+from spine_ignite.inference.network_sources import find_sources
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.postprocess import clean
-from spine_ignite.inference.postprocess.learned import steps_of_run
 from spine_ignite.labels import LabelScheme
 from spine_ignite.machine.precision import Precision, choose_device, choose_precision
 from spine_ignite.runs.description import Description
@@ -192,20 +192,20 @@ class Predictor:
 
 
 def load_predictor(run: Path, options: InferenceOptions) -> Predictor:
-    """Load the networks of a run, or of a folder of runs, and of those that join them.
+    """Load the networks of a run, a folder of runs, an exported file or a published name, and of those that join them.
 
     Raises:
         SpineIgniteError: a run, a checkpoint or the device cannot be used, or the classes of two runs differ.
     """
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
-    runs = [found for path in (run, *options.ensemble) for found in find_runs(path)]
+    sources = [found for path in (run, *options.ensemble) for found in find_sources(path)]
     return Predictor(
-        load_members(runs, options, device),
+        load_members(sources, options, device),
         device=device,
         precision=precision,
         batch_size=options.batch_size,
-        postprocess=steps_of_run(runs[0]) if options.postprocess is None else options.postprocess,
+        postprocess=sources[0].steps if options.postprocess is None else options.postprocess,
         reading=Reading(options.orientation, options.nan),
     )
 

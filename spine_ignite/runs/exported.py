@@ -35,17 +35,22 @@ class Header(Section):
     plugin: str = Field(description="name and version of the distribution of the architecture")
     sha256: str | None = Field(None, description="of the weights")
     description: dict[str, Any] = Field(description="of the network, as in a checkpoint")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="how its run predicts: sections of a configuration; none: the defaults"
+    )
 
 
-def to_bytes(trained: TrainedNetwork, plugin: str) -> bytes:
+def to_bytes(trained: TrainedNetwork, plugin: str, settings: Mapping[str, Any], *, half: bool = False) -> bytes:
     """Return the content of a safetensors file with the weights of a network and its header.
 
     Args:
         trained: the network, with its description.
         plugin: name and version of the distribution of the architecture.
+        settings: how its run predicts.
+        half: store numbers in half precision; they are read as single.
 
     Raises:
-        RunError: the network's state holds something else than tensors.
+        RunError: the network's state holds something else than tensors, or what half precision cannot hold.
     """
     weights = {}
     for name, value in trained.network.state_dict().items():
@@ -56,7 +61,16 @@ def to_bytes(trained: TrainedNetwork, plugin: str) -> bytes:
             )
         # A copy, since the format takes neither two names of one tensor nor other memory layouts.
         weights[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-    header = Header(plugin=plugin, sha256=fingerprint(weights), description=trained.description.state_dict())
+        if half and value.is_floating_point():
+            weights[name] = weights[name].half()
+            if weights[name].isinf().any() and not value.isinf().any():
+                raise RunError(f"{trained.path} cannot be stored in half precision: '{name}' is too large for it")
+    header = Header(
+        plugin=plugin,
+        sha256=fingerprint(weights),
+        description=trained.description.state_dict(),
+        settings=dict(settings),
+    )
     content: bytes = save(weights, metadata={KEY: header.model_dump_json()})
     return content
 
@@ -65,17 +79,35 @@ def read_exported(path: Path) -> tuple[dict[str, Tensor], Description]:
     """Read the weights and the description in a safetensors file that :func:`to_bytes` made; they are on the CPU.
 
     The library checks that the sizes in the file's header are those of the file; checksum and description are checked
-    here.
+    here. What is stored in half precision is returned in single.
 
     Raises:
         RunError: the file is missing, damaged, or comes from another program or version.
     """
+    header, weights = _read(path, with_weights=True)
+    if header.sha256 != fingerprint(weights):
+        raise RunError(f"{path} is corrupt: the checksum of its weights is wrong; export it again")
+    single = {name: value.float() if value.dtype is torch.float16 else value for name, value in weights.items()}
+    return single, Description.from_state(header.description, path)
+
+
+def read_header(path: Path) -> Header:
+    """Read what a safetensors file says about its weights, and not these.
+
+    Raises:
+        RunError: the file is missing, damaged, or comes from another program or version.
+    """
+    return _read(path, with_weights=False)[0]
+
+
+def _read(path: Path, *, with_weights: bool) -> tuple[Header, dict[str, Tensor]]:
     if not path.is_file():
         raise RunError(f"{path} does not exist, or is not a file")
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(KEY)
-            weights = {name: file.get_tensor(name) for name in file.keys()} if text is not None else {}  # noqa: SIM118
+            names = list(file.keys()) if text is not None and with_weights else []
+            weights = {name: file.get_tensor(name) for name in names}
     except Exception as error:  # damage can make the reader raise anything
         reason = " ".join(str(error).split())[:200]
         raise RunError(f"{path} cannot be read, it may be truncated or corrupt: {reason}") from error
@@ -84,13 +116,10 @@ def read_exported(path: Path) -> tuple[dict[str, Tensor], Description]:
             f"{path} has weights, but was not written by `spine-ignite export`: what they belong to is unknown"
         )
     try:
-        header = Header.model_validate_json(text)
+        return Header.model_validate_json(text), weights
     except ValidationError as error:
         reason = describe(error, Header)
         raise RunError(f"{path} is not an export of this version of spine-ignite (format 1): {reason}") from error
-    if header.sha256 != fingerprint(weights):
-        raise RunError(f"{path} is corrupt: the checksum of its weights is wrong; export it again")
-    return weights, Description.from_state(header.description, path)
 
 
 def fingerprint(weights: Mapping[str, Tensor]) -> str:

@@ -47,10 +47,10 @@ def weights_of(item: Registered[Component]) -> Path:
     return path
 
 
-def nothing_of_this_name(name: str | Path) -> UsageError:
+def nothing_of_this_name(name: str | Path) -> RunError:
     """Return an error about something that is neither a run, a file nor a published network."""
-    known = sorted(item.value.name for item in load_registry().components("network"))
-    return UsageError(
-        f"there is no run, file of weights or network '{name}'.{suggest(str(name), known)} "
+    known = sorted({item.value.name for item in load_registry().components("network")})
+    return RunError(
+        f"{name} is not a run directory, nor a file of weights or a published network.{suggest(str(name), known)} "
         f"Networks: {', '.join(known) or 'none is installed'}"
     )

@@ -59,8 +59,9 @@ def open_starting_point(config: StartConfig) -> StartingPoint:
     """Read the weights that ``train.start_from`` names: a run's best, those in a file, or a published network's.
 
     Raises:
-        UsageError: there is nothing of this name.
-        RunError: it cannot be used, is not the file that was recorded, or does not say what it was trained on.
+        UsageError: the name stands for two things.
+        RunError: there is nothing of this name, it cannot be used, is not the file that was recorded, or does not say
+            what it was trained on.
     """
     path, source = _locate(config.source)
     digest = file_sha256(path)
@@ -72,9 +73,14 @@ def open_starting_point(config: StartConfig) -> StartingPoint:
     weights, description = read_weights(path)
     require_weights(weights, path)
     require_numbers(weights, path)
-    return StartingPoint(
-        StartConfig(source=source, sha256=digest), path, weights, description, _images(description, path)
-    )
+    run = RunDirectory(path.parent.parent)
+    images = images_seen(description, run if path in (run.best, run.last, run.previous) else None)
+    if images is None:
+        raise RunError(
+            f"{path} is of an older version and does not say which images it was trained on, so that nothing can be "
+            "said about what its network has seen; give the run that it is from, or export that run again"
+        )
+    return StartingPoint(StartConfig(source=source, sha256=digest), path, weights, description, frozenset(images))
 
 
 def _locate(source: str) -> tuple[Path, str]:
@@ -93,14 +99,16 @@ def _locate(source: str) -> tuple[Path, str]:
     return path, str(path)
 
 
-def _images(description: Description, path: Path) -> frozenset[str]:
-    """What weights were trained on, by their own record, or by that of the run which they lie in."""
-    if description.images is not None:
-        return frozenset(description.images)
-    run = RunDirectory(path.parent.parent)
-    if path in (run.best, run.last, run.previous) and run.split.is_file():
-        return frozenset(case.voxels for case in read_split(run.split).training)
-    raise RunError(
-        f"{path} is of an older version and does not say which images it was trained on, so that nothing can be said "
-        "about what its network has seen; give the run that it is from, or export that run again"
-    )
+def images_seen(description: Description, run: RunDirectory | None) -> tuple[str, ...] | None:
+    """Return the SHA-256 of the voxels of all images that weights were trained on; None: nobody says.
+
+    Args:
+        description: of the weights, which knows it but for those of older versions.
+        run: that they are from, whose split says it then; older versions had nothing to start from.
+
+    Raises:
+        DataError: the split cannot be read.
+    """
+    if description.images is not None or run is None or not run.split.is_file():
+        return description.images
+    return tuple(sorted({case.voxels for case in read_split(run.split).training}))

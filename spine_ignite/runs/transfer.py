@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from spine_ignite.labels import LabelScheme
+from spine_ignite.labels.mapping import map_scheme
 from spine_ignite.runs.axes import Axes, axes_of
 from spine_ignite.runs.description import Description
 
@@ -52,12 +53,13 @@ def transfer(
     """Take every weight of a network that fits another one; running statistics of normalisation too.
 
     A weight fits if both networks have one of its name whose axes are of the same sizes, or follow classes and input
-    channels alike. On an axis of classes the rows of those are taken that both schemes name alike; the background is
-    the background. What belongs to a class or channel lies together there, also where blocks of pixels are folded into
-    channels (Shi et al., CVPR 2016). On an axis of input channels each slice keeps its place beside the middle one; a
-    slice further out than the source had begins with weights of 0, and where there are fewer slices than it had, the
-    weights of those further out are added to the outermost. Either way a stack of equal slices gives the same sums as
-    before (but in a convolution that standardises its weights, as the stem of TransUNet does).
+    channels alike. On an axis of classes the rows of those are taken that both schemes have, by kind and name
+    (:func:`spine_ignite.labels.mapping.map_scheme`); the background is the background. What belongs to a class or
+    channel lies together there, also where blocks of pixels are folded into channels (Shi et al., CVPR 2016). On an
+    axis of input channels each slice keeps its place beside the middle one; a slice further out than the source had
+    begins with weights of 0, and where there are fewer slices than it had, the weights of those further out are added
+    to the outermost. Either way a stack of equal slices gives the same sums as before (but in a convolution that
+    standardises its weights, as the stem of TransUNet does).
 
     Args:
         weights: of the source.
@@ -108,7 +110,8 @@ class _Fit:
         self.source, self.target = source, target
         self.theirs, self.mine = theirs, mine
         self.pairs = _same_names(source.scheme, target.scheme)
-        self.same_classes = source.scheme.names[1:] == target.scheme.names[1:]
+        count = source.scheme.num_classes
+        self.same_classes = count == target.scheme.num_classes and self.pairs == [(i, i) for i in range(count)]
         self.same_channels = source.in_channels == target.in_channels
 
     def objection(self, name: str, value: object) -> str | None:
@@ -165,10 +168,12 @@ class _Fit:
 
 
 def _same_names(source: LabelScheme, target: LabelScheme) -> list[tuple[int, int]]:
-    """Pairs of channels of the same structure, the background first."""
-    places = {name: index for index, name in enumerate(source.names) if index}
-    named = [(places[name], index) for index, name in enumerate(target.names) if index and name in places]
-    return [(0, 0), *named]
+    """Pairs of channels of the same structure, the background first; of two that mean one the first."""
+    places: dict[int, int] = {}
+    for here, there in enumerate(map_scheme(source, target).table):
+        if there:
+            places.setdefault(there, here)
+    return [(0, 0), *((here, there) for there, here in sorted(places.items()))]
 
 
 def _places(indices: Sequence[int], repeat: int) -> Tensor:

@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from spine_ignite.errors import RunError, SpineIgniteError, UsageError
 from spine_ignite.inference.export import export_run
 from spine_ignite.inference.members import Member, load_members
+from spine_ignite.inference.network_sources import find_sources
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import Predictor
 from spine_ignite.machine.precision import choose_precision
 from spine_ignite.runs.checkpoints import load_network
-from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.exported import fingerprint
 from spine_ignite.volumes.volume import read_image
 
@@ -95,10 +95,10 @@ def test_labels_are_those_of_the_checkpoint(exported: Path, tiny_dataset: Path) 
 
 def test_an_exported_file_is_a_member_of_its_run(exported: Path, tmp_path: Path, write_run: RunWriter) -> None:
     elsewhere = exported.rename(tmp_path / "unet.safetensors")
-    run, other = RunDirectory(tmp_path / "run"), RunDirectory(write_run(tmp_path / "other"))
+    run, other = (find_sources(path) for path in (tmp_path / "run", write_run(tmp_path / "other")))
     options = InferenceOptions(checkpoints=("best", str(elsewhere)))
-    best, file = load_members([run], options, CPU)
-    assert (file.record()["run"], file.record()["checkpoint"]) == (str(run.root), "unet.safetensors")
+    best, file = load_members(run, options, CPU)
+    assert (file.record()["run"], file.record()["checkpoint"]) == (str(tmp_path / "run"), "unet.safetensors")
     batch = torch.randn(1, 1, 64, 64)
     precision = choose_precision("fp32", CPU)
     with torch.inference_mode():
@@ -106,7 +106,7 @@ def test_an_exported_file_is_a_member_of_its_run(exported: Path, tmp_path: Path,
     with pytest.raises(
         UsageError, match="unet.safetensors is the checkpoint of one run; with 2 runs give best or last"
     ):
-        load_members([run, other], options, CPU)
+        load_members([*run, *other], options, CPU)
 
 
 def test_every_truncated_file_and_every_changed_byte_is_refused(exported: Path, tmp_path: Path) -> None:

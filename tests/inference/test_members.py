@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spine_ignite.errors import RunError
-from spine_ignite.inference.members import Member, find_runs, load_members
+from spine_ignite.inference.members import Member, load_members
+from spine_ignite.inference.network_sources import find_sources
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.views import View
 from spine_ignite.labels import load_scheme
@@ -118,18 +118,6 @@ def test_a_window_larger_than_the_slice_is_the_slice() -> None:
     assert set(network.shown) == {(20, 30), (20, 40)}
 
 
-def test_a_folder_of_runs_is_all_its_runs(tmp_path: Path, write_run: RunWriter) -> None:
-    for fold in range(2):
-        write_run(tmp_path / f"fold_{fold}", seed=fold)
-    (tmp_path / "notes").mkdir()
-    assert [run.root.name for run in find_runs(tmp_path)] == ["fold_0", "fold_1"]
-    assert [run.root.name for run in find_runs(tmp_path / "fold_1")] == ["fold_1"]
-    with pytest.raises(RunError, match="is not a run directory: it has no config.yaml, nor has any folder in it"):
-        find_runs(tmp_path / "notes")
-    with pytest.raises(RunError, match="none is not a run directory"):
-        find_runs(tmp_path / "none")
-
-
 def test_what_is_not_given_each_run_decides(tmp_path: Path, write_run: RunWriter) -> None:
     patches = ["data.sampling=patches", "data.patch.size=[32,48]"]
     runs = [
@@ -139,7 +127,7 @@ def test_what_is_not_given_each_run_decides(tmp_path: Path, write_run: RunWriter
     ]
 
     def load(**options: Any) -> list[Member]:
-        found = [run for path in runs for run in find_runs(path)]
+        found = [source for path in runs for source in find_sources(path)]
         return load_members(found, InferenceOptions(**options), CPU)
 
     default = load()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from spine_ignite.config import RunConfig, load_config
-from spine_ignite.errors import DataError, RunError, UsageError
+from spine_ignite.errors import DataError, RunError
 from spine_ignite.inference.export import export_run
 from spine_ignite.training.run import RunResult, resume, train
 from spine_ignite.volumes.digests import file_sha256
@@ -92,7 +92,7 @@ def test_a_run_begins_with_the_weights_of_another_and_so_do_its_averages(
     for part in ("model", "ema"):
         assert all(torch.equal(value, saved(tmp_path / "parts")[part][k]) for k, value in saved(whole)[part].items())
     assert saved(tmp_path / "parts")["description"]["images"] == saved(whole)["description"]["images"]
-    with pytest.raises(UsageError, match=r"there is no run, file of weights or network '.*first'\."):
+    with pytest.raises(RunError, match=r"first is not a run directory, nor a file of weights or a published network\."):
         train(third, tmp_path / "fourth", echo=quiet)
     assert not (tmp_path / "fourth").exists()
 
