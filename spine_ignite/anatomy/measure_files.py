@@ -1,0 +1,188 @@
+"""Measure label volumes in files, and write the figures as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spine_ignite.anatomy.figures import FIGURES, PURPOSE
+from spine_ignite.anatomy.measure_volume import Row, measure_volume
+from spine_ignite.csv_files import csv_text
+from spine_ignite.datasets.cases import match_by_id, volume_files
+from spine_ignite.errors import DataError, SpineIgniteError, UsageError, reason
+from spine_ignite.files import write_text
+from spine_ignite.labels import LabelScheme
+from spine_ignite.labels.scheme import IGNORE
+from spine_ignite.names import in_json
+from spine_ignite.volumes.alignment import aligned
+from spine_ignite.volumes.reader import suffixes_listed, volume_suffix
+from spine_ignite.volumes.volume import STRICT, Reading, read_image, read_label
+
+FORMATS = (".csv", ".json")
+_DECIMALS = 3
+_HEADINGS = ("file", "level", "kind", *FIGURES, "flags", "use")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A label volume.
+
+    Args:
+        file: where it is.
+        rows: what was measured, from the head down.
+        image: the image of which the signal was measured.
+        error: why it cannot be measured.
+    """
+
+    file: Path
+    rows: tuple[Row, ...] = ()
+    image: Path | None = None
+    error: str | None = None
+
+
+def measure_files(
+    files: Sequence[Path],
+    scheme: LabelScheme,
+    images: Path | None = None,
+    reading: Reading = STRICT,
+    progress: Callable[[Any], Any] | None = None,
+) -> list[Measured]:
+    """Measure label volumes; one that cannot be used is reported, and the others are still measured.
+
+    Args:
+        files: the label volumes.
+        scheme: what their values mean.
+        images: the image of the only label volume, or a folder in which each has one under its case id.
+        reading: how files are read that leave something unsaid.
+        progress: wraps the files, to show how far it is.
+
+    Raises:
+        UsageError: one image is given for several label volumes.
+        DataError: the folder of images cannot be read, or two of its files have the same case id.
+    """
+    paired = _images_of(files, images)
+    found = []
+    for file in progress(files) if progress is not None else files:
+        try:
+            found.append(_measure(file, scheme, paired.get(file), reading))
+        except Exception as error:  # whatever one file does to a library, the others are still done
+            found.append(Measured(file, error=_named(reason(error, file), file, error)))
+    return found
+
+
+def label_files(inputs: Sequence[Path]) -> list[Path]:
+    """Return the label volumes that are meant by files and folders, each once.
+
+    Raises:
+        DataError: an input is missing, no volume, or a folder without any.
+    """
+    found: dict[Path, Path] = {}
+    for path in inputs:
+        if path.is_dir():
+            inside = volume_files(path)
+            if not inside:
+                raise DataError(f"folder {path} holds no volumes; give the folder in which the label volumes are")
+        elif not path.exists():
+            raise DataError(f"input {path} does not exist")
+        elif volume_suffix(path) is None:
+            raise DataError(f"{path} is not a volume; {suffixes_listed()} are read")
+        else:
+            inside = [path]
+        for file in inside:
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def write_measurements(path: Path, measured: Sequence[Measured], scheme: LabelScheme) -> None:
+    """Write a table with a row for each level (``.csv``), or all with units and definitions (``.json``).
+
+    Raises:
+        UsageError: the name has another ending.
+        RunError: the file cannot be written.
+    """
+    require_format(path)
+    if path.suffix.lower() == ".csv":
+        write_text(path, csv_text(_HEADINGS, _cells(measured)))
+    else:
+        document = json.dumps(as_json(measured, scheme), indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(path, in_json(document) + "\n")
+
+
+def require_format(path: Path) -> None:
+    """Refuse a file of another format.
+
+    Raises:
+        UsageError: the name ends in neither ``.csv`` nor ``.json``.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path} must end in {' or '.join(FORMATS)}; these are the formats of measurements")
+
+
+def as_json(measured: Sequence[Measured], scheme: LabelScheme) -> dict[str, Any]:
+    """Return all as plain data: purpose, units, definitions, and for each file its levels or why there are none."""
+    return {
+        "format": 1,
+        "use": PURPOSE,
+        "scheme": scheme.name,
+        "vertebrae": scheme.vertebrae,
+        "figures": {name: {"unit": unit, "meaning": meaning} for name, (unit, meaning) in FIGURES.items()},
+        "files": [_file_json(item) for item in measured],
+    }
+
+
+def _file_json(item: Measured) -> dict[str, Any]:
+    about: dict[str, Any] = {"file": str(item.file), "error": item.error}
+    if item.image is not None:
+        about["image"] = str(item.image)
+    levels = [
+        {"level": row.level, "kind": row.kind, "flags": list(row.flags)}
+        | {name: _rounded(value) for name, value in row.figures.items()}
+        for row in item.rows
+    ]
+    return {**about, "levels": levels}
+
+
+def _cells(measured: Sequence[Measured]) -> Iterable[list[Any]]:
+    for item in measured:
+        for row in item.rows:
+            figures = [_rounded(row.figures.get(name, math.nan)) for name in FIGURES]
+            yield [str(item.file), row.level, row.kind, *figures, "; ".join(row.flags), PURPOSE]
+        if item.error is not None:
+            yield [str(item.file), "", "", *[None] * len(FIGURES), item.error, PURPOSE]
+
+
+def _rounded(value: float) -> float | None:
+    return None if not math.isfinite(value) else round(value, _DECIMALS)
+
+
+def _measure(file: Path, scheme: LabelScheme, image: Path | None, reading: Reading) -> Measured:
+    label = read_label(file, reading)
+    indices = scheme.to_indices(label.array)
+    if not ((indices > 0) & (indices != IGNORE)).any():
+        raise DataError(f"{file} labels nothing of the scheme '{scheme.name}'; choose another scheme or file")
+    intensities = None
+    if image is not None:
+        volume = read_image(image, reading)
+        # On the grid of the label volume, as all else is measured there.
+        intensities = aligned(volume, label, "label volume")
+    return Measured(file, tuple(measure_volume(indices, label.affine, scheme, intensities)), image)
+
+
+def _images_of(files: Sequence[Path], images: Path | None) -> dict[Path, Path]:
+    if images is None:
+        return {}
+    if not images.is_dir():
+        if len(files) != 1:
+            raise UsageError(f"{images} is one image for {len(files)} label volumes; give the folder of their images")
+        return {files[0]: images}
+    pairs = match_by_id(volume_files(images), files).values()
+    return {label: image for image, label in pairs if image is not None and label is not None}
+
+
+def _named(text: str, file: Path, error: Exception) -> str:
+    """Name the file where a message about its values or its geometry does not."""
+    return text if not isinstance(error, SpineIgniteError) or str(file) in text else f"{file}: {text}"
