@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from spine_ignite.phantom.anatomy import Spine, draw_spine
 from spine_ignite.phantom.arches import paint_arches, paint_canal, paint_longitudinal_ligaments
-from spine_ignite.phantom.bodies import paint_column
+from spine_ignite.phantom.bodies import paint_bodies
 from spine_ignite.phantom.pelvis import Pelvis, draw_pelvis, paint_pelvis
 from spine_ignite.phantom.phantom_options import PhantomOptions
 from spine_ignite.phantom.points import Array, Plane, Points
@@ -112,36 +112,45 @@ class Exam:
 
         It is the same alone as in the volume.
         """
-        thick = self.scan.spacing[0]
-        offsets = (-1 / 3, 0.0, 1 / 3) if thick > 2 else (-0.25, 0.25)
-        planes = [self._plane(index + offset, offset * 0.9) for offset in offsets]
+        # Soft tissue is painted once a slice; what is to be found, on planes through its thickness.
+        middle = self._plane(index, 0.0, None)
+        paint_surroundings(middle, self.spine, self.body, self.signals)
+        offsets = (-1 / 3, 0.0, 1 / 3) if self.scan.spacing[0] > 2 else (-0.25, 0.25)
+        planes = [self._plane(index + offset, 0.9 * offset, middle) for offset in offsets]
+        for plane in planes:
+            self._paint_bones(plane)
         signal = sum(plane.signal for plane in planes) / np.float32(len(planes))
         label = planes[len(planes) // 2].label
         if len(planes) == 3:
             label = np.where(planes[0].label == planes[2].label, planes[0].label, label)
         return self._photograph(np.asarray(signal), index), in_scheme(label, self.options.scheme)
 
-    def _plane(self, place: float, shift: float) -> Plane:
+    def _plane(self, place: float, shift: float, like: Plane | None) -> Plane:
+        """The points of a plane, with the textures and the signal of another."""
         x, y, z = self.scan.points(place, shift)
         s, v, w = self._table.coordinates(x, y, z)
         shape = (x.shape[0], x.shape[1])
+        label = np.zeros(shape, np.uint8)
+        if like is not None:
+            return Plane(x, y, z, s, v, w, like.fine, like.coarse, like.streaks, like.signal.copy(), label)
         fine, coarse, streaks = (texture(kind, self._grain + n, place, shape) for n, kind in enumerate(KINDS))
-        plane = Plane(x, y, z, s, v, w, fine, coarse, streaks, np.zeros(shape, np.float32), np.zeros(shape, np.uint8))
-        paint_surroundings(plane, self.spine, self.body, self.signals)
-        aside = np.abs(w)
-        if float(aside.min()) < 100:
-            low = Points(plane, (s < 60) & (s > -160) & (v > -60) & (v < 60) & (aside < 110))
-            if len(low):
-                paint_pelvis(low, self.spine, self.pelvis, self.signals, SPINE_VALUES["S"])
-                low.store()
-            near = Points(plane, (s > -90) & (v > -34) & (v < 88) & (aside < 100))
-            if len(near):
-                paint_canal(near, self.spine, self.signals, SPINE_VALUES["canal"], SPINE_VALUES["cord"])
-                paint_longitudinal_ligaments(near, self.spine, self.signals)
-                paint_arches(near, self.spine, self.signals)
-                paint_column(near, self.spine, self.signals, SPINE_VALUES)
-                near.store()
-        return plane
+        return Plane(x, y, z, s, v, w, fine, coarse, streaks, np.zeros(shape, np.float32), label)
+
+    def _paint_bones(self, plane: Plane) -> None:
+        aside = np.abs(plane.w)
+        if float(aside.min()) > 110:
+            return
+        low = Points(plane, (plane.s < 60) & (plane.s > -160) & (plane.v > -60) & (plane.v < 60) & (aside < 110))
+        if len(low):
+            paint_pelvis(low, self.spine, self.pelvis, self.signals, SPINE_VALUES["S"])
+            low.store()
+        near = Points(plane, (plane.s > -90) & (plane.v > -34) & (plane.v < 88) & (aside < 100))
+        if len(near):
+            paint_canal(near, self.spine, self.signals, SPINE_VALUES["canal"], SPINE_VALUES["cord"])
+            paint_longitudinal_ligaments(near, self.spine, self.signals)
+            paint_arches(near, self.spine, self.signals)
+            paint_bodies(near, self.spine, self.signals, SPINE_VALUES)
+            near.store()
 
     def _photograph(self, signal: Array, index: int) -> NDArray[np.int16]:
         camera = self._camera

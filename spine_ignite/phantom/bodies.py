@@ -12,7 +12,7 @@ from spine_ignite.phantom.tissues import Signals, Tissue
 _RIM = 1.1  # mm of cortical bone and endplate
 
 
-def paint_column(points: Points, spine: Spine, signals: Signals, values: dict[str, int]) -> None:
+def paint_bodies(points: Points, spine: Spine, signals: Signals, values: dict[str, int]) -> None:
     """Paint all discs, then all bodies over them.
 
     Args:

@@ -63,7 +63,7 @@ def plan_scan(rng: np.random.Generator, spine: Spine, view: str, variety: float,
         rng.uniform(0.9, 1.2) if isotropic else rng.choice([rng.uniform(0.6, 1.0), rng.uniform(0.9, 1.5)], p=[0.3, 0.7])
     )
     thick = plane if isotropic else rng.uniform(3.0, 5.0)
-    top, bottom = (_part if view == "any" and rng.uniform() < 0.45 else _lumbar)(rng, spine)
+    top, bottom = (_part if view == "any" and rng.uniform() < 0.3 else _lumbar)(rng, spine)
     inside = (spine.arc > bottom[1]) & (spine.arc < top[1])
     y = spine.curve[inside, 1]
     tall = top[0] - bottom[0]
