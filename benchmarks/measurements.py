@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_ignite.anatomy.bodies import Body, Endplate
 from spine_ignite.anatomy.frames import Frame
 from spine_ignite.anatomy.measure_volume import Row, measure_volume
 from spine_ignite.anatomy.segments import body_figures, lordosis, segment_figures
+from spine_ignite.anatomy.vertebral_body import Body, Endplate
 from spine_ignite.labels import load_scheme
 from spine_ignite.phantom import Phantom, make_phantom
 

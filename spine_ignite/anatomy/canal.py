@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_ignite.anatomy.bodies import SLAB
 from spine_ignite.anatomy.fitting import fit_surface
 from spine_ignite.anatomy.frames import Frame
 from spine_ignite.anatomy.surfaces import Mask, Region
+from spine_ignite.anatomy.vertebral_body import SLAB
 
 _REACH = 8.0  # mm above and below a level
 _HALF = 7.0  # mm to both sides of the canal's middle

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_ignite.anatomy.bodies import Body, Endplate, fit_body
 from spine_ignite.anatomy.canal import canal_diameter, disc_signal_ratio
-from spine_ignite.anatomy.column import Level, are_neighbours, order_levels, stands_on_sacrum
+from spine_ignite.anatomy.column_order import Level, are_neighbours, order_levels, stands_on_sacrum
 from spine_ignite.anatomy.frames import Array, Frame, unit
 from spine_ignite.anatomy.sacra import fit_sacrum
 from spine_ignite.anatomy.segments import Figures, body_figures, lordosis, segment_figures, segment_frame
 from spine_ignite.anatomy.surfaces import Mask, Region, regions
+from spine_ignite.anatomy.vertebral_body import Body, Endplate, fit_body
 from spine_ignite.labels import LabelClass, LabelScheme
 from spine_ignite.labels.scheme import IGNORE
 from spine_ignite.volumes.geometry import sagittal_axis

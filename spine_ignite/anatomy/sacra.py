@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from spine_ignite.anatomy.bodies import SLAB, Body, Endplate
+from spine_ignite.anatomy.body_outline import Points, Side, corner_near, endplate_points, fit_side
 from spine_ignite.anatomy.fitting import Surface, fit_surface
 from spine_ignite.anatomy.frames import Array, Frame
-from spine_ignite.anatomy.outlines import Points, Side, corner_near, endplate_points, fit_side
 from spine_ignite.anatomy.surfaces import Mask, Region
+from spine_ignite.anatomy.vertebral_body import SLAB, Body, Endplate
 
 _ROUNDS = 8
 _PASSES = 3
@@ -23,8 +23,8 @@ def fit_sacrum(region: Region, above: Body) -> Endplate | str:
     """Find the corners of S1's upper endplate: the promontory, and the posterior one at the canal.
 
     The search begins where the sacrum is nearest to the lower endplate of the vertebra above, in that vertebra's frame.
-    The endplate is fitted as those of bodies are (:func:`~.outlines.fit_outline`), the walls as straight lines 2 to 12
-    mm below; the frame is turned to the endplate, until it settles.
+    The endplate is fitted as those of bodies are (:func:`~.body_outline.fit_outline`), the walls as straight lines 2 to
+    12 mm below; the frame is turned to the endplate, until it settles.
 
     Returns:
         The endplate, or why it cannot be measured.

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from spine_ignite.anatomy.bodies import Body, Endplate
 from spine_ignite.anatomy.frames import Array, Frame, signed_angle, unit
+from spine_ignite.anatomy.vertebral_body import Body, Endplate
 
 Figures = dict[str, float]
 _POINTS = ("front", "middle", "back")

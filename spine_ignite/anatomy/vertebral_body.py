@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spine_ignite.anatomy.body_outline import Outline, Points, fit_outline
 from spine_ignite.anatomy.fitting import fit_surface
 from spine_ignite.anatomy.frames import Array, Frame, unit
-from spine_ignite.anatomy.outlines import Outline, Points, fit_outline
 from spine_ignite.anatomy.surfaces import Mask, Region
 
 # Half of the mid-sagittal slab, mm: it holds the body, and behind it canal and spinous process, but no pedicles: the
@@ -72,8 +72,8 @@ def fit_body(region: Region, up: Array, left: Array) -> Body | str:
     """Find the corners of a vertebral body from the label of a body, or of a whole vertebra.
 
     In a slab about the mid-sagittal plane the largest connected piece is the body. Its outline there is fitted
-    (:func:`~.outlines.fit_outline`). Height and tilt of the frame follow from the endplates, its turn about the axis of
-    the column from the second moments of the body's cross-section (if the field of view holds all of it and it is
+    (:func:`~.body_outline.fit_outline`). Height and tilt of the frame follow from the endplates, its turn about the
+    column's axis from the second moments of the body's cross-section (if the field of view holds all of it and it is
     clearly wider than deep), and everything is done again until it settles.
 
     Args:
