@@ -2,11 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
+READY ?= ready
+PHANTOMS := --train 300 --test 30 --contrast mixed --view any --variety 1 --scheme spine --seed 0
+WEIGHTS := plugins/ready/src/spine_ignite_ready/ready.safetensors
 JOBS ?= auto
 BENCHMARKS := startup trainer_overhead augmentation loss attention every_model prediction_memory evaluation compare memory growth gpu
 ON_VOLUMES := nnunet_training nnunet_preprocessing nnunet_prediction precision architectures time_to_dice label_grid
 
-.PHONY: install demo test lint audit bench stress clean
+.PHONY: install demo ready test lint audit bench stress clean
 
 install: .venv/.installed
 
@@ -32,6 +35,20 @@ demo: install
 	@echo "Pictures of reference and prediction: $(DEMO)/run/evaluation/test/pictures"
 	@echo "Predicted label volumes:              $(DEMO)/predictions"
 	@echo "Training curves:                      $(BIN)/tensorboard --logdir $(DEMO)/run/tensorboard"
+
+# The network of plugins/ready, from phantoms alone; what was stopped goes on where it was. READY=folder says where.
+ready: $(READY)/.trained
+	$(BIN)/spine-ignite evaluate $(READY)/run
+	$(BIN)/spine-ignite export $(READY)/run --half -o $(WEIGHTS)
+
+$(READY)/.phantoms: | install
+	$(BIN)/spine-ignite phantom $(READY)/data $(PHANTOMS) --force
+	@touch $@
+
+$(READY)/.trained: $(READY)/.phantoms | install
+	@if [ -f $(READY)/run/config.yaml ]; then $(BIN)/spine-ignite train --resume $(READY)/run; else \
+		$(BIN)/spine-ignite train --config configs/ready.yaml --data $(READY)/data --out $(READY)/run; fi
+	@touch $@
 
 # One process a core, each with one thread: two that share the cores of a machine would wait for each other.
 test: install
@@ -65,4 +82,4 @@ stress: install
 		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit 1; done
 
 clean:
-	rm -rf .venv .audit .coverage .mypy_cache .pytest_cache .ruff_cache demo
+	rm -rf .venv .audit .coverage .mypy_cache .pytest_cache .ruff_cache demo ready

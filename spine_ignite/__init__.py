@@ -7,6 +7,7 @@
     result = si.resume("runs/unet", "train.epochs=100")   # from its last checkpoint
     si.cross_validate("config.yaml", out="folds").suspects      # all folds; which masks are to be looked at
     labels = si.predict("runs/unet", nib.load("scan.nii.gz"))   # an image of the same kind, in memory
+    si.predict("ready", "scan.nii.gz")                    # with a network that a plugin brings; si.load("ready") is it
     si.evaluate("runs/unet").means["dice"]                # on its test cases
     si.evaluate(labels, nib.load("mask.nii.gz")).classes  # or any label volume against its reference
     dataset = si.open_dataset("dataset", "slices")        # for torch's DataLoader
@@ -36,6 +37,7 @@ _PUBLIC = {
     "find_learning_rate": "spine_ignite.api.training_runs",
     "hookimpl": "spine_ignite.hookspecs",
     "list_models": "spine_ignite.models",
+    "load": "spine_ignite.api.networks",
     "load_config": "spine_ignite.config",
     "open_dataset": "spine_ignite.batches.open_dataset",
     "predict": "spine_ignite.api.images",
@@ -59,6 +61,7 @@ __all__ = [
     "find_learning_rate",
     "hookimpl",
     "list_models",
+    "load",
     "load_config",
     "open_dataset",
     "predict",
@@ -69,6 +72,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from spine_ignite.api.images import evaluate, predict
+    from spine_ignite.api.networks import load
     from spine_ignite.api.training_runs import cross_validate, find_learning_rate, resume, train
     from spine_ignite.batches.open_dataset import Sample, open_dataset
     from spine_ignite.config import RunConfig, load_config

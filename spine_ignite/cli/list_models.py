@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command(epilog="\b\nExample:\n  spine-ignite list-models --json")
 @json_option
 def command(as_json: bool) -> None:
-    """List every installed architecture, and the plugins that failed to load."""
+    """List every installed architecture, networks that are trained already, and the plugins that failed to load."""
     from spine_ignite.registry import load_registry
 
     registry = load_registry()
@@ -44,6 +44,15 @@ def command(as_json: bool) -> None:
                     for item in models
                     for p in [item.value.paper]
                 ],
+                "networks": [
+                    {
+                        "name": item.value.name,
+                        "plugin": item.distribution.name,
+                        "version": item.distribution.version,
+                        "summary": item.value.summary,
+                    }
+                    for item in registry.components("network")
+                ],
                 "broken": [
                     {"entry_point": b.entry_point, "plugin": str(b.distribution), "error": b.error}
                     for b in registry.broken
@@ -66,6 +75,9 @@ def command(as_json: bool) -> None:
     print_table("", ["model", "paper", "encoder", "M parameters", "plugin", "what it is"], rows)
     if not models:
         say("No architecture is installed; from a checkout: pip install -r plugins/requirements.txt")
+    for item in registry.components("network"):
+        name = item.value.name
+        say(f"Trained: {name} ({item.distribution}): {item.value.summary}; spine-ignite predict {name} SCAN -o DIR")
     tell_trouble(registry.broken, registry.clashes)
 
 

@@ -37,7 +37,17 @@ def test_every_shipped_configuration_is_valid_and_survives_a_round_trip(path: Pa
 
 
 def test_the_ready_experiments_are_there() -> None:
-    assert {"demo", "mrspineseg", "lumbar"} <= {path.stem for path in CONFIGS}
+    assert {"demo", "mrspineseg", "lumbar", "few", "ready"} <= {path.stem for path in CONFIGS}
+
+
+def test_few_cases_start_from_what_the_ready_network_is() -> None:
+    """The same network on the same pixels, so that every weight fits but those of other classes."""
+    few, ready = (load_config(path) for path in CONFIGS if path.stem in ("few", "ready"))
+    assert few.train.start_from is not None
+    assert few.train.start_from.source == "ready"
+    assert few.model == ready.model
+    for key in ("spacing", "context_slices", "clip_percentiles", "border"):
+        assert getattr(few.data, key) == getattr(ready.data, key)
 
 
 def test_overrides_reach_every_depth_and_keep_their_types() -> None:
