@@ -20,7 +20,7 @@ from spine_ignite.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from spine_ignite.config.sections import NanRule
+    from spine_ignite.config.data import NanRule
     from spine_ignite.datasets.cases import Problem
     from spine_ignite.datasets.checks import Report
     from spine_ignite.datasets.sources import Source

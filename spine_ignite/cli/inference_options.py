@@ -14,7 +14,7 @@ from spine_ignite.errors import UsageError
 from spine_ignite.inference.options import InferenceOptions
 
 if TYPE_CHECKING:
-    from spine_ignite.config.sections import NanRule
+    from spine_ignite.config.data import NanRule
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

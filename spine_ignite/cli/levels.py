@@ -12,7 +12,7 @@ from spine_ignite.errors import UsageError
 from spine_ignite.names import counted
 
 if TYPE_CHECKING:
-    from spine_ignite.config.sections import NanRule
+    from spine_ignite.config.data import NanRule
     from spine_ignite.inference.levels.conditions import Conditions
     from spine_ignite.inference.levels.files import Leveled
     from spine_ignite.volumes.volume import Reading

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def _checked_orientation(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    from spine_ignite.config.sections import check_orientation
+    from spine_ignite.config.data import check_orientation
 
     try:
         return None if value is None else check_orientation(value)

@@ -4,15 +4,14 @@ Uses the ground alone: a section knows what its values may be, not what is made 
 """
 
 from spine_ignite.config.augment import AugmentConfig
+from spine_ignite.config.data import DataConfig, PatchConfig
 from spine_ignite.config.datasets import DatasetConfig
 from spine_ignite.config.load import dump_config, load_config, parse_config
 from spine_ignite.config.optimization import OptimizerConfig, ScheduleConfig
 from spine_ignite.config.sections import (
-    DataConfig,
     LogConfig,
     LossConfig,
     ModelConfig,
-    PatchConfig,
     RunConfig,
     StartConfig,
     TrainConfig,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spine_ignite.config.data import DataConfig
 from spine_ignite.config.postprocess import parse_step
-from spine_ignite.config.sections import DataConfig, RunConfig
+from spine_ignite.config.sections import RunConfig
 from spine_ignite.labels.scheme import FILES
 from spine_ignite.registry import load_registry
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from spine_ignite.errors import UsageError
 
 if TYPE_CHECKING:
-    from spine_ignite.config.sections import DataConfig, NanRule
+    from spine_ignite.config.data import DataConfig, NanRule
 
 CHECKPOINTS = ("best", "last")
 Window = tuple[int, int] | Literal["whole"] | None
@@ -59,7 +59,7 @@ class InferenceOptions:
         if self.overlap is not None and not 0 <= self.overlap < 1:
             raise UsageError(f"the overlap of windows is from 0 to below 1, got {self.overlap:g}")
         if self.orientation is not None:
-            from spine_ignite.config.sections import check_orientation  # options are made where nothing else is loaded
+            from spine_ignite.config.data import check_orientation  # options are made where nothing else is loaded
 
             try:
                 object.__setattr__(self, "orientation", check_orientation(self.orientation))

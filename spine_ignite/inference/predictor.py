@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spine_ignite.batches.loaders import place_centred
+from spine_ignite.config.data import BorderRule
 from spine_ignite.config.postprocess import LEVELS
-from spine_ignite.config.sections import BorderRule
 from spine_ignite.errors import RunError
 from spine_ignite.inference.levels.column import Column
 from spine_ignite.inference.members import Member, load_members

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from spine_ignite.config.data import MOST_CONTEXT, BorderRule
 from spine_ignite.config.section import Section
-from spine_ignite.config.sections import MOST_CONTEXT, BorderRule
 from spine_ignite.datasets.split import Sha256
 from spine_ignite.errors import RunError, SpineIgniteError
 from spine_ignite.labels import LabelScheme

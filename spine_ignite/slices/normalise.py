@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spine_ignite.config.sections import BorderRule
+from spine_ignite.config.data import BorderRule
 from spine_ignite.slices.border import Window, find_border, find_window
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.volume import Volume

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_ignite.config.sections import BorderRule, NanRule
+from spine_ignite.config.data import BorderRule, NanRule
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import open_plain
 from spine_ignite.labels import LabelScheme

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_ignite.config.sections import DataConfig, NanRule
+from spine_ignite.config.data import DataConfig, NanRule
 from spine_ignite.errors import DataError
 from spine_ignite.files import write_atomically
 from spine_ignite.volumes import nifti, reader

@@ -12,7 +12,7 @@ import torch
 from scipy.stats import entropy
 from torch import Tensor, nn
 
-from spine_ignite.config.sections import BorderRule
+from spine_ignite.config.data import BorderRule
 from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.evaluation.judge import evaluate_folders
 from spine_ignite.inference.inputs import collect_jobs
