@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spine_ignite.batches.loaders import overlap
+from spine_ignite.batches.slice_dataset import overlap
 from spine_ignite.datasets.patients import listed
 from spine_ignite.labels import IGNORE
 from spine_ignite.slices.store import SliceStore, StoredCase

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from spine_ignite.batches.loaders import SliceDataset
 from spine_ignite.batches.sampling import Request
+from spine_ignite.batches.slice_dataset import SliceDataset
 from spine_ignite.config import DataConfig, load_config
 from spine_ignite.datasets.cases import Case
 from spine_ignite.datasets.checks import require_valid

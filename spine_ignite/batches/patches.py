@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from spine_ignite.batches.augment.torchio_transforms import apply_torchio
-from spine_ignite.batches.loaders import labelled_classes
+from spine_ignite.batches.slice_dataset import labelled_classes
 from spine_ignite.config import DataConfig
 from spine_ignite.seeds import derive_seed
 from spine_ignite.slices.store import ReaderHold, SliceStore, StoredCase

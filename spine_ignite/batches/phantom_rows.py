@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spine_ignite.batches.loaders import place_centred
+from spine_ignite.batches.slice_dataset import place_centred
 from spine_ignite.config import DataConfig
 from spine_ignite.errors import UsageError
 from spine_ignite.labels import LabelScheme, load_scheme

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spine_ignite.batches.loaders import place_centred
+from spine_ignite.batches.slice_dataset import place_centred
 from spine_ignite.config.data import BorderRule
 from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.errors import RunError

@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from spine_ignite.batches import loaders as batches
+from spine_ignite.batches import slice_dataset as batches
 from spine_ignite.batches.cropping import lost_by_cropping
 from spine_ignite.batches.loaders import (
-    SliceDataset,
     TrainingLoader,
     create_training_loader,
     create_validation_loader,
-    place_centred,
     training_size,
 )
 from spine_ignite.batches.sampling import Request
+from spine_ignite.batches.slice_dataset import SliceDataset, place_centred
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.slices.build import build_store
