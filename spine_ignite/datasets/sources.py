@@ -46,8 +46,8 @@ class Source:
 
     @cached_property
     def key(self) -> str:
-        """What tells how its masks are read; empty if they hold the run's classes, all of them."""
-        if self.mapping.is_identity and self.labels_all:
+        """What tells how its masks are read; empty if they are in the run's scheme, all of it."""
+        if self.mapping.source == self.mapping.target and self.labels_all:
             return ""
         told = (self.mapping.source.to_dict(), self.mapping.table, self.mapping.renamed, self.labelled)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from numpy.typing import NDArray
 
 from spine_ignite.batches.loaders import create_training_loader, create_validation_loader
@@ -150,6 +151,17 @@ def test_voxels_to_be_ignored_are_no_class_and_no_foreground(
     if sampling == "slices":
         (batch,) = loader.loader
         assert batch["label"].unique().tolist() == [0, IGNORE], "the margin is background"
+
+
+def test_masks_are_read_again_when_other_values_are_ignored(tiny_dataset: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    known = load_scheme("lumbar-vertebrae").to_dict()
+    data = load_config({"data.root": tiny_dataset, "data.scheme": "lumbar-vertebrae", "data.masks": str(path)}).data
+    found = []
+    for ignore in (99, 98):
+        path.write_text(yaml.safe_dump({**known, "ignore": ignore}))
+        found.append(build_store(data))
+    assert [result.built for result in found] == [6, 6]
 
 
 def test_patients_are_split_over_all_datasets_together(tiny_dataset: Path, other: Path) -> None:
