@@ -83,6 +83,7 @@ def evaluate(
     reference: Any = None,
     *,
     scheme: str | LabelScheme | None = None,
+    masks: str | LabelScheme | None = None,
     split: Judged = "test",
     data: Name | None = None,
     options: InferenceOptions | None = None,
@@ -101,6 +102,8 @@ def evaluate(
         reference: the mask of the same case, of any kind; a folder of masks, matched by case id; or a list.
         scheme: with ``reference``, which value is which structure: a registered name, a file, or a scheme; default
             ``mrspineseg``.
+        masks: scheme of the references, or of the masks of ``data``, if it is another; classes that it does not have
+            are left out.
         split: of a run, ``test`` or ``validation``.
         data: of a run, another dataset.
         options: of a run, how to predict.
@@ -120,6 +123,7 @@ def evaluate(
     """
     chosen = _options(options, how)
     folder = None if out is None else Path(out)
+    read = load_scheme(masks) if isinstance(masks, str) else masks
     with left_as_found():
         if reference is None:
             if not isinstance(run, (str, PathLike)):
@@ -131,6 +135,7 @@ def evaluate(
                 Path(run),
                 split=split,
                 data=where,
+                masks=read,
                 options=chosen,
                 out=folder,
                 tolerance=tolerance,
@@ -141,11 +146,11 @@ def evaluate(
         known = scheme if isinstance(scheme, LabelScheme) else load_scheme(scheme or "mrspineseg")
         if _is_folder(run) and _is_folder(reference):
             return judge.evaluate_folders(
-                Path(run), Path(reference), known, folder, tolerance, surfaces, progress, echo or silent
+                Path(run), Path(reference), known, folder, read, tolerance, surfaces, progress, echo or silent
             )
         if folder is not None:
             raise UsageError("tables are written of a run or of two folders; of what is in memory take the result")
-        return judge.evaluate_volumes(_pairs(run, reference, chosen), known, tolerance, surfaces)
+        return judge.evaluate_volumes(_pairs(run, reference, chosen), known, tolerance, surfaces, read)
 
 
 def _options(options: InferenceOptions | None, how: dict[str, Any]) -> InferenceOptions:

@@ -21,6 +21,7 @@ EPILOG = """\b
 Examples:
   spine-ignite evaluate runs/unet
   spine-ignite evaluate runs/unet --tta --ensemble runs/ccnet -o judged/both
+  spine-ignite evaluate runs/spine --data other --masks lumbar-vertebrae -o judged/other
   spine-ignite evaluate --predictions labels --labels dataset/test/label --scheme mrspineseg -o judged
 """
 
@@ -32,6 +33,9 @@ Examples:
 @click.option("--predictions", type=click.Path(path_type=Path), help="Judge these label volumes, of any tool.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Reference masks for --predictions.")
 @click.option("--scheme", default="mrspineseg", show_default=True, help="Label scheme of --predictions.")
+@click.option(
+    "--masks", help="Label scheme of the masks of --labels or --data, if another; what it does not have is left out."
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the tables, in place of the run's own.")
 @click.option(
     "--tolerance",
@@ -56,6 +60,7 @@ def command(
     predictions: Path | None,
     labels: Path | None,
     scheme: str,
+    masks: str | None,
     out: Path | None,
     tolerance: float,
     surfaces: Surfaces,
@@ -73,11 +78,13 @@ def command(
     from spine_ignite.evaluation.tables import level_sentence, readable_rows
     from spine_ignite.labels import load_scheme
 
+    read = load_scheme(masks) if masks is not None else None
     if run is not None:
         summary = evaluate(
             run,
             split=split,
             data=data,
+            masks=read,
             options=options,
             out=out,
             tolerance=tolerance,
@@ -94,6 +101,7 @@ def command(
             labels,
             load_scheme(scheme),
             out,
+            read,
             tolerance,
             surfaces,
             lambda items: progress_bar(items, "Evaluating"),

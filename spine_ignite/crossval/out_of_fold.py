@@ -11,7 +11,7 @@ from spine_ignite.crossval.folds_plan import Plan, Progress
 from spine_ignite.datasets.cases import Case
 from spine_ignite.datasets.folds import read_folds
 from spine_ignite.datasets.patients import listed
-from spine_ignite.datasets.sources import find_configured
+from spine_ignite.datasets.sources import Source, find_configured, source_of, sources_of
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.judge import Pair, judge_pairs
 from spine_ignite.evaluation.tables import Summary
@@ -80,11 +80,11 @@ def judge_out_of_fold(plan: Plan, predictions: Predictions, progress: Progress |
     Raises:
         DataError: none can be judged.
     """
-    scheme = scheme_of(plan)
-    results = {name: predictions.results[name] for name in predictions.cases}
+    scheme, cases = scheme_of(plan), predictions.cases
+    results = {name: predictions.results[name] for name in cases}
     failed = {name: result.error for name, result in results.items() if result.error is not None}
     pairs = [
-        Pair(name, result.output, mask_of(predictions.cases[name]))
+        Pair(name, result.output, mask_of(cases[name]), mask_source(plan, cases[name]))
         for name, result in results.items()
         if result.error is None
     ]
@@ -123,6 +123,11 @@ def scheme_of(plan: Plan) -> LabelScheme:
 def how_read(plan: Plan) -> Reading:
     """How the files of the dataset are read."""
     return reading_of(plan.config.data)
+
+
+def mask_source(plan: Plan, case: Case) -> Source:
+    """The dataset of a case, which says how its mask is read."""
+    return source_of(case, sources_of(plan.config.data))
 
 
 def mask_of(case: Case) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spine_ignite.crossval.folds_plan import Plan, Progress
-from spine_ignite.crossval.out_of_fold import Predictions, how_read, scheme_of
+from spine_ignite.crossval.out_of_fold import Predictions, how_read, mask_source, scheme_of
 from spine_ignite.crossval.suspect_table import Indices, Shown, Suspect, load_shown
 from spine_ignite.drawing.panels import gray, overlay
 from spine_ignite.files import write_atomically, write_text
@@ -55,7 +55,8 @@ def show_suspects(
     shown = []
     for suspect in progress(chosen) if progress is not None else chosen:
         path = directory.pictures / f"{suspect.rank:03d}_{suspect.case}.png"
-        case = load_shown(predictions.cases[suspect.case], predictions, scheme, reading)
+        found = predictions.cases[suspect.case]
+        case = load_shown(found, predictions, mask_source(plan, found), reading)
         write_suspect_picture(path, case, suspect, scheme)
         shown.append((suspect, base64.b64encode(path.read_bytes()).decode("ascii")))
     kept = {directory.pictures / f"{suspect.rank:03d}_{suspect.case}.png" for suspect in chosen}

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.crossval.folds_plan import Plan
-from spine_ignite.crossval.out_of_fold import Predictions, how_read, mask_of, scheme_of
+from spine_ignite.crossval.out_of_fold import Predictions, how_read, mask_of, mask_source, scheme_of
 from spine_ignite.crossval.suspects import Suspicion, suspicions
 from spine_ignite.csv_files import csv_text, read_csv
 from spine_ignite.datasets.cases import Case
+from spine_ignite.datasets.sources import Source
 from spine_ignite.errors import RunError
 from spine_ignite.evaluation.tables import Summary
 from spine_ignite.files import write_text
-from spine_ignite.labels import LabelScheme
+from spine_ignite.labels import IGNORE, LabelScheme
 from spine_ignite.runs.folds_directory import FoldsDirectory, cross_validate_command
 from spine_ignite.volumes.alignment import aligned
 from spine_ignite.volumes.geometry import SliceGrid
@@ -78,22 +79,22 @@ def find_suspects(summary: Summary, plan: Plan, predictions: Predictions) -> tup
     found = []
     for rank, suspicion in enumerate(suspicions(summary.cases, scheme), 1):
         case = suspicion.case
-        shown = load_shown(predictions.cases[case], predictions, scheme, reading)
+        shown = load_shown(predictions.cases[case], predictions, mask_source(plan, predictions.cases[case]), reading)
         fields_ = asdict(suspicion) | {"rank": rank, "patient": patients[case], "fold": fold_of[case]}
         found.append(Suspect(**fields_, slice=_worst_slice(shown, suspicion, scheme) + 1))
     return tuple(found)
 
 
-def load_shown(case: Case, predictions: Predictions, scheme: LabelScheme, reading: Reading) -> Shown:
-    """Read image, mask and prediction of a case.
+def load_shown(case: Case, predictions: Predictions, source: Source, reading: Reading) -> Shown:
+    """Read image, mask and prediction of a case of a dataset.
 
     Raises:
         DataError: one cannot be read.
     """
     image = read_image(case.image, reading)
     paths = (mask_of(case), predictions.results[case.name].output)
-    mask, prediction = (scheme.to_indices(aligned(read_label(path, reading), image)) for path in paths)
-    return Shown(image, mask, prediction)
+    mask, prediction = (aligned(read_label(path, reading), image) for path in paths)
+    return Shown(image, source.indices(mask), source.mapping.target.to_indices(prediction))
 
 
 def write_suspects(directory: FoldsDirectory, suspects: tuple[Suspect, ...]) -> None:
@@ -136,7 +137,7 @@ def _number(text: str) -> float:
 def _worst_slice(shown: Shown, suspicion: Suspicion, scheme: LabelScheme) -> int:
     """The sagittal slice with most voxels in which mask and prediction differ; of a structure, if one is lacking."""
     mask, prediction = (shown.grid.label_to_slices(volume) for volume in (shown.mask, shown.prediction))
-    differs = mask != prediction
+    differs = (mask != prediction) & (mask != IGNORE)
     if suspicion.kind.startswith("missing"):
         index = scheme.names.index(suspicion.label)
         differs = (mask == index) != (prediction == index)

@@ -116,10 +116,30 @@ def sources_of(data: DataConfig) -> tuple[Source, ...]:
     return tuple(sources)
 
 
-def alone(root: Path, scheme: LabelScheme) -> Source:
-    """Return a dataset whose masks label all that a scheme has."""
-    mapping = map_scheme(scheme, scheme)
+def alone(root: Path, scheme: LabelScheme, masks: LabelScheme | None = None) -> Source:
+    """Return a dataset whose masks label all that their scheme has, ``masks``, or ``scheme`` by default.
+
+    Raises:
+        UsageError: the schemes have no structure in common.
+    """
+    mapping = map_scheme(masks if masks is not None else scheme, scheme)
+    if not any(mapping.reached[1:]):
+        raise UsageError(
+            f"masks in the scheme '{mapping.source.name}' have no structure of '{scheme.name}'; choose the scheme that "
+            f"those in {root} are in"
+        )
     return Source("", root, mapping, mapping.reached)
+
+
+def elsewhere(data: DataConfig, root: Path, masks: LabelScheme | None = None) -> Source:
+    """Return another dataset in the classes of a configuration, its masks in a scheme, or else as in ``data.root``.
+
+    Raises:
+        UsageError: the schemes have no structure in common.
+    """
+    if masks is None:
+        return replace(sources_of(data)[0], root=root)
+    return alone(root, load_scheme(data.scheme), masks)
 
 
 def _declared(mapping: SchemeMap, names: Sequence[str], key: str) -> tuple[bool, ...]:

@@ -19,6 +19,7 @@ from spine_ignite.evaluation.distances import (
     normalised_surface_dice,
     surface_distances,
 )
+from spine_ignite.evaluation.known_voxels import count_pairs, known_voxels
 from spine_ignite.evaluation.level_rate import column_shift, identification_rate
 from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.labels import LabelScheme
@@ -63,7 +64,7 @@ class CaseResult:
 
     Args:
         case: its name.
-        accuracy: share of voxels, background included, whose class is right.
+        accuracy: share of voxels that count, background included, whose class is right.
         classes: the classes that are present in reference or prediction.
         level_rate: share of the reference's vertebrae that have their own level in the prediction; NaN without any.
         shift: levels by which the whole column is named too high, 0 if it is not; see
@@ -94,17 +95,19 @@ def evaluate_case(
     scheme: LabelScheme,
     tolerance: float = TOLERANCE,
     surfaces: Surfaces = "area",
+    labelled: Sequence[bool] | None = None,
 ) -> CaseResult:
-    """Compare two label volumes of class indices.
+    """Compare two label volumes of class indices, as far as the reference can judge; see :func:`.known_voxels`.
 
     Args:
         case: its name.
-        reference: ``(I, J, K)``.
+        reference: ``(I, J, K)``; 255 is to be ignored.
         prediction: the same shape.
         spacing: mm between voxels along I, J and K.
         scheme: names the classes; its vertebrae are listed from the sacrum up.
         tolerance: of the normalised surface Dice, in mm.
         surfaces: what the surface measures count, see :func:`.distances.surface_distances`.
+        labelled: for each class whether the reference declares it, None: all; the others are left out.
 
     Raises:
         DataError: the shapes differ.
@@ -112,8 +115,9 @@ def evaluate_case(
     if reference.shape != prediction.shape:
         raise DataError(f"case {case}: prediction {prediction.shape} and reference {reference.shape} differ in shape")
     count = scheme.num_classes
-    cells = reference.ravel().astype(np.int64) * count + prediction.ravel()
-    confusion = np.bincount(cells, minlength=count * count).reshape(count, count)
+    fingerprint = _fingerprint(reference, labelled)
+    reference, prediction, counted = known_voxels(reference, prediction, labelled)
+    confusion = count_pairs(reference, prediction, count, counted)
     classes = []
     for index, box in enumerate(_boxes(reference, prediction, count), 1):
         if box is not None:  # absent from both, it would say nothing
@@ -121,14 +125,14 @@ def evaluate_case(
             of_surfaces = _surface_measures(*masks, spacing, tolerance, surfaces)
             overlaps = _overlap_measures(confusion, index, math.prod(spacing) / 1000)
             classes.append(ClassResult(case=case, label=scheme.classes[index].name, **overlaps, **of_surfaces))
-    vertebrae = [c.index for c in scheme.classes if c.kind == "vertebra"]
+    vertebrae = [c.index for c in scheme.classes if c.kind == "vertebra" and (labelled is None or labelled[c.index])]
     return CaseResult(
         case=case,
-        accuracy=float(np.trace(confusion) / confusion.sum()),
+        accuracy=_ratio(int(np.trace(confusion)), int(confusion.sum())),
         classes=tuple(classes),
         level_rate=identification_rate(confusion, vertebrae),
         shift=column_shift(confusion, vertebrae),
-        reference=_fingerprint(reference),
+        reference=fingerprint,
         confusion=confusion,
     )
 
@@ -184,8 +188,9 @@ def _boxes(reference: NDArray[np.uint8], prediction: NDArray[np.uint8], count: i
     ]
 
 
-def _fingerprint(mask: NDArray[np.uint8]) -> str:
-    return hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).hexdigest()[:16]
+def _fingerprint(mask: NDArray[np.uint8], labelled: Sequence[bool] | None) -> str:
+    declared = b"" if labelled is None else bytes(labelled)
+    return hashlib.sha256(repr(mask.shape).encode() + mask.tobytes() + declared).hexdigest()[:16]
 
 
 def _ratio(part: int, whole: int) -> float:

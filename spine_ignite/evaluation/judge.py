@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
 from spine_ignite.datasets.cases import Case, match_by_id, volume_files
-from spine_ignite.errors import DataError, reason
+from spine_ignite.datasets.sources import Source, alone, source_of
+from spine_ignite.errors import DataError, UsageError, reason
 from spine_ignite.evaluation.case_pictures import write_picture
 from spine_ignite.evaluation.case_results import TOLERANCE, CaseResult, evaluate_case
 from spine_ignite.evaluation.judged_cases import Judged, judged_cases
@@ -39,11 +41,12 @@ _CONTENTS = (Listed("", r"summary\.json|(cases|classes|confusion)\.csv"), Listed
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A prediction and its reference, and the image for a picture if there is one."""
+    """A prediction and its reference, the image for a picture if there is one, and how the reference is read."""
 
     case: str
     prediction: Path
     reference: Path
+    source: Source
     image: Path | None = None
 
 
@@ -52,6 +55,7 @@ def evaluate(
     *,
     split: Judged = "test",
     data: Path | None = None,
+    masks: LabelScheme | None = None,
     options: InferenceOptions | None = None,
     out: Path | None = None,
     tolerance: float = TOLERANCE,
@@ -68,6 +72,7 @@ def evaluate(
         run: the run directory, or a folder of runs, whose probabilities are averaged and whose first decides the cases.
         split: ``test`` or ``validation``.
         data: another dataset, or where the validation cases are now; see :func:`.judged_cases.judged_cases`.
+        masks: scheme of its masks, if they are not in that of ``data.root``'s.
         options: how to predict; by default as the run's configuration says.
         out: a folder for the tables, and in it ``predictions/``, in place of the run's own.
         tolerance: of the normalised surface Dice, in mm.
@@ -78,14 +83,16 @@ def evaluate(
     Raises:
         DataError: the split has no labelled cases, none can be used, or they are not what the run recorded.
         RunError: the run has recorded no split, or another process is evaluating or predicting into the same folders.
-        UsageError: a member of an ensemble was trained on a validation case.
+        UsageError: a member of an ensemble was trained on a validation case, or masks are given without data.
     """
+    if masks is not None and data is None:
+        raise UsageError("the run knows the scheme of its own masks; --masks is for those of --data")
     options = options or InferenceOptions()
     runs = [found for path in (run, *options.ensemble) for found in find_runs(path)]
     with as_recorded(runs[0]):
         config = load_config(runs[0].config)
         options = options.on(config.data)
-        judged = judged_cases(runs, split, data, Reading(options.orientation, options.nan))
+        judged = judged_cases(runs, split, data, Reading(options.orientation, options.nan), masks)
         for note in judged.notes:
             echo(note)
         cases = judged.cases
@@ -100,10 +107,12 @@ def evaluate(
         jobs = case_jobs(cases, folder)
         scheme = load_scheme(config.data.scheme)
         settings = {"scheme": scheme.name, "split": split, "notes": list(judged.notes), **predictor.settings}
+        if masks is not None:
+            settings["masks"] = masks.to_dict()
         with _held(tables, own=out is not None), lock_folder(folder, "is predicting into it"):
             results = {r.source: r for r in predict_files(predictor, jobs, progress=progress, lock=False)}
             predicted = [(case, results[case.image]) for case in cases]
-            pairs = [_pair(case, result.output) for case, result in predicted if result.error is None]
+            pairs = [_pair(case, result.output, judged.sources) for case, result in predicted if result.error is None]
             clean_ups = {case.name: result.note for case, result in predicted if result.note}
             failed = {case.name: result.error for case, result in predicted if result.error is not None}
             nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed, surfaces)
@@ -115,6 +124,7 @@ def evaluate_folders(
     labels: Path,
     scheme: LabelScheme,
     out: Path | None = None,
+    masks: LabelScheme | None = None,
     tolerance: float = TOLERANCE,
     surfaces: Surfaces = "area",
     progress: Progress | None = None,
@@ -125,8 +135,9 @@ def evaluate_folders(
     Args:
         predictions: folder of label volumes.
         labels: folder of reference masks, matched by case id; see :func:`.cases.match_by_id`.
-        scheme: the values of both.
+        scheme: the values of the predictions, whose classes are judged.
         out: where tables go; None writes nothing.
+        masks: the values of the references, if they are others; classes that it does not have are left out.
         tolerance: of the normalised surface Dice, in mm.
         surfaces: what the surface measures count, see :func:`.distances.surface_distances`.
         progress: wraps what is done one by one.
@@ -134,8 +145,12 @@ def evaluate_folders(
 
     Raises:
         DataError: a reference has no prediction, or no pair can be compared.
+        UsageError: the schemes have no structure in common.
         RunError: another process is evaluating into ``out``, or it holds files of others under our names.
     """
+    source = alone(labels, scheme, masks)
+    for note in source.notes():
+        echo(note)
     references = volume_files(labels)
     if not references:
         raise DataError(f"folder {labels} holds no label volumes")
@@ -146,15 +161,17 @@ def evaluate_folders(
             f"{len(missing)} of {len(references)} masks have no prediction in {predictions}, {missing[0]} for one; "
             "predict all cases, or give a folder with the masks of those predicted"
         )
-    pairs = [Pair(key, found, reference) for key, (found, reference) in matches.items() if found and reference]
-    alone = [found.name for found, reference in matches.values() if found is not None and reference is None]
-    if alone:
+    pairs = [Pair(key, found, reference, source) for key, (found, reference) in matches.items() if found and reference]
+    unmatched = [found.name for found, reference in matches.values() if found is not None and reference is None]
+    if unmatched:
         echo(
-            f"{len(alone)} predictions in {predictions} have no mask in {labels} and are not judged, {alone[0]} for one"
+            f"{len(unmatched)} predictions in {predictions} have no mask in {labels} and are not judged, "
+            f"{unmatched[0]} for one"
         )
     if out is not None:
         require_apart({"--out": out}, {"--labels": labels})
-    nothing = Summary((), scheme.names, tolerance, {"scheme": scheme.name}, surfaces=surfaces)
+    settings = {"scheme": scheme.name} | ({"notes": source.notes()} if source.notes() else {})
+    nothing = Summary((), scheme.names, tolerance, settings, surfaces=surfaces)
     with _held(out, own=True) if out is not None else nullcontext():
         # Two masks are compared voxel by voxel: where their axes point to plays no part.
         return judge_pairs(pairs, scheme, nothing, out, progress, Reading("any"))
@@ -166,9 +183,9 @@ def _held(folder: Path, own: bool) -> AbstractContextManager[None]:
     return own_folder(folder, "evaluation", what, _CONTENTS) if own else lock_folder(folder, what)
 
 
-def _pair(case: Case, prediction: Path) -> Pair:
+def _pair(case: Case, prediction: Path, sources: Sequence[Source]) -> Pair:
     assert case.label is not None
-    return Pair(case.name, prediction, case.label, case.image)
+    return Pair(case.name, prediction, case.label, source_of(case, sources), case.image)
 
 
 def judge_pairs(
@@ -183,7 +200,7 @@ def judge_pairs(
 
     Args:
         pairs: of predictions and references; those with an image get a picture in ``out``.
-        scheme: the values of both.
+        scheme: the values of the predictions.
         nothing: the summary without cases.
         out: where tables go; None writes nothing.
         progress: wraps the pairs.
@@ -208,7 +225,7 @@ def judge_pairs(
 
 def _judge_pair(pair: Pair, scheme: LabelScheme, how: Summary, out: Path | None, reading: Reading) -> CaseResult:
     reference, prediction = (read_label(path, reading) for path in (pair.reference, pair.prediction))
-    result, indices = _compare(pair.case, prediction, reference, scheme, how)
+    result, indices = _compare(pair.case, prediction, reference, pair.source, how)
     if out is not None and pair.image is not None:
         image = read_image(pair.image, reading)
         truth, found = (aligned(replace(reference, array=array), image) for array in indices)
@@ -221,34 +238,40 @@ def evaluate_volumes(
     scheme: LabelScheme,
     tolerance: float = TOLERANCE,
     surfaces: Surfaces = "area",
+    masks: LabelScheme | None = None,
 ) -> Summary:
     """Judge label volumes that are in memory.
 
     Args:
         volumes: the name of each case, its prediction and its reference.
-        scheme: the values of both.
+        scheme: the values of the predictions, whose classes are judged.
         tolerance: of the normalised surface Dice, in mm.
         surfaces: what the surface measures count, see :func:`.distances.surface_distances`.
+        masks: the values of the references, if they are others; classes that it does not have are left out.
 
     Raises:
         DataError: a pair cannot be compared.
+        UsageError: the schemes have no structure in common.
     """
+    source = alone(Path(), scheme, masks)
     nothing = Summary((), scheme.names, tolerance, {"scheme": scheme.name}, surfaces=surfaces)
-    return replace(nothing, cases=tuple(_compare(*volume, scheme, nothing)[0] for volume in volumes))
+    return replace(nothing, cases=tuple(_compare(*volume, source, nothing)[0] for volume in volumes))
 
 
 def _compare(
-    case: str, prediction: Volume, reference: Volume, scheme: LabelScheme, how: Summary
-) -> tuple[CaseResult, list[Any]]:
+    case: str, prediction: Volume, reference: Volume, source: Source, how: Summary
+) -> tuple[CaseResult, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Return the result, and the class indices of reference and prediction on the reference's grid."""
     prediction = replace(prediction, array=aligned(prediction, reference, "reference"))
-    indices = [_indices(volume, scheme) for volume in (reference, prediction)]
+    scheme = source.mapping.target
+    indices = _indices(reference, source.indices), _indices(prediction, scheme.to_indices)
     spacing = tuple(float(n) for n in np.linalg.norm(reference.affine[:3, :3], axis=0))
-    return evaluate_case(case, indices[0], indices[1], spacing, scheme, how.tolerance, how.surfaces), indices
+    labelled = None if source.labels_all else source.labelled
+    return evaluate_case(case, *indices, spacing, scheme, how.tolerance, how.surfaces, labelled), indices
 
 
-def _indices(volume: Volume, scheme: LabelScheme) -> Any:
+def _indices(volume: Volume, read: Callable[[NDArray[Any]], NDArray[np.uint8]]) -> NDArray[np.uint8]:
     try:
-        return scheme.to_indices(volume.array)
+        return read(volume.array)
     except DataError as error:
         raise DataError(f"{volume.path}: {error}") from error

@@ -11,9 +11,10 @@ from spine_ignite.config import load_config
 from spine_ignite.datasets.cases import Case, Dataset, find_cases
 from spine_ignite.datasets.checks import require_valid
 from spine_ignite.datasets.patients import listed
-from spine_ignite.datasets.sources import find_all, sources_of
+from spine_ignite.datasets.sources import Source, elsewhere, find_all, sources_of
 from spine_ignite.datasets.split import Split, SplitCase, of_files, read_split, require_same, unused
 from spine_ignite.errors import DataError, UsageError
+from spine_ignite.labels import LabelScheme
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.volumes.digests import volume_sha256, voxels_sha256
@@ -29,14 +30,20 @@ class JudgedCases:
     Args:
         cases: in the dataset's order.
         notes: what a reader of the result must know, a sentence each.
+        sources: the datasets that they are of, which say how their masks are read.
     """
 
     cases: tuple[Case, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    sources: tuple[Source, ...]
 
 
 def judged_cases(
-    runs: Sequence[RunDirectory], split: Judged, data: Path | None = None, reading: Reading = STRICT
+    runs: Sequence[RunDirectory],
+    split: Judged,
+    data: Path | None = None,
+    reading: Reading = STRICT,
+    masks: LabelScheme | None = None,
 ) -> JudgedCases:
     """Return the labelled cases that runs are judged on together.
 
@@ -49,6 +56,7 @@ def judged_cases(
         split: which part.
         data: another dataset.
         reading: how its images are read, to compare them with those of the runs.
+        masks: scheme of its masks; default that of ``data.root``'s.
 
     Raises:
         RunError: a run has no record of its split.
@@ -56,10 +64,11 @@ def judged_cases(
         UsageError: a member of an ensemble was trained on a validation case.
     """
     splits = {run.root: read_split(run.split) for run in runs}
+    config = load_config(runs[0].config).data
     if data is not None and split == "test":
-        return _unseen(data, list(splits.values()), reading)
+        return _unseen(elsewhere(config, data, masks), list(splits.values()), reading)
     record = splits[runs[0].root]
-    own = sources_of(load_config(runs[0].config).data)
+    own = (elsewhere(config, data, masks),) if data is not None else sources_of(config)
     dataset, problems = find_cases(data) if data is not None else find_all(own)
     wanted = {case.id for case in record.part(split)}
     require_valid(dataset.root, [problem for problem in problems if problem.case in wanted])
@@ -71,9 +80,16 @@ def judged_cases(
     judged = [case for case in record.part(split) if case.name in names]
     if split == "validation":
         _refuse_trained(splits, judged)
-        return JudgedCases(cases)
+        return JudgedCases(cases, tuple(_told(own, cases)), own)
     notes = list(dict.fromkeys(leak for other in splits.values() for leak in other.leaks(judged)))
-    return JudgedCases(cases, (*notes, *unused(record, [c.name for c in dataset.split("test")], f"{dataset.root}")))
+    later = unused(record, [c.name for c in dataset.split("test")], f"{dataset.root}")
+    return JudgedCases(cases, (*_told(own, cases), *notes, *later), own)
+
+
+def _told(sources: Sequence[Source], cases: Sequence[Case]) -> list[str]:
+    """Say what masks do not label, of the datasets that are judged."""
+    judged = {case.dataset for case in cases}
+    return [note for source in sources if source.name in judged for note in source.notes()]
 
 
 def _recorded(recorded: Sequence[SplitCase], dataset: Dataset, source: Path) -> tuple[Case, ...]:
@@ -83,8 +99,8 @@ def _recorded(recorded: Sequence[SplitCase], dataset: Dataset, source: Path) -> 
     return tuple(case for case in dataset.cases if case.name in names and case.label is not None)
 
 
-def _unseen(data: Path, splits: Sequence[Split], reading: Reading) -> JudgedCases:
-    dataset, problems = find_cases(data)
+def _unseen(source: Source, splits: Sequence[Split], reading: Reading) -> JudgedCases:
+    dataset, problems = find_cases(source.root)
     require_valid(dataset.root, problems)
     cases = [case for case in dataset.split("test") or dataset.cases if case.label is not None]
     if not cases:
@@ -98,7 +114,7 @@ def _unseen(data: Path, splits: Sequence[Split], reading: Reading) -> JudgedCase
             f"the run was trained or validated on every labelled image of {dataset.root}; judge it on others"
         )
     note = f"left out, since the run was trained or validated on their images: {listed(left_out)}"
-    return JudgedCases(judged, (note,) if left_out else ())
+    return JudgedCases(judged, (*source.notes(), *((note,) if left_out else ())), (source,))
 
 
 def _is_among(case: Case, files: set[str], voxels: set[str], reading: Reading) -> bool:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
 from spine_ignite.config.postprocess import steps, takes_classes
+from spine_ignite.datasets.sources import Source, source_of
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.judged_cases import judged_cases
+from spine_ignite.evaluation.known_voxels import known_voxels
 from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.postprocess import clean
@@ -25,7 +27,7 @@ from spine_ignite.volumes.alignment import aligned
 from spine_ignite.volumes.volume import STRICT, Reading, read_label, reading_of
 
 Progress = Callable[[Any], Any]
-Pairs = Sequence[tuple[Path, Path]]
+Pairs = Sequence[tuple[Path, Path, Source]]
 Dice = NDArray[np.float64]
 
 
@@ -50,14 +52,19 @@ def learn_postprocess(
     directory = open_run_directory(run)
     with directory.lock("is looking for its clean-up"), as_recorded(directory):
         config = load_config(directory.config)
-        cases = judged_cases([directory], "validation").cases
+        judged = judged_cases([directory], "validation")
+        cases = judged.cases
         jobs = case_jobs(cases, directory.predictions / "validation")
         options = InferenceOptions(checkpoints=(checkpoint,), postprocess=(), device=device).on(config.data)
         for result in predict(run, jobs, options=options, progress=progress):
             if result.error is not None:
                 raise DataError(result.error)
         outputs = dict(jobs)
-        pairs = [(outputs[case.image], case.label) for case in cases if case.label is not None]
+        pairs = [
+            (outputs[case.image], case.label, source_of(case, judged.sources))
+            for case in cases
+            if case.label is not None
+        ]
         trials = try_steps(pairs, load_scheme(config.data.scheme), progress, reading_of(config.data))
         write_learned(directory, trials, [case.name for case in cases])
     return trials
@@ -69,8 +76,8 @@ def try_steps(
     """Try each step on predictions and their reference masks, given as pairs of files.
 
     Args:
-        pairs: a prediction without clean-up, and its reference.
-        scheme: the values of both.
+        pairs: a prediction without clean-up, its reference, and the dataset of that, which says how it is read.
+        scheme: the values of the predictions.
         progress: wraps the steps.
         reading: how the files are read.
     """
@@ -93,12 +100,13 @@ def try_steps(
 
 
 def _dice(pairs: Pairs, scheme: LabelScheme, steps: Sequence[str], reading: Reading) -> Dice:
-    """Mean Dice over cases of each structure ``(C - 1,)``; NaN for one that is nowhere."""
+    """Mean Dice over cases of each structure ``(C - 1,)``; NaN for one that is nowhere, or is not labelled."""
     rows = []
-    for prediction, reference in pairs:
+    for prediction, reference, source in pairs:
         volume = read_label(prediction, reading)
         found = clean(scheme.to_indices(volume.array), volume.affine, scheme, steps).indices
-        truth = scheme.to_indices(aligned(read_label(reference, reading), volume))
+        truth = source.indices(aligned(read_label(reference, reading), volume))
+        truth, found, _ = known_voxels(truth, found, source.labelled)
         sizes = [np.bincount(array.ravel(), minlength=scheme.num_classes) for array in (found, truth)]
         common = np.bincount(truth[truth == found], minlength=scheme.num_classes)
         with np.errstate(invalid="ignore"):

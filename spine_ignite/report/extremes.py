@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
 from spine_ignite.datasets.cases import Case, find_cases
-from spine_ignite.datasets.sources import find_configured
+from spine_ignite.datasets.sources import Source, elsewhere, find_configured, source_of, sources_of
 from spine_ignite.errors import DataError, SpineIgniteError
 from spine_ignite.evaluation.case_results import CaseResult
+from spine_ignite.evaluation.known_voxels import voxel_confusion
 from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.labels import LabelScheme
 from spine_ignite.report.run_record import RunRecord
@@ -96,18 +96,24 @@ def extremes(results: Sequence[CaseResult], count: int) -> list[Extreme]:
 
 
 def load_cases(
-    record: RunRecord, chosen: Sequence[Extreme], scheme: LabelScheme, data: Path | None = None
+    record: RunRecord,
+    chosen: Sequence[Extreme],
+    scheme: LabelScheme,
+    data: Path | None = None,
+    masks: LabelScheme | None = None,
 ) -> Iterator[ShownCase | str]:
     """Yield each case with its volumes, or a sentence that says why it cannot be shown.
 
     Args:
         record: the run.
         chosen: its cases to show.
-        scheme: the values of its masks and predictions.
+        scheme: the values of its predictions.
         data: the dataset that was judged; default the one of the run.
+        masks: scheme of that dataset's masks, if they are not in that of the run's.
     """
     try:
         config = load_config(record.directory.config)
+        sources = (elsewhere(config.data, data, masks),) if data is not None else sources_of(config.data)
         dataset = find_cases(data)[0] if data is not None else find_configured(config.data)
         cases = {case.name: case for case in dataset.cases}
         recorded = {} if data is not None or record.made_of is None else record.made_of.images
@@ -121,25 +127,23 @@ def load_cases(
                 raise DataError("it is not among the dataset's cases; name the folder that was judged with --data")
             if recorded.get(name) not in (None, volume_sha256(cases[name].image)):
                 raise DataError("its image is another one than when the run began")
-            yield _load(record, extreme, cases[name], scheme, reading_of(config.data))
+            yield _load(record, extreme, cases[name], source_of(cases[name], sources), reading_of(config.data))
         except SpineIgniteError as error:
             yield f"Case {name} cannot be shown: {error}."
 
 
-def _load(record: RunRecord, extreme: Extreme, case: Case, scheme: LabelScheme, reading: Reading) -> ShownCase:
+def _load(record: RunRecord, extreme: Extreme, case: Case, source: Source, reading: Reading) -> ShownCase:
     ((_, predicted),) = case_jobs([case], record.directory.predictions / record.split)
     assert case.label is not None
     image = read_image(case.image, reading)
     paths = (case.label, predicted)
-    reference, prediction = (scheme.to_indices(aligned(read_label(path, reading), image)) for path in paths)
-    if not np.array_equal(_confusion(reference, prediction, scheme.num_classes), extreme.result.confusion):
+    arrays = [aligned(read_label(path, reading), image) for path in paths]
+    scheme, labelled = source.mapping.target, None if source.labels_all else source.labelled
+    reference, prediction = source.indices(arrays[0]), scheme.to_indices(arrays[1])
+    confusion = voxel_confusion(reference, prediction, scheme.num_classes, labelled)
+    if not np.array_equal(confusion, extreme.result.confusion):
         raise DataError("its mask or prediction has changed since it was judged; evaluate the run again")
     return ShownCase(extreme, image, reference, prediction)
-
-
-def _confusion(reference: Indices, prediction: Indices, count: int) -> NDArray[Any]:
-    cells = reference.ravel().astype(np.int64) * count + prediction.ravel()
-    return np.bincount(cells, minlength=count * count).reshape(count, count)
 
 
 def _rank(number: int, what: str) -> str:

@@ -101,7 +101,9 @@ def write_report(
             scheme = load_scheme(load_config(record.directory.config).data.scheme)
             pictures: list[Picture] = []
             chosen = extremes(record.summary.cases, max(cases, _PICTURES))
-            shown = load_cases(record, progress(chosen) if progress is not None else chosen, scheme, data)
+            kept = record.summary.settings.get("masks")
+            masks = LabelScheme.from_dict(kept) if kept is not None else None
+            shown = load_cases(record, progress(chosen) if progress is not None else chosen, scheme, data, masks)
             for number, case in enumerate(shown):
                 if isinstance(case, str):
                     problems.append(case)

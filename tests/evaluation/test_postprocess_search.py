@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from spine_ignite.datasets.sources import alone
 from spine_ignite.errors import RunError
 from spine_ignite.evaluation.postprocess_search import try_steps
 from spine_ignite.inference.postprocess.learned import Trial, steps_of_run, write_learned
@@ -37,6 +38,7 @@ def test_a_step_is_kept_only_where_it_helps(tmp_path: Path, write_volume: Any) -
         (
             write_volume(tmp_path / "found.nii.gz", prediction, axes="PSR"),
             write_volume(tmp_path / "true.nii.gz", reference, axes="PSR"),
+            alone(tmp_path, SCHEME),
         )
     ]
     trials = {trial.step: trial for trial in try_steps(pairs, SCHEME)}
