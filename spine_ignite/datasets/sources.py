@@ -85,7 +85,8 @@ class Source:
         """Say what its masks label and where structures are not quite the same; nothing if it labels all as it is."""
         if not self.key:
             return []
-        said = [self.describe(), *(f"{self.root}: {note}" for note in self.mapping.notes)]
+        kinds = {c.kind for c, there in zip(self.mapping.target.classes, self.labelled, strict=True) if there}
+        said = [self.describe(), *(f"{self.root}: {note}" for kind, note in self.mapping.notes if kind in kinds)]
         if self.mapping.without:
             said.append(
                 f"{self.root}: {_all(self.mapping.without)} of the scheme '{self.mapping.source.name}' "

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.labels.dataset_json import structure
-from spine_ignite.labels.scheme import IGNORE, LabelClass, LabelScheme
+from spine_ignite.labels.scheme import IGNORE, Kind, LabelClass, LabelScheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class SchemeMap:
         renamed: ``(level, index, other)``, classes of ``source`` and of ``target``: in a mask that holds ``level``,
             the class ``index`` is ``other``.
         without: names of ``source``'s structures that have no counterpart.
-        notes: where structures of the same name differ in what they cover.
+        notes: where structures of the same name differ in what they cover, a kind and a sentence each.
     """
 
     source: LabelScheme
@@ -34,7 +34,7 @@ class SchemeMap:
     table: tuple[int, ...]
     renamed: tuple[tuple[int, int, int], ...]
     without: tuple[str, ...]
-    notes: tuple[str, ...]
+    notes: tuple[tuple[Kind, str], ...]
 
     @property
     def reached(self) -> tuple[bool, ...]:
@@ -82,15 +82,14 @@ def _key(entry: LabelClass) -> tuple[str, str]:
     return entry.kind, structure(entry.name)[1]
 
 
-def _differences(source: LabelScheme, target: LabelScheme) -> list[str]:
-    said = []
+def _differences(source: LabelScheme, target: LabelScheme) -> list[tuple[Kind, str]]:
+    said: list[tuple[Kind, str]] = []
     kinds, wanted = ({entry.kind for entry in scheme.classes} for scheme in (source, target))
     if "vertebra" in kinds & wanted and source.vertebrae != target.vertebrae:
         words = {"body": "bodies alone", "whole": "whole, with arch and processes"}
-        said.append(
-            f"vertebrae of {source.name} are {words[source.vertebrae]}, those of {target.name} "
-            f"{words[target.vertebrae]}"
-        )
+        text = f"vertebrae of {source.name} are {words[source.vertebrae]}, those of {target.name} "
+        said.append(("vertebra", text + words[target.vertebrae]))
     if "canal" in kinds & wanted and "cord" in wanted - kinds:
-        said.append(f"the canal of {source.name} may hold the cord, which is a class of its own in {target.name}")
+        text = f"the canal of {source.name} may hold the cord, which is a class of its own in {target.name}"
+        said.append(("canal", text))
     return said

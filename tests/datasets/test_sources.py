@@ -80,7 +80,11 @@ def test_masks_of_several_schemes_are_stored_in_the_classes_of_the_run(tiny_data
 
 def test_what_is_declared_not_to_be_labelled_is_background_and_open(tiny_dataset: Path, other: Path) -> None:
     full = build_store(both(tiny_dataset, other)).store
-    store = build_store(both(tiny_dataset, other, labelled=["L5", "canal"])).store
+    built = build_store(both(tiny_dataset, other, labelled=["L5", "canal"]))
+    assert any("the canal of spider may hold the cord" in note for note in built.notes)
+    without = build_store(both(tiny_dataset, other, labelled=["L5"]))
+    assert not any("may hold the cord" in note for note in without.notes)
+    store = built.store
     case = next(case for case in store.cases if case.dataset)
     assert [SPINE.names[i] for i in case.labelled or ()] == ["background", "L5", "canal"]
     assert names(store.label(case)) == ["background", "L5", "canal"]

@@ -82,8 +82,8 @@ def test_what_no_mask_of_the_source_can_hold_is_told() -> None:
     assert lacking == ["S", "L6", "T13", "L6/S", "L5/L6", "T13/L1", "T12/T13", "cord"]
     assert found.without[:3] == ("C7", "C6", "C5")
     assert found.notes == (
-        "vertebrae of spider are whole, with arch and processes, those of spine bodies alone",
-        "the canal of spider may hold the cord, which is a class of its own in spine",
+        ("vertebra", "vertebrae of spider are whole, with arch and processes, those of spine bodies alone"),
+        ("canal", "the canal of spider may hold the cord, which is a class of its own in spine"),
     )
     assert map_scheme(load_scheme("mrspineseg"), load_scheme("spine")).notes == ()
 
