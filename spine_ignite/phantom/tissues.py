@@ -138,15 +138,15 @@ def _sequence(rng: np.random.Generator, contrast: str, table: NDArray[np.float64
     elif contrast in ("t1", "water"):
         # A spoiled gradient echo; bone shortens T2* of marrow.
         weighted = contrast == "t1"
-        angle = np.radians(
-            rng.uniform(40, 80) if weighted else rng.uniform(2, 8) if rng.uniform() < 0.7 else rng.uniform(8, 25)
-        )
+        angle = np.radians(rng.uniform(40, 80) if weighted else rng.uniform(2, 8))
         repetition = rng.uniform(80, 200) if weighted else rng.uniform(6, 15)
         echo = rng.uniform(2, 6)
         water = _gradient_echo(t1, 0.5 * t2, repetition, echo, angle)
         lipid = _gradient_echo(fat_t1, 25.0, repetition, echo, angle)
         if not weighted:
             lipid = lipid * rng.uniform(0, 0.12)
+            # Fluid that moves brings fresh magnetisation into a volume that is excited all the time.
+            water[Tissue.CSF] *= rng.uniform(1.0, 1.8)
         flow = rng.uniform(0.5, 1.5)
     elif contrast == "stir":
         repetition, echo, inversion = rng.uniform(3000, 6000), rng.uniform(30, 80), rng.uniform(140, 180)

@@ -1,3 +1,5 @@
+"""Phantoms as a whole: labels, volumes, order, storage, the files."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -6,9 +8,9 @@ import numpy as np
 import pytest
 
 from spine_ignite.datasets.checks import check_dataset
-from spine_ignite.errors import RunError
+from spine_ignite.errors import RunError, UsageError
 from spine_ignite.labels import load_scheme
-from spine_ignite.phantom import Phantom, make_phantom, write_phantoms
+from spine_ignite.phantom import VARIED, Exam, Phantom, PhantomOptions, make_phantom, write_phantoms
 from spine_ignite.volumes.geometry import SliceGrid
 
 # Sacrum, L5/S, L5, L4/L5, L4 ... T9/T10, T9: the column from the sacrum up.
@@ -20,6 +22,16 @@ def phantoms() -> list[Phantom]:
     return [make_phantom(0, 0, number, num_slices=7) for number in range(6)]
 
 
+def heights_along(phantom: Phantom, values: list[int]) -> list[float]:
+    """Height in the world of the middle of each structure that is there."""
+    places = [np.argwhere(phantom.label == value) for value in values]
+    return [
+        float((voxels @ phantom.affine[:3, :3].T + phantom.affine[:3, 3])[:, 2].mean())
+        for voxels in places
+        if len(voxels)
+    ]
+
+
 def test_all_twenty_labels_are_there(phantoms: list[Phantom]) -> None:
     found = set().union(*(np.unique(p.label).tolist() for p in phantoms))
     assert found == set(range(20))
@@ -29,11 +41,7 @@ def test_all_twenty_labels_are_there(phantoms: list[Phantom]) -> None:
 
 def test_the_levels_follow_each_other_up_the_column(phantoms: list[Phantom]) -> None:
     for phantom in phantoms:
-        heights = []
-        for value in UPWARDS:
-            voxels = np.argwhere(phantom.label == value)
-            if len(voxels):
-                heights.append(float((voxels @ phantom.affine[:3, :3].T + phantom.affine[:3, 3])[:, 2].mean()))
+        heights = heights_along(phantom, UPWARDS)
         assert len(heights) > 12
         assert (np.diff(heights) > 0).all()
 
@@ -55,6 +63,17 @@ def test_a_case_depends_on_its_own_numbers_only() -> None:
     for other in ((4, 0, 1), (3, 1, 1), (3, 0, 2)):
         changed = make_phantom(*other, num_slices=3)
         assert changed.image.shape != first.image.shape or not np.array_equal(changed.image, first.image)
+
+
+def test_a_slice_is_the_same_alone_as_in_the_volume() -> None:
+    whole = make_phantom(2, 1, 4, num_slices=5, options=VARIED)
+    grid = SliceGrid.from_geometry(whole.label.shape, whole.affine)
+    image, label = Exam(2, 1, 4, num_slices=5, options=VARIED).slice(3)
+    from_left = [np.array_equal(image, plane) for plane in grid.image_to_slices(whole.image)]
+    assert sum(from_left) == 1
+    place = from_left.index(True)
+    np.testing.assert_array_equal(label, grid.label_to_slices(whole.label)[place])
+    assert place in (1, 3), "slices are counted from the right"
 
 
 def test_scans_are_stored_in_several_orders_and_always_sagittal(phantoms: list[Phantom]) -> None:
@@ -93,3 +112,20 @@ def test_phantoms_take_the_place_of_phantoms_alone(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"did not make as phantoms, .*Case1\.nii\.gz for one"):
         write_phantoms(tmp_path / "dataset", train=2, test=0, num_slices=3)
     assert [path for path in (tmp_path / "dataset").rglob("*") if path.is_file()] == [scan]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"contrast": "ct"},
+            r"there is no contrast 'ct' of phantoms; choose one of t1, t2, stir, pd, water, random, mixed",
+        ),
+        ({"view": "cervical"}, "there is no view 'cervical' of phantoms; choose one of lumbar, any"),
+        ({"scheme": "spider"}, "there is no scheme 'spider' of phantoms; choose one of mrspineseg, spine"),
+        ({"variety": 1.5}, "the variety of phantoms lies between 0 and 1, not 1.5"),
+    ],
+)
+def test_options_that_there_are_not_are_refused(given: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        PhantomOptions(**given)  # type: ignore[arg-type]
