@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "Judge a run, or any tool's predictions, in 3D per case and class.",
     "compare": "Compare evaluated runs: the paper's table, tests of all pairs, figures.",
     "report": "Write a run as one HTML page with pictures, curves and a viewer.",
+    "review": "Write a cohort without references as one HTML sheet to accept, reject and correct.",
     "postprocess": "Find the anatomical clean-up that helps a run on its validation cases.",
     "predict": "Segment volumes; label volumes come out on the input's own grid.",
     "levels": "Name the levels of label volumes of any tool, say how surely, or repair them by a click.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spine_ignite.drawing.outlines import css_color, image_uri, outline
+from spine_ignite.drawing.contours import css_color, image_uri, outline
 from spine_ignite.labels import IGNORE, LabelClass, LabelScheme
 from spine_ignite.report.extremes import Indices, ShownCase
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spine_ignite.config import load_config
-from spine_ignite.drawing.outlines import css_color
+from spine_ignite.drawing.contours import css_color
 from spine_ignite.errors import UsageError
 from spine_ignite.evaluation.measures import SHOWN
 from spine_ignite.evaluation.tables import Summary, level_sentence

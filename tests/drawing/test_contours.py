@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from matplotlib.image import imread
 
-from spine_ignite.drawing.outlines import image_uri, outline
+from spine_ignite.drawing.contours import image_uri, outline
 
 
 def loops(path: str) -> list[list[tuple[int, int]]]:
