@@ -19,6 +19,7 @@ from spine_ignite.places import require_apart
 from spine_ignite.runs.choose_split import choose_folds, fingerprint_of_stored
 from spine_ignite.runs.folds_directory import FoldsDirectory, open_folds_directory
 from spine_ignite.runs.resumption import changes_between, may_change, shown
+from spine_ignite.runs.starting_point import record_start
 from spine_ignite.slices.build import build_store
 from spine_ignite.slices.place import store_folder
 from spine_ignite.tuning.batch_size import resolve_batch_size
@@ -92,6 +93,9 @@ def make_plan(directory: FoldsDirectory, config: RunConfig, progress: Progress |
         DataError: the folds cannot be made, or an image or mask is gone or another one than when it began.
     """
     begun = load_config(directory.config) if directory.has_begun else None
+    if config.train.start_from is not None:  # once for all folds, each of which is held against this record
+        start = record_start(config.train.start_from, None if begun is None else begun.train.start_from)
+        config = config.model_copy(update={"train": config.train.model_copy(update={"start_from": start})})
     if begun is None:
         config = resolve_batch_size(config, progress, echo)
     else:

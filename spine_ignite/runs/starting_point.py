@@ -83,6 +83,24 @@ def open_starting_point(config: StartConfig) -> StartingPoint:
     return StartingPoint(StartConfig(source=source, sha256=digest), path, weights, description, frozenset(images))
 
 
+def record_start(config: StartConfig, begun: StartConfig | None = None) -> StartConfig:
+    """Return ``train.start_from`` as it is recorded: found from any folder, with the SHA-256 of the file.
+
+    Args:
+        config: as it was given.
+        begun: as it was recorded before; if that is of the same source it is taken, whatever has become of the file.
+
+    Raises:
+        UsageError: the name stands for two things.
+        RunError: there is nothing of this name.
+    """
+    same = begun is not None and begun.source in (config.source, str(Path(config.source).absolute()))
+    if begun is not None and same and config.sha256 in (None, begun.sha256):
+        return begun
+    path, source = _locate(config.source)
+    return StartConfig(source=source, sha256=config.sha256 or file_sha256(path))
+
+
 def _locate(source: str) -> tuple[Path, str]:
     """Return the file, and the source as it is found from anywhere."""
     item = published(source)

@@ -72,7 +72,8 @@ def transfer(
     Raises:
         RunError: a network cannot be built.
     """
-    fit = _Fit(source, target, axes_of(source, path), axes_of(target, root))
+    theirs = axes_of(source, path)
+    fit = _Fit(source, target, theirs, theirs if _is_same_network(source, target) else axes_of(target, root))
     result: dict[str, Tensor] = {}
     left: dict[str, str] = {}
     by_class, by_channel, taken = [], [], 0.0
@@ -165,6 +166,12 @@ class _Fit:
 
     def _is_plain(self, by_class: float, by_channel: float) -> bool:
         return (self.same_classes or not by_class) and (self.same_channels or not by_channel)
+
+
+def _is_same_network(one: Description, other: Description) -> bool:
+    """Whether both are built alike, so that what is known of one holds for the other."""
+    first, second = ((d.model, d.options, d.in_channels, d.scheme.num_classes, d.plugin) for d in (one, other))
+    return first == second
 
 
 def _same_names(source: LabelScheme, target: LabelScheme) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from ignite.engine import Events
 
 from spine_ignite.config import load_config
@@ -22,6 +23,7 @@ from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.evaluation.tables import read_tables
 from spine_ignite.inference.predict_files import predict
 from spine_ignite.locks import lock_folder
+from spine_ignite.volumes.digests import file_sha256
 
 Configure = Callable[..., Any]
 
@@ -77,6 +79,22 @@ def test_every_case_is_held_out_once_and_judged_by_a_network_that_has_not_seen_i
     assert sum(fold["cases"] for fold in rows["folds"]) == 4
     assert rows["mean"]["dice"] == pytest.approx(np.mean([fold["dice"] for fold in rows["folds"]]))
     assert rows["spread"]["dice"] == pytest.approx(np.std([fold["dice"] for fold in rows["folds"]], ddof=1))
+
+
+def test_all_folds_start_from_one_network(configure: Configure, tmp_path: Path, write_run: Any) -> None:
+    """It is needed until they are trained, and recorded once for all."""
+    source = write_run(tmp_path / "source")
+    path = source / "checkpoints" / "best.pt"
+    checkpoint = torch.load(path, weights_only=True)
+    torch.save({**checkpoint, "description": {**checkpoint["description"], "images": []}}, path)
+    config, out = configure(f"train.start_from={source}"), tmp_path / "out"
+    quiet(config, out)
+    starts = [load_config(folder / "config.yaml").train.start_from for folder in (out / "fold0", out / "fold1")]
+    assert starts[0] == starts[1] == load_config(out / "cross-validation.yaml").train.start_from
+    assert starts[0] is not None
+    assert starts[0].sha256 == file_sha256(path)
+    path.unlink()
+    quiet(config, out)
 
 
 def test_a_killed_one_goes_on_to_the_same_result(

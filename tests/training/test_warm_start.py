@@ -139,6 +139,22 @@ def test_a_file_that_was_replaced_or_does_not_say_what_it_has_seen_is_refused(
         train(config(tiny_dataset, f"train.start_from={tmp_path / 'old.pt'}"), tmp_path / "third", echo=quiet)
 
 
+def test_a_published_network_is_recorded_by_its_name(
+    tiny_dataset: Path, tmp_path: Path, install: Callable[..., Path]
+) -> None:
+    first = train(config(tiny_dataset, "data.validation=0"), tmp_path / "first", echo=quiet).directory
+    file = export_run(first, tmp_path / "acme.safetensors", half=True).path
+    install("acme-nets", register_networks=[f"Component('acme', {str(file)!r}, 'A network of Acme')"])
+    one, two = halves(tiny_dataset, tmp_path)
+    second, told = begin(config(two, "data.validation=0", "train.start_from=acme"), tmp_path / "second")
+    assert f"100.0 % of the weights are those of {file}" in told
+    start = load_config(second.directory / "config.yaml").train.start_from
+    assert start is not None
+    assert (start.source, start.sha256) == ("acme", file_sha256(file))
+    with pytest.raises(DataError, match=r"acme.safetensors \(train.start_from\) was trained on images that this run"):
+        train(config(one, "data.validation=0.5", "train.start_from=acme"), tmp_path / "third", echo=quiet)
+
+
 def test_other_classes_and_channels_are_told(tiny_dataset: Path, tmp_path: Path) -> None:
     first = train(config(tiny_dataset), tmp_path / "first", echo=quiet).directory
     changes = ["data.scheme=mrspineseg", "data.context_slices=1", f"train.start_from={first}", "model.depth=2"]
