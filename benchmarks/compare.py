@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from spine_ignite.config import dump_config, load_config
 from spine_ignite.evaluation.case_results import CaseResult, ClassResult
-from spine_ignite.evaluation.tables import Summary, write_tables
+from spine_ignite.evaluation.table_files import write_tables
+from spine_ignite.evaluation.tables import Summary
 from spine_ignite.labels import load_scheme
 
 GOAL = 20.0  # seconds

@@ -24,7 +24,7 @@ from spine_ignite import cli
 from spine_ignite.config import RunConfig, dump_config, load_config
 from spine_ignite.datasets.checks import check_dataset
 from spine_ignite.errors import SpineIgniteError
-from spine_ignite.evaluation.tables import read_tables, table_hashes
+from spine_ignite.evaluation.table_files import read_tables, table_hashes
 from spine_ignite.labels import load_scheme
 from spine_ignite.models import create_model
 from spine_ignite.runs.checkpoints import load_network

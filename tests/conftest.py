@@ -174,7 +174,8 @@ def write_judged_run(write_volume: Writer) -> Callable[..., Path]:
     """
     from spine_ignite.config import dump_config, parse_config
     from spine_ignite.evaluation.case_results import evaluate_case
-    from spine_ignite.evaluation.tables import Summary, write_tables
+    from spine_ignite.evaluation.table_files import write_tables
+    from spine_ignite.evaluation.tables import Summary
     from spine_ignite.labels import load_scheme
 
     def write(

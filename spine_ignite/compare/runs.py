@@ -11,7 +11,8 @@ from spine_ignite.datasets.case_ids import case_id
 from spine_ignite.datasets.split import read_split
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.evaluation.case_results import CaseResult
-from spine_ignite.evaluation.tables import Summary, read_tables
+from spine_ignite.evaluation.table_files import read_tables
+from spine_ignite.evaluation.tables import Summary
 from spine_ignite.names import printable
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.folds_directory import FoldsDirectory

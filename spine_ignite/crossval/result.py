@@ -12,7 +12,8 @@ from typing import Any
 from spine_ignite.datasets.folds import Folds
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.measures import Surfaces, shown
-from spine_ignite.evaluation.tables import MEASURES, Summary, read_tables
+from spine_ignite.evaluation.table_files import read_tables
+from spine_ignite.evaluation.tables import MEASURES, Summary
 from spine_ignite.files import write_text
 from spine_ignite.runs.folds_directory import FoldsDirectory
 

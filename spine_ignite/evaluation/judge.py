@@ -19,7 +19,8 @@ from spine_ignite.evaluation.case_pictures import write_picture
 from spine_ignite.evaluation.case_results import TOLERANCE, CaseResult, evaluate_case
 from spine_ignite.evaluation.judged_cases import Judged, judged_cases
 from spine_ignite.evaluation.measures import Surfaces
-from spine_ignite.evaluation.tables import Summary, write_tables
+from spine_ignite.evaluation.table_files import write_tables
+from spine_ignite.evaluation.tables import Summary
 from spine_ignite.files import guard
 from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.network_sources import find_runs

@@ -12,7 +12,8 @@ from typing import Any
 from spine_ignite.config import RunConfig
 from spine_ignite.datasets.split import PARTS, Split, read_split
 from spine_ignite.errors import RunError
-from spine_ignite.evaluation.tables import Summary, read_tables
+from spine_ignite.evaluation.table_files import read_tables
+from spine_ignite.evaluation.tables import Summary
 from spine_ignite.plain_yaml import YamlError, read_yaml
 from spine_ignite.report.curves import Chart, training_charts
 from spine_ignite.runs.directory import RunDirectory, open_run_directory, read_rows

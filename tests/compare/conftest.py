@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from spine_ignite.evaluation.case_results import CaseResult, ClassResult
-from spine_ignite.evaluation.tables import Summary, write_tables
+from spine_ignite.evaluation.table_files import write_tables
+from spine_ignite.evaluation.tables import Summary
 
 NAMES = ("background", "L5", "L4", "L3")
 WriteEvaluation = Callable[..., Path]

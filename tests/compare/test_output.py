@@ -16,7 +16,7 @@ from spine_ignite.compare import Comparison, compare, comparison_record, write_c
 from spine_ignite.compare.grids import Cell, Grid, classes_grid, group_letters, main_grid
 from spine_ignite.compare.latex import latex_table
 from spine_ignite.errors import RunError, UsageError
-from spine_ignite.evaluation.tables import read_tables
+from spine_ignite.evaluation.table_files import read_tables
 from spine_ignite.names import in_latex
 
 WriteEvaluation = Callable[..., Path]

@@ -12,7 +12,7 @@ import pytest
 from spine_ignite.compare.runs import default_names, open_runs, trained_apart
 from spine_ignite.datasets.split import Origin, Split, SplitCase
 from spine_ignite.errors import DataError, UsageError
-from spine_ignite.evaluation.tables import table_hashes
+from spine_ignite.evaluation.table_files import table_hashes
 
 WriteEvaluation = Callable[..., Path]
 DICE = np.full((3, 3), 0.9)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from spine_ignite.compare.runs import open_runs
 from spine_ignite.compare.scores import stack
-from spine_ignite.evaluation.tables import MEASURES, read_tables
+from spine_ignite.evaluation.table_files import read_tables
+from spine_ignite.evaluation.tables import MEASURES
 
 
 def test_the_means_are_those_of_each_run_s_own_summary(

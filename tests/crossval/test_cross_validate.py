@@ -20,7 +20,7 @@ from spine_ignite.config import load_config
 from spine_ignite.crossval.cross_validate import CrossValidation, cross_validate
 from spine_ignite.datasets.split import read_split
 from spine_ignite.errors import DataError, RunError, UsageError
-from spine_ignite.evaluation.tables import read_tables
+from spine_ignite.evaluation.table_files import read_tables
 from spine_ignite.inference.predict_files import predict
 from spine_ignite.locks import lock_folder
 from spine_ignite.volumes.digests import file_sha256

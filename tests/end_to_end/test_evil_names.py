@@ -14,7 +14,7 @@ import pytest
 from spine_ignite import cli
 from spine_ignite.errors import UsageError
 from spine_ignite.evaluation.case_pictures import write_picture
-from spine_ignite.evaluation.tables import read_tables
+from spine_ignite.evaluation.table_files import read_tables
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.volumes.volume import Volume
 

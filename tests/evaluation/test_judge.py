@@ -13,7 +13,7 @@ import pytest
 from spine_ignite.compare.runs import open_runs
 from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.evaluation.judge import evaluate_folders
-from spine_ignite.evaluation.tables import read_tables
+from spine_ignite.evaluation.table_files import read_tables
 from spine_ignite.labels import load_scheme
 from spine_ignite.locks import lock_folder
 

@@ -13,7 +13,8 @@ import pytest
 
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.case_results import CaseResult, ClassResult, evaluate_case
-from spine_ignite.evaluation.tables import Summary, level_sentence, read_tables, readable_rows, write_tables
+from spine_ignite.evaluation.table_files import read_tables, write_tables
+from spine_ignite.evaluation.tables import Summary, level_sentence, readable_rows
 from spine_ignite.labels import load_scheme
 
 SCHEME = load_scheme("lumbar-vertebrae")
