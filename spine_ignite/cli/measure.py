@@ -13,7 +13,7 @@ from spine_ignite.names import counted
 
 if TYPE_CHECKING:
     from spine_ignite.anatomy.measure_files import Measured
-    from spine_ignite.config.sections import NanRule
+    from spine_ignite.config.data import NanRule
 
 EPILOG = """\b
 Examples:

@@ -11,7 +11,7 @@ from spine_ignite.cli.options import echo_json, json_option, progress_bar, readi
 from spine_ignite.names import counted
 
 if TYPE_CHECKING:
-    from spine_ignite.config.sections import NanRule
+    from spine_ignite.config.data import NanRule
 
 EPILOG = """\b
 Examples:
