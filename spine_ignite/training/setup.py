@@ -17,7 +17,7 @@ from spine_ignite.batches.augment.augmenter import BatchAugmenter
 from spine_ignite.config import ModelConfig, RunConfig
 from spine_ignite.labels import LabelScheme
 from spine_ignite.losses.class_weights import weights_in_order
-from spine_ignite.losses.criterion import create_loss
+from spine_ignite.losses.criterion import Criterion, create_loss
 from spine_ignite.machine.allocator import keep_freed_memory
 from spine_ignite.machine.precision import Precision, choose_device, choose_precision
 from spine_ignite.models import create_model
@@ -148,6 +148,23 @@ def _first_network(plan: Plan, description: Description, device: torch.device) -
     return network, start
 
 
+def _set_machine(config: RunConfig) -> tuple[torch.device, Precision]:
+    """Choose what is computed with, and set what holds for the whole process."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.backends.cudnn.benchmark = config.cudnn_benchmark
+    device = choose_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    return device, choose_precision(config.precision, device)
+
+
+def _create_criterion(config: RunConfig, data: RunData) -> Criterion:
+    spec = load_registry().find(config.model.name).value
+    weight = weights_in_order(config.loss, data.scheme.names)
+    return create_loss(config.loss, data.scheme.num_classes, spec.aux_align_corners, data.is_partial, weight)
+
+
 def build(plan: Plan) -> Run:
     """Put the engines together.
 
@@ -155,18 +172,8 @@ def build(plan: Plan) -> Run:
         SpineIgniteError: a part of the configuration does not fit this machine or the installed plugins.
     """
     config, directory, data = plan.config, plan.directory, plan.data
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    torch.backends.cudnn.benchmark = config.cudnn_benchmark
-    device = choose_device(config.device)
-    if device.type == "cpu":
-        keep_freed_memory()
-    precision = choose_precision(config.precision, device)
-    spec = load_registry().find(config.model.name).value
-    weight = weights_in_order(config.loss, data.scheme.names)
-    criterion = create_loss(config.loss, data.scheme.num_classes, spec.aux_align_corners, data.is_partial, weight).to(
-        device
-    )
+    device, precision = _set_machine(config)
+    criterion = _create_criterion(config, data).to(device)
     description = describe(config.model, data, config.data.context_slices, plan.start)
     network, start = _first_network(plan, description, device)
     named = (*config.train.freeze, *config.optimizer.lr_factors, *config.optimizer.decay_factors)
