@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the figures as JSON, after each run")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    print("| minutes | updates | Dice | HD95 mm | Dice without levels in order | peak memory MB |")
+    print("| minutes | updates | Dice | HD95 (mm, area) | Dice without levels in order | peak memory MB |")
     print("| --- | --- | --- | --- | --- | --- |")
     for minutes in options.minutes:
         row = measure(options, minutes)
