@@ -109,7 +109,7 @@ class Predictor:
         grid, batches = self.probabilities(volume)
         labels = np.empty((grid.num_slices, *grid.native_size), np.uint8)
         entropy = np.empty(labels.shape, np.float32) if uncertainty else None
-        structures = _Structures() if LEVELS in self.postprocess else None
+        structures = Structures() if LEVELS in self.postprocess else None
         start = 0
         for batch in batches:
             stop = start + len(batch)
@@ -210,7 +210,7 @@ def load_predictor(run: Path, options: InferenceOptions) -> Predictor:
     )
 
 
-class _Structures:
+class Structures:
     """Probabilities of all classes where one of them is likelier than background: a small part of a volume."""
 
     def __init__(self) -> None:

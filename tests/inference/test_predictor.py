@@ -17,13 +17,14 @@ from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.evaluation.judge import evaluate_folders
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.members import Member
-from spine_ignite.inference.predictor import Predictor, normalised_entropy
+from spine_ignite.inference.predictor import Predictor, Structures, normalised_entropy
 from spine_ignite.labels import load_scheme
 from spine_ignite.machine.precision import choose_precision
 from spine_ignite.runs.checkpoints import TrainedNetwork
 from spine_ignite.runs.description import Description
 from spine_ignite.slices.normalise import prepare_image
 from spine_ignite.volumes import metaimage
+from spine_ignite.volumes.orientation import affine_of
 from spine_ignite.volumes.volume import Volume, read_image, read_label, write_label_like
 
 CPU = torch.device("cpu")
@@ -244,3 +245,21 @@ def test_uncertainty_is_the_normalised_entropy(noise: Volume) -> None:
     certain, undecided = torch.eye(4)[:1, :, None, None], torch.full((1, 4, 1, 1), 0.25)
     assert normalised_entropy(certain).item() == 0
     assert normalised_entropy(undecided).item() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("axes", ["RAS", "PSR", "ILA"])
+def test_the_probabilities_of_structures_lie_in_the_order_of_the_volume(axes: str) -> None:
+    """Whatever the order of the axes, the rows are those of the voxels that are not background."""
+    rng = np.random.default_rng(3)
+    noise = Volume(rng.random((9, 7, 5)).astype(np.float32), affine_of(axes, (2.0, 2.0, 2.0)), Path("noise.nii.gz"))
+    of = predictor(trained((2.0, 2.0), network=Linear(1)))
+    grid, batches = of.probabilities(noise)
+    planes = np.concatenate([batch.numpy().copy() for batch in batches])
+    maps = np.stack([grid.to_volume(planes[:, index]) for index in range(CLASSES)], axis=-1)
+    inside = maps.argmax(-1) > 0
+    structures = Structures()
+    for start in range(0, len(planes), 2):
+        part = torch.from_numpy(planes[start : start + 2])
+        structures.append(part, part.argmax(1).numpy().astype(np.uint8))
+    found = structures.in_volume(grid, planes.argmax(1).astype(np.uint8))
+    assert np.allclose(found, maps[inside], atol=1e-3)

@@ -12,7 +12,7 @@ from spine_ignite.errors import DataError
 from spine_ignite.inference.levels.evidence import Evidence, gather, pooled_names
 from spine_ignite.inference.levels.exponents import Weights
 from spine_ignite.inference.levels.hypotheses import NOTHING, Given, weigh
-from spine_ignite.inference.levels.instances import Found, find_instances
+from spine_ignite.inference.levels.instances import Found, find_instances, nothing_found
 from spine_ignite.inference.levels.naming import Posterior, infer
 from spine_ignite.inference.levels.renaming import rename
 from spine_ignite.inference.levels.sequence import SchemeLevels
@@ -84,39 +84,42 @@ def name_column(
         DataError: what is known cannot be.
     """
     levels = SchemeLevels(scheme)
-    found = find_instances(indices, affine, scheme) if levels.are_known else Found(np.zeros(indices.shape, np.int16))
+    found = find_instances(indices, affine, scheme) if levels.are_known else nothing_found(affine)
     given = NOTHING if knowing is None else knowing(found)
-    if not 1 <= len(found.vertebrae) <= _MOST or _is_scattered(found, indices, levels):
+    if not 1 <= len(found.vertebrae) <= _MOST or _is_scattered(found, indices[found.box], levels):
         names: dict[int, str | None] = {piece.id: None for piece in found.instances}
         return Column(indices, found, None, None, names, scheme, probabilities is not None, given, 0)
     count = len(found.instances)
     known = None if pooled is None else pooled(found)
     has_probabilities = known is not None or probabilities is not None
     if known is None and probabilities is not None:
-        known = pooled_probabilities(found.ids, indices, probabilities, count)
+        ids = np.zeros(indices.shape, np.int16)
+        ids[found.box] = found.ids
+        known = pooled_probabilities(ids[indices > 0], probabilities, count)
     elif known is None:
-        known = pooled_names(found.ids, indices, count, scheme.num_classes)
+        known = pooled_names(found.ids, indices[found.box], count, scheme.num_classes)
     evidence = gather(found, known, levels)
     posterior = infer(weigh(evidence, levels, weights or Weights(), given))
     if not posterior.namings:
         raise DataError("no naming of the column fits the levels that are given; check them and their places")
-    renamed, names = rename(indices, affine, found, posterior, levels)
-    changed = int(np.count_nonzero(renamed != indices))
+    before = indices[found.box]
+    inside, names = rename(before, found, posterior, levels)
+    changed = int(np.count_nonzero(inside != before))
+    renamed = indices.copy()
+    renamed[found.box] = inside
     return Column(renamed, found, evidence, posterior, names, scheme, has_probabilities, given, changed, known)
 
 
 def pooled_probabilities(
-    ids: NDArray[np.int16], indices: Indices, probabilities: NDArray[np.floating], count: int
+    piece: NDArray[np.int16], probabilities: NDArray[np.floating], count: int
 ) -> NDArray[np.float64]:
     """Return the mean probability of each class over the voxels of each piece ``(count, classes)``.
 
     Args:
-        ids: number of each voxel's piece ``(I, J, K)``, from 1; 0 for none.
-        indices: class indices ``(I, J, K)``; what is not 0 has probabilities.
-        probabilities: ``(M, classes)`` of these voxels in the array's order.
+        piece: number of each voxel's piece ``(M,)``, from 1; 0 for none.
+        probabilities: of these voxels ``(M, classes)``.
         count: how many pieces there are.
     """
-    piece = ids[indices > 0]
     sizes = np.maximum(np.bincount(piece, minlength=count + 1)[1:], 1)
     sums = [np.bincount(piece, weights=column, minlength=count + 1)[1:] for column in probabilities.T]
     means: NDArray[np.float64] = np.stack(sums, axis=1) / sizes[:, None]

@@ -63,7 +63,7 @@ class Conditions:
         said = [str(click) for click in self.clicks] + ([f"lowest {self.lowest}"] if self.lowest else [])
         return ", ".join([*said, *(["another scan"] if self.elsewhere else [])])
 
-    def given(self, found: Found, affine: Floats) -> Given:
+    def given(self, found: Found) -> Given:
         """Return the levels of the vertebrae that they are about, by their places in the column.
 
         Raises:
@@ -71,7 +71,7 @@ class Conditions:
         """
         levels: dict[int, str] = {}
         for click in self.clicks:
-            place = _clicked(click, found, affine)
+            place = _clicked(click, found)
             if levels.setdefault(place, click.level) != click.level:
                 raise DataError(f"one vertebra is said to be {levels[place]} and {click.level}; leave one out")
         if self.elsewhere:
@@ -122,14 +122,15 @@ def centroids(indices: NDArray[np.uint8], affine: Floats, scheme: LabelScheme) -
     return Conditions(elsewhere=tuple(known))
 
 
-def _clicked(click: Click, found: Found, affine: Floats) -> int:
+def _clicked(click: Click, found: Found) -> int:
     numbers = [vertebra.id for vertebra in found.vertebrae]
     if click.number is not None:
         if click.number not in numbers:
             raise DataError(f"{click}: there is no vertebra #{click.number}; the vertebrae are {_listed(numbers)}")
         return numbers.index(click.number)
     voxels = np.nonzero((found.ids > 0) & (found.ids <= max(numbers, default=0)))  # vertebrae come first
-    distance = np.linalg.norm(np.stack(voxels, 1) @ affine[:3, :3].T + affine[:3, 3] - np.array(click.point), axis=1)
+    places = np.stack(voxels, 1) @ found.affine[:3, :3].T + found.affine[:3, 3]
+    distance = np.linalg.norm(places - np.array(click.point), axis=1)
     if not len(distance) or distance.min() > _NEAR:
         far = f"the nearest is {distance.min():.0f} mm away" if len(distance) else "there is none"
         raise DataError(f"{click}: no vertebra is at this point ({far}); points are in mm, RAS+ (x to the right)")

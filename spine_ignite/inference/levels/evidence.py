@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,8 @@ _USUAL = 36.0  # mm between the middles of lumbar vertebrae, where a column show
 _ON_SACRUM = 0.65
 _HALF = 0.45  # of the usual distance: half of a vertebra, which is to be seen whole
 _SMALL = 0.3  # of the median vertebra: a piece of less is weak evidence
+_NEIGHBOURS = 2  # on either side, that a size is compared with
+_LARGE = 1.15  # by which two vertebrae in one piece may fall short of twice the volume of one
 _DISC = 0.5  # a disc lies half way between two vertebrae
 
 
@@ -28,6 +32,7 @@ class Evidence:
         names: mean probability of each class over the voxels of each vertebra ``(N, classes)``.
         volume: of each, in ml ``(N,)``.
         weight: how much each counts, 1 for a whole one, less for what is cut off or small ``(N,)``.
+        cut: whether the field of view cuts it off ``(N,)``.
         height: of their middles along the column in usual distances ``(N,)``.
         length: of their insides, in usual lengths ``(N,)``.
         discs: for each disc the vertebra (number from 0) that it lies below and above, None for none, and its names.
@@ -39,6 +44,7 @@ class Evidence:
     names: Floats
     volume: Floats
     weight: Floats
+    cut: NDArray[np.bool_]
     height: Floats
     length: Floats
     discs: tuple[tuple[int | None, int | None, Floats], ...]
@@ -56,29 +62,45 @@ def gather(found: Found, names: Floats, levels: SchemeLevels) -> Evidence:
         levels: of the scheme.
     """
     vertebrae = found.vertebrae
-    height = np.array([vertebra.height for vertebra in vertebrae])
+    height = _heights(vertebrae)
     volume = np.array([vertebra.volume for vertebra in vertebrae])
-    usual = usual_distance(height, volume)
+    along = np.array([vertebra.height for vertebra in vertebrae])
+    usual = usual_distance(height)
     length = np.array([vertebra.extent[1] - vertebra.extent[0] for vertebra in vertebrae])
     whole = [not vertebra.cut for vertebra in vertebrae]
     median = float(np.median(volume[whole] if any(whole) else volume))
     sacrum = None
     if found.sacrum is not None and levels.sacra and found.sacrum.volume >= _SMALL * median:
-        sacrum = (height[0] - _upper_end(found.sacrum)) / usual - _ON_SACRUM
-    typical = float(np.median(length[whole] if any(whole) else length))
+        sacrum = (along[0] - _upper_end(found.sacrum)) / usual - _ON_SACRUM
+    # What is two vertebrae is longer and larger than one: a curve that bends makes one longer, a large body larger.
+    stretched = np.minimum(_beside(length), _LARGE * _beside(volume))
     return Evidence(
         names=names[[vertebra.id - 1 for vertebra in vertebrae]],
         volume=volume,
         weight=np.clip(volume / (_SMALL * median), 0.05, 1),
+        cut=np.array([vertebra.cut for vertebra in vertebrae]),
         height=height / usual,
-        length=length / max(typical, 1e-6),
-        discs=tuple(_placed(disc, names[disc.id - 1], height, usual) for disc in found.discs),
+        length=stretched,
+        discs=tuple(_placed(disc, names[disc.id - 1], along, usual) for disc in found.discs),
         sacrum=sacrum,
         visible=max(0, int(found.room[0] / usual - _HALF)),
     )
 
 
-def usual_distance(height: Floats, volume: Floats) -> float:
+def _heights(vertebrae: Sequence[Instance]) -> Floats:
+    """Return the way from the lowest vertebra's middle to each, from middle to middle, in mm: a gap bends no curve."""
+    steps = [np.linalg.norm(b.middle - a.middle) for a, b in itertools.pairwise(vertebrae)]
+    return np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def _beside(sizes: Floats) -> Floats:
+    """Return sizes as multiples of the median of a vertebra and its neighbours: bodies grow down the column."""
+    places = range(len(sizes))
+    usual = [float(np.median(sizes[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1])) for place in places]
+    return sizes / np.maximum(usual, 1e-6)
+
+
+def usual_distance(height: Floats) -> float:
     """Return the distance of neighbouring vertebrae in mm, from heights ``(N,)`` of which some may be missing between.
 
     The median of the steps, each counted as the number of vertebrae that fits the smaller steps.

@@ -33,8 +33,8 @@ class Weights:
     shared: float = 0.8
     floor: float = 0.01
     missed: float = 4.0
-    false: float = 6.0
-    merged: float = 6.0
+    false: float = 7.0
+    merged: float = 4.5
     distance: float = 0.18
     sacrum: float = 0.25
     stray: float = 0.0001

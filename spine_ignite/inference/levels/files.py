@@ -142,7 +142,7 @@ def _name(volume: Volume, source: Path, scheme: LabelScheme, conditions: Conditi
         volume.affine,
         scheme,
         pooled=lambda found: _written_names(found, written, scheme),
-        knowing=lambda found: conditions.given(found, volume.affine),
+        knowing=conditions.given,
     )
     if column.posterior is None and not conditions.are_empty:
         raise DataError(f"{source} has no column whose levels could be named")

@@ -15,7 +15,10 @@ _SMOOTH = 2.0  # mm, standard deviation
 _VALLEY = 0.35  # of a hill's height: a valley that is less deep does not part two vertebrae
 _FAINT = 0.04  # of the highest hill: what is lower is no vertebra
 _CLOSE = 0.6  # of the usual distance: hills that are closer are one vertebra
+_ASIDE = 0.3  # of the profile: what a cut at the end of the reach must be lower to be better than one in the middle
 _TALL = 1.55  # of the usual height: a block that is taller may be two vertebrae
+_RIM = 8.0  # mm of a vertebra's height that are not its inside
+_DIP = 0.85  # of the hills beside it: the profile where two vertebrae touch is lower
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +104,30 @@ def _middle(hills: Floats, cut: int) -> int:
 
 
 def _split_tall(bone: Floats, edges: list[int]) -> list[int]:
-    """Cut blocks that are as tall as two vertebrae or more at the lowest places near their equal parts."""
+    """Cut blocks that are as tall as two vertebrae where their profile dips near the middle.
+
+    Without a dip it is left open whether a block is one vertebra or two: see
+    :mod:`~spine_ignite.inference.levels.hypotheses`.
+    """
     spans = [_extent(bone, a, b) for a, b in itertools.pairwise(edges)]
-    heights = [high - low for low, high in spans]
+    heights = [high - low + _RIM for low, high in spans]
     if len(heights) < 3:
         return edges
     usual = float(np.median(heights))
-    steps = float(np.median(np.diff([(low + high) / 2 for low, high in spans])))
     cuts = list(edges)
     for (low, _), height in zip(spans, heights, strict=True):
-        parts = round((height + steps - usual) / steps)
-        if height < _TALL * usual or parts < 2:
+        if height < _TALL * usual:
             continue
+        parts = max(2, round(height / usual))
         for part in range(1, parts):
-            around, reach = low + height * part / parts, 0.2 * height / parts
+            around, reach = low + (height - _RIM) * part / parts, 0.2 * height / parts
             first, last = int(around - reach), int(around + reach) + 1
-            cuts.append(first + int(bone[first:last].argmin()))
+            aside = (np.arange(first, last) - around) / reach
+            cut = first + int((bone[first:last] / bone[first:last].max() + _ASIDE * aside**2).argmin())
+            beside = int(height / parts)
+            hills = min(bone[max(0, cut - beside) : cut].max(initial=0), bone[cut : cut + beside].max(initial=0))
+            if bone[cut] < _DIP * hills:
+                cuts.append(cut)
     return sorted(cuts)
 
 

@@ -17,7 +17,8 @@ Floats = NDArray[np.float64]
 _PLACES = max(len(variant.levels) for variant in VARIANTS)
 _IMPOSSIBLE = -1e9
 _MERGED_LENGTH = 2.3  # of one vertebra: two, and the disc between them
-_CUT = 2.0  # by which the standard deviation of a distance grows where a vertebra is not seen whole
+_SURE = 0.4  # share of the price of being no vertebra that a small piece has too
+_CUT = 0.5  # usual distances by which the middle of what is seen of a vertebra may lie nearer to its neighbour
 _FALSE_RUN = 2  # pieces in a row that may be none
 
 
@@ -70,20 +71,28 @@ _UPPER = _LOWER + np.repeat([0, 1], _PLACES)
 _MIDDLE = (_LOWER + _UPPER) / 2
 
 
+_ORDERS = [variant.levels for variant in VARIANTS]
+
+
 def names_of(variant: int, state: int) -> tuple[str, ...]:
     """Return the level, or levels, that a state of a variant means."""
-    levels = VARIANTS[variant].levels
+    levels = _ORDERS[variant]
     return levels[_LOWER[state] : _UPPER[state] + 1]
 
 
 def state_of(variant: int, names: tuple[str, ...]) -> int | None:
     """Return the state that means these levels in a variant; None if it has none."""
-    levels = VARIANTS[variant].levels
-    if names[0] not in levels:
-        return None
-    place = levels.index(names[0])
-    state = place + (_PLACES if len(names) == 2 else 0)
-    return state if names_of(variant, state) == names else None
+    return _STATES_OF[variant].get(names)
+
+
+_STATES_OF = [
+    {
+        names_of(variant, state): state
+        for state in range(STATES)
+        if len(names_of(variant, state)) == 1 + state // _PLACES
+    }
+    for variant in range(len(VARIANTS))
+]
 
 
 def weigh(evidence: Evidence, levels: SchemeLevels, weights: Weights, given: Given = NOTHING) -> Hypotheses:
@@ -97,7 +106,7 @@ def weigh(evidence: Evidence, levels: SchemeLevels, weights: Weights, given: Giv
     """
     pieces = len(evidence.volume)
     emission = _emission(evidence, levels, weights, given)
-    false = -weights.false * evidence.weight * (1 - _share_of_sacrum(evidence, levels))
+    false = -weights.false * (_SURE + (1 - _SURE) * evidence.weight) * (1 - _share_of_sacrum(evidence, levels))
     for place in given.levels:
         false[place] = _IMPOSSIBLE
     before = np.concatenate([[0.0], np.cumsum(false)])
@@ -201,7 +210,9 @@ def _step(evidence: Evidence, first: int, second: int, weights: Weights) -> Floa
     missed = _LOWER[None, :] - _UPPER[:, None] - 1
     distance = evidence.height[second] - evidence.height[first]
     expected = _MIDDLE[None, :] - _MIDDLE[:, None]
-    partial = min(evidence.weight[first], evidence.weight[second]) < 1
-    deviation = (distance - expected) / (weights.distance * np.sqrt(np.maximum(expected, 1)) * (_CUT if partial else 1))
+    beyond = distance - expected
+    if evidence.cut[first] or evidence.cut[second]:
+        beyond = np.where(beyond < 0, np.minimum(beyond + _CUT, 0), beyond)
+    deviation = beyond / (weights.distance * np.sqrt(np.maximum(expected, 1)))
     score = np.log((1 - weights.stray) * np.exp(-0.5 * np.minimum(deviation**2, 1e3)) + weights.stray)
     return np.where(missed >= 0, score - weights.missed * missed, _IMPOSSIBLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from spine_ignite.volumes.geometry import head_foot_axis, sagittal_axis
 Indices = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
 Kind = Literal["vertebra", "disc", "sacrum"]
 
 _KINDS = {"vertebra": 1, "disc": 2, "sacrum": 3}
@@ -27,6 +28,7 @@ _THIN = 2.5  # mm: what is nowhere deeper is no vertebra, which is at least a ce
 _APART = 1e4  # mm between slices, for distances within them alone
 _MOST_POINTS = 20_000  # that the curve is fitted to
 _WHOLE = 0.8  # an atom with this share of its inside in one vertebra belongs to it as it is
+_ROOM = 0.15  # of a vertebra's height: what lies closer to it is a part of it
 _SLIVER = 0.02  # of the median vertebra: what is smaller is no vertebra of its own
 _STRAY = 0.05  # of the median vertebra: a disc of less says nothing
 _REACH = 1.2  # usual distances from the nearest vertebra: a disc that is further away is none
@@ -41,6 +43,7 @@ class Instance:
         id: its value in :attr:`Found.ids`.
         kind: what it is taken for.
         centroid: ``(3,)`` in RAS+ mm.
+        middle: that of its inside: of a vertebra the middle of its body.
         volume: ml.
         height: of its middle along the curve, mm.
         extent: of its inside along the curve, from and to, mm.
@@ -50,6 +53,7 @@ class Instance:
     id: int
     kind: Kind
     centroid: Floats
+    middle: Floats
     volume: float
     height: float
     extent: tuple[float, float]
@@ -61,7 +65,9 @@ class Found:
     """The pieces of a column.
 
     Args:
-        ids: number of the piece that each voxel belongs to ``(I, J, K)``, 0 for none.
+        ids: number of the piece that each voxel of the box belongs to, 0 for none.
+        box: the part of the volume that holds all that is labelled.
+        affine: indices of the box's voxels to RAS+ mm.
         vertebrae: from the lowest up.
         discs: from the lowest up.
         sacrum: None if there is none.
@@ -70,6 +76,8 @@ class Found:
     """
 
     ids: NDArray[np.int16]
+    box: tuple[slice, slice, slice]
+    affine: Floats
     vertebrae: list[Instance] = field(default_factory=list)
     discs: list[Instance] = field(default_factory=list)
     sacrum: Instance | None = None
@@ -99,31 +107,37 @@ def find_instances(indices: Indices, affine: Floats, scheme: LabelScheme) -> Fou
     """
     table = np.zeros(256, np.uint8)  # what is to be ignored too
     table[: scheme.num_classes] = [_KINDS.get(c.kind, 0) for c in scheme.classes]
-    kinds = table[indices]
-    ids = np.zeros(indices.shape, np.int16)
-    box = _box(kinds > 0)
-    if box is None or not (kinds == 1).any():
-        return Found(ids)
-    return _Finder(indices[box], kinds[box], affine, box, indices.shape).find(ids)
+    box = _box(indices, table)
+    if box is None:
+        return nothing_found(affine)
+    inside = np.ascontiguousarray(indices[box])
+    kinds = table[inside]
+    if not (kinds == 1).any():
+        return nothing_found(affine)
+    return _Finder(inside, kinds, affine, box, indices.shape).find()
+
+
+def nothing_found(affine: Floats) -> Found:
+    """Return what is found where there is nothing."""
+    nowhere = slice(0, 0)
+    return Found(np.zeros((0, 0, 0), np.int16), (nowhere, nowhere, nowhere), affine)
 
 
 class _Finder:
     """Works in the box around what is labelled; places are in RAS+ mm."""
 
-    def __init__(
-        self, indices: Indices, kinds: Indices, affine: Floats, box: tuple[slice, ...], shape: tuple[int, ...]
-    ) -> None:
+    def __init__(self, indices: Indices, kinds: Indices, affine: Floats, box: Box, shape: tuple[int, ...]) -> None:
         self.indices, self.kinds, self.affine, self.box, self.shape = indices, kinds, affine, box, shape
         self.axis = sagittal_axis(affine)
         self.spacing = np.linalg.norm(affine[:3, :3], axis=0)
         self.millilitre = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
         self.offset = np.array([part.start for part in box])
 
-    def find(self, ids: NDArray[np.int16]) -> Found:
+    def find(self) -> Found:
         vertebra = self.kinds == 1
         deep = self._inside(vertebra)
         if not deep.any():
-            return Found(ids)
+            return nothing_found(self.affine)
         self.curve = fit_curve(self._fitting_points(deep))
         # What is no vertebra has no height that is asked for.
         self.height = np.full(self.kinds.shape, np.nan)
@@ -137,9 +151,10 @@ class _Finder:
         spacing = _spacing(vertebrae)
         sacrum = self._sacrum(local, len(vertebrae) + 1)
         discs = self._discs(local, vertebrae, spacing, len(vertebrae) + (1 if sacrum is None else 2))
-        ids[self.box] = local
+        moved = self.affine.copy()
+        moved[:3, 3] += moved[:3, :3] @ self.offset
         room = self._room(vertebrae) if vertebrae else (0.0, 0.0)
-        return Found(ids, vertebrae, discs, sacrum, self.curve, room)
+        return Found(local, self.box, moved, vertebrae, discs, sacrum, self.curve, room)
 
     def _places(self, voxels: tuple[NDArray[np.intp], ...]) -> Floats:
         places: Floats = (np.stack(voxels, axis=1) + self.offset) @ self.affine[:3, :3].T + self.affine[:3, 3]
@@ -176,19 +191,13 @@ class _Finder:
     def _assign_vertebrae(self, local: NDArray[np.int16], vertebra: Bools, deep: Bools, blocks: Blocks) -> None:
         """Give voxels of vertebrae the number of their block, from 1; what lies beyond the blocks further numbers."""
         left = np.zeros(vertebra.shape, bool)
-        for index in np.unique(self.indices[vertebra]):
-            atoms, _ = ndimage.label(self.indices == index)
+        for index, around in enumerate(ndimage.find_objects(np.where(vertebra, self.indices, 0)), 1):
+            if around is None:
+                continue
+            atoms, _ = ndimage.label(self.indices[around] == index)
+            views = [array[around] for array in (local, left, deep, self.height)]
             for number, box in enumerate(ndimage.find_objects(atoms), 1):
-                inside = atoms[box] == number
-                core = inside & deep[box]
-                if not core.any():
-                    left[box] |= inside
-                    continue
-                shares = np.bincount(blocks.of(self.height[box][core]), minlength=blocks.count)
-                if shares.max() >= _WHOLE * shares.sum():
-                    local[box][inside] = shares.argmax() + 1
-                else:
-                    local[box][inside] = blocks.of(self.height[box][inside]) + 1
+                _assign_atom(atoms[box] == number, *(view[box] for view in views), blocks=blocks)
         self._assign_rest(local, left)
 
     def _assign_rest(self, local: NDArray[np.int16], left: Bools) -> None:
@@ -209,8 +218,8 @@ class _Finder:
                 continue
             middle = float(np.median(self.height[wide][piece]))
             beside = [place for place, (low, high) in enumerate(spans, 1) if low <= middle <= high]
-            if beside:
-                local[wide][piece] = beside[0]
+            if beside or _is_close(middle, spans):
+                local[wide][piece] = beside[0] if beside else _nearest(middle, spans)
             elif piece.sum() > least:
                 local[wide][piece] = following
                 following += 1
@@ -234,11 +243,14 @@ class _Finder:
         local[:] = table[local]
         return [_numbered(instance, place) for place, instance in enumerate(ordered, 1)]
 
-    def _describe(self, kind: Kind, number: int, box: tuple[slice, ...], inside: Bools, core: Bools) -> Instance:
+    def _describe(self, kind: Kind, number: int, box: Box, inside: Bools, core: Bools) -> Instance:
         voxels = np.nonzero(inside)
         shift = np.array([part.start for part in box])
-        centroid = self.affine[:3, :3] @ (np.mean(voxels, axis=1) + shift + self.offset) + self.affine[:3, 3]
-        low, middle, high = np.quantile(self.height[box][core], [0.05, 0.5, 0.95])
+        centroid, middle = (
+            self.affine[:3, :3] @ (np.mean(places, axis=1) + shift + self.offset) + self.affine[:3, 3]
+            for places in (voxels, np.nonzero(core))
+        )
+        low, height, high = np.quantile(self.height[box][core], [0.05, 0.5, 0.95])
         cut = any(
             axis != self.axis
             and (
@@ -248,7 +260,7 @@ class _Finder:
             for axis, (part, whole, size) in enumerate(zip(box, self.box, self.shape, strict=True))
         )
         volume = len(voxels[0]) * self.millilitre
-        return Instance(number, kind, centroid, volume, float(middle), (float(low), float(high)), bool(cut))
+        return Instance(number, kind, centroid, middle, volume, float(height), (float(low), float(high)), bool(cut))
 
     def _sacrum(self, local: NDArray[np.int16], number: int) -> Instance | None:
         pieces, _ = ndimage.label(self.kinds == 3, _CORNERS)
@@ -265,7 +277,7 @@ class _Finder:
         """Find discs: what lies between the middles of two vertebrae, and at one height, is one."""
         middles = np.array([vertebra.height for vertebra in vertebrae])
         pieces, _ = ndimage.label(self.kinds == 2, _CORNERS)
-        groups: dict[int, list[tuple[float, int, tuple[slice, ...], Bools]]] = {}
+        groups: dict[int, list[tuple[float, int, Box, Bools]]] = {}
         for number, box in enumerate(ndimage.find_objects(pieces), 1):
             inside = pieces[box] == number
             places = np.searchsorted(middles, self.height[box][inside])
@@ -306,16 +318,31 @@ class _Finder:
         return below * float(self.spacing[axis]), above * float(self.spacing[axis])
 
 
+def _is_close(height: float, spans: list[tuple[float, float]]) -> bool:
+    """Whether a place lies so close to a vertebra's that no other has room there."""
+    return any(low - _ROOM * (high - low) < height < high + _ROOM * (high - low) for low, high in spans)
+
+
+def _nearest(height: float, spans: list[tuple[float, float]]) -> int:
+    """Return the number, from 1, of the vertebra that is nearest to a place along the column."""
+    return 1 + min(range(len(spans)), key=lambda place: max(spans[place][0] - height, height - spans[place][1]))
+
+
+def _assign_atom(
+    atom: Bools, local: NDArray[np.int16], left: Bools, deep: Bools, height: Floats, *, blocks: Blocks
+) -> None:
+    """Give a connected piece of one class to a block, or each of its voxels to one; without an inside it is left."""
+    core = atom & deep
+    if not core.any():
+        left |= atom
+        return
+    shares = np.bincount(blocks.of(height[core]), minlength=blocks.count)
+    whole = shares.max() >= _WHOLE * shares.sum()
+    local[atom] = shares.argmax() + 1 if whole else blocks.of(height[atom]) + 1
+
+
 def _numbered(instance: Instance, number: int) -> Instance:
-    return Instance(
-        number,
-        instance.kind,
-        instance.centroid,
-        instance.volume,
-        instance.height,
-        instance.extent,
-        instance.cut,
-    )
+    return replace(instance, id=number)
 
 
 def _spacing(vertebrae: list[Instance]) -> float:
@@ -324,11 +351,9 @@ def _spacing(vertebrae: list[Instance]) -> float:
     return float(np.median(steps)) if len(steps) else 35.0
 
 
-def _clusters(
-    group: list[tuple[float, int, tuple[slice, ...], Bools]], reach: float
-) -> list[list[tuple[float, int, tuple[slice, ...], Bools]]]:
+def _clusters(group: list[tuple[float, int, Box, Bools]], reach: float) -> list[list[tuple[float, int, Box, Bools]]]:
     """Group pieces by height: a step of more than ``reach`` begins another."""
-    clusters: list[list[tuple[float, int, tuple[slice, ...], Bools]]] = []
+    clusters: list[list[tuple[float, int, Box, Bools]]] = []
     for item in sorted(group, key=lambda piece: piece[0]):
         if clusters and item[0] - clusters[-1][-1][0] <= reach:
             clusters[-1].append(item)
@@ -337,12 +362,13 @@ def _clusters(
     return clusters
 
 
-def _box(mask: Bools) -> tuple[slice, ...] | None:
-    """Return the box around a mask with a margin of one voxel where the array has one."""
-    box = []
-    for axis in range(mask.ndim):
-        places = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        if not len(places):
-            return None
-        box.append(slice(max(0, int(places[0]) - 1), int(places[-1]) + 2))
-    return tuple(box)
+def _box(indices: Indices, kinds: NDArray[np.uint8]) -> Box | None:
+    """Return the box around what is of a kind, with a margin of one voxel where the volume has one."""
+    mask = indices > 0
+    if (kinds[np.unique(indices[mask])] == 0).any():
+        mask = kinds[indices] > 0
+    places = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    if not len(places[0]):
+        return None
+    i, j, k = (slice(max(0, int(found[0]) - 1), int(found[-1]) + 2) for found in places)
+    return i, j, k

@@ -13,7 +13,7 @@ from spine_ignite.inference.levels.sequence import VARIANTS
 Floats = NDArray[np.float64]
 Names = tuple[str, ...]  # of one piece: its level, two for two vertebrae in one piece, none for what is no vertebra
 Naming = tuple[Names, ...]
-_STARTS = 40  # beginnings from which the best naming is followed
+_STARTS = 16  # beginnings from which the best naming is followed
 _NEGATIVE = -1e8  # below it a score is impossible
 
 

@@ -14,15 +14,21 @@ Indices = NDArray[np.uint8]
 
 
 def rename(
-    indices: Indices, affine: NDArray[np.float64], found: Found, posterior: Posterior, levels: SchemeLevels
+    indices: Indices, found: Found, posterior: Posterior, levels: SchemeLevels
 ) -> tuple[Indices, dict[int, str | None]]:
     """Give each piece the class of its level.
+
+    Args:
+        indices: class indices of the box of what was found.
+        found: the pieces.
+        posterior: of their namings.
+        levels: of the scheme.
 
     A level that the scheme does not have, and what is no vertebra, becomes background. Fragments that belong to no
     piece follow the vertebra at their height. A piece that is two vertebrae is cut in its middle.
 
     Returns:
-        Class indices ``(I, J, K)``, and the level of each piece by its number, None for none.
+        Class indices of the box, and the level of each piece by its number, None for none.
     """
     naming = posterior.best
     names: dict[int, str | None] = {
@@ -44,8 +50,8 @@ def rename(
         names[found.sacrum.id] = SACRUM
         kept[found.sacrum.id] = True
     result: Indices = np.where(kept[found.ids], indices, table[found.ids])
-    _cut_merged(result, affine, found, naming, levels)
-    _rename_fragments(result, indices, affine, found, table, levels)
+    _cut_merged(result, found, naming, levels)
+    _rename_fragments(result, indices, found, table, levels)
     return result, names
 
 
@@ -87,20 +93,17 @@ def _disc_below(level: str, order: tuple[str, ...]) -> str:
     return f"{level}/{order[place - 1] if place else SACRUM}"
 
 
-def _cut_merged(
-    result: Indices, affine: NDArray[np.float64], found: Found, naming: Naming, levels: SchemeLevels
-) -> None:
+def _cut_merged(result: Indices, found: Found, naming: Naming, levels: SchemeLevels) -> None:
     for piece, known in zip(found.vertebrae, naming, strict=True):
         if len(known) == 2:
             voxels = np.nonzero(found.ids == piece.id)
-            upper = _heights(voxels, affine, found) > sum(piece.extent) / 2
+            upper = _heights(voxels, found) > sum(piece.extent) / 2
             result[tuple(axis[upper] for axis in voxels)] = levels.vertebrae.get(known[1], 0)
 
 
 def _rename_fragments(
     result: Indices,
     indices: Indices,
-    affine: NDArray[np.float64],
     found: Found,
     table: Indices,
     levels: SchemeLevels,
@@ -110,10 +113,10 @@ def _rename_fragments(
     voxels = np.nonzero((found.ids == 0) & is_vertebra[indices])
     if len(voxels[0]):
         middles = np.array([piece.height for piece in found.vertebrae])
-        nearest = np.searchsorted((middles[:-1] + middles[1:]) / 2, _heights(voxels, affine, found))
+        nearest = np.searchsorted((middles[:-1] + middles[1:]) / 2, _heights(voxels, found))
         result[voxels] = table[np.array([piece.id for piece in found.vertebrae])[nearest]]
 
 
-def _heights(voxels: tuple[NDArray[np.intp], ...], affine: NDArray[np.float64], found: Found) -> NDArray[np.float64]:
+def _heights(voxels: tuple[NDArray[np.intp], ...], found: Found) -> NDArray[np.float64]:
     assert found.curve is not None  # there are vertebrae
-    return found.curve.heights(np.stack(voxels, axis=1) @ affine[:3, :3].T + affine[:3, 3])
+    return found.curve.heights(np.stack(voxels, axis=1) @ found.affine[:3, :3].T + found.affine[:3, 3])
