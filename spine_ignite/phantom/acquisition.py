@@ -10,10 +10,11 @@ from nibabel.orientations import axcodes2ornt
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spine_ignite.phantom.anatomy import Spine, draw_spine
+from spine_ignite.phantom.anatomy import Spine
 from spine_ignite.phantom.arches import paint_arches, paint_canal, paint_longitudinal_ligaments
 from spine_ignite.phantom.bodies import paint_bodies
 from spine_ignite.phantom.pelvis import Pelvis, draw_pelvis, paint_pelvis
+from spine_ignite.phantom.people import draw_spine
 from spine_ignite.phantom.phantom_options import PhantomOptions
 from spine_ignite.phantom.points import Array, Plane, Points
 from spine_ignite.phantom.scan import Scan, plan_scan

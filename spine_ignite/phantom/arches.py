@@ -9,8 +9,8 @@ from spine_ignite.phantom.anatomy import Spine, Vertebra
 from spine_ignite.phantom.points import Array, Local, Points, lookup, profile
 from spine_ignite.phantom.tissues import Signals, Tissue
 
-# Canal of adults: 15 to 18 mm deep, 22 to 26 mm wide at the pedicles; the sac ends at S2 (Zhou et al. 2000; Binokay
-# et al., Acta Radiol 2006;47:833).
+# Canal of adults: 15 to 18 mm deep, 22 to 26 mm wide at the pedicles; the sac ends at S2, the
+# cord at L1 (Zhou et al., Eur Spine J 2000;9:242; Macdonald et al., Clin Anat 1999;12:149).
 CANAL_DEPTH, CANAL_WIDTH = 17.0, 24.0
 SAC_END = -55.0
 _RIM = 1.1

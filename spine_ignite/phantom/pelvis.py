@@ -10,8 +10,8 @@ from spine_ignite.phantom.anatomy import COCCYX_LENGTH, SACRUM_LENGTH, Spine
 from spine_ignite.phantom.points import Array, Points
 from spine_ignite.phantom.tissues import Signals, Tissue
 
-# Ends of S1 to S4 as shares of the sacrum's length: S1 is the highest, S5 the lowest (Cheng & Song, Spine 2003; 30,
-# 25, 21, 18, 14 mm).
+# Ends of S1 to S4 as shares of the sacrum's length: S1 is the highest, S5 the lowest. These and the sizes below are
+# of the order of those of Esses et al., Spine 1991;16 Suppl:S283, and chosen beside scans.
 _BORDERS = (0.28, 0.51, 0.70, 0.87)
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _DEPTH = (1.0, 0.72, 0.52, 0.38, 0.27)  # of the bodies, as shares of the endplate's depth

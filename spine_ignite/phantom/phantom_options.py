@@ -22,7 +22,7 @@ class PhantomOptions:
         view: ``lumbar`` always shows the upper sacrum and ends above T11; ``any`` shows four vertebrae to the whole
             thoracolumbar spine.
         variety: 0 for plain anatomy, a small range of scans and no disease but worn discs, to 1, where variants, slips,
-            fractures and scoliosis occur as often as ``anatomy.RATES`` says.
+            fractures and scoliosis occur as often as ``people.RATES`` says.
         scheme: of the labels; what has no class in it is background.
 
     Raises:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from spine_ignite.labels import load_scheme
-from spine_ignite.phantom.anatomy import RATES, Spine, draw_spine
+from spine_ignite.phantom.anatomy import Spine
+from spine_ignite.phantom.people import RATES, draw_spine
 from spine_ignite.phantom.values import SPINE_VALUES
 
 PEOPLE = 600
