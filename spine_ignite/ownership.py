@@ -29,8 +29,9 @@ _KINDS = {
     "comparison": "a comparison",
     "slices": "exported slices",
     "phantoms": "phantoms",
+    "reviewed": "reviewed cases",
 }
-Kind = Literal["run", "cross-validation", "store", "evaluation", "comparison", "slices", "phantoms"]
+Kind = Literal["run", "cross-validation", "store", "evaluation", "comparison", "slices", "phantoms", "reviewed"]
 _NOBODYS = re.compile(rf"{re.escape(MARKER)}|\.lock(-[a-z]+)?|\.readers")
 
 

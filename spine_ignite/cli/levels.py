@@ -24,6 +24,7 @@ Examples:
   spine-ignite levels labels/scan.nii.gz --scheme spider -o named --level L3@4.5,-20,113
   spine-ignite levels labels/scan.nii.gz --scheme spider -o named --lowest L5
   spine-ignite levels labels/t2.nii.gz --scheme spider -o named --from labels/t1.nii.gz
+  spine-ignite levels labels --scheme mrspineseg -o corrected --decisions decisions.csv
 """
 
 
@@ -49,6 +50,12 @@ Examples:
     help="Labels of another scan of the patient, or of a whole-spine localizer, in the same frame of the scanner.",
 )
 @click.option("--from-scheme", help="Label scheme of that scan. [default: --scheme]")
+@click.option(
+    "--decisions",
+    type=click.Path(path_type=Path),
+    metavar="CSV",
+    help="The table of a sheet of `spine-ignite review`: volumes of a folder whose levels were corrected there.",
+)
 @click.option("--force", is_flag=True, help="Replace volumes in OUT that this command wrote.")
 @reading_options
 @json_option
@@ -60,6 +67,7 @@ def command(
     lowest: str | None,
     other: Path | None,
     from_scheme: str | None,
+    decisions: Path | None,
     force: bool,
     orientation: str | None,
     nan: NanRule,
@@ -75,6 +83,10 @@ def command(
     from spine_ignite.volumes.volume import Reading
 
     reading = Reading(orientation, nan)
+    if decisions is not None:
+        if clicks or lowest or other is not None:
+            raise UsageError("--decisions says all that is known of the levels; leave out --level, --lowest and --from")
+        return _correct(decisions, files, scheme, out, reading, force, as_json)
     conditions = _conditions(clicks, lowest, other, from_scheme or scheme, reading)
     if not conditions.are_empty and out is None:
         raise UsageError("say where the renamed label volume goes: --out FOLDER")
@@ -89,6 +101,37 @@ def command(
         reading=reading,
         force=force,
         progress=lambda items: progress_bar(items, "Naming"),
+    )
+    _tell(results, out, as_json)
+    return 1 if any(result.error is not None for result in results) else 0
+
+
+def _correct(
+    table: Path,
+    folders: tuple[Path, ...],
+    scheme: str,
+    out: Path | None,
+    reading: Reading,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Correct what was corrected in a sheet."""
+    from spine_ignite.labels import load_scheme
+    from spine_ignite.review.applying import correct_levels
+    from spine_ignite.review.decisions import decided_files, read_decisions
+
+    if out is None:
+        raise UsageError("say where the corrected label volumes go: --out FOLDER")
+    if len(folders) != 1 or not folders[0].is_dir():
+        raise UsageError("--decisions is about the label volumes of one folder: give the folder of the sheet alone")
+    decided = decided_files(read_decisions(table), folders[0])
+    results = correct_levels(
+        decided,
+        load_scheme(scheme),
+        out,
+        reading=reading,
+        force=force,
+        progress=lambda items: progress_bar(items, "Correcting"),
     )
     _tell(results, out, as_json)
     return 1 if any(result.error is not None for result in results) else 0

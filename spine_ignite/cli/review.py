@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from spine_ignite.cli.options import echo_json, json_option, progress_bar, reading_options, say
+from spine_ignite.errors import UsageError
 from spine_ignite.names import counted
 
 if TYPE_CHECKING:
     from spine_ignite.config.data import NanRule
+    from spine_ignite.volumes.volume import Reading
 
 EPILOG = """\b
 Examples:
   spine-ignite review labels --images images -o review.html
   spine-ignite review labels --images images --measurements measurements.csv -o review.html
+  spine-ignite review labels --images images --decisions decisions.csv --into dataset --by "A. Reader"
 """
 
 
@@ -38,6 +42,19 @@ Examples:
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default=Path("review.html"), show_default=True, help="The file."
 )
+@click.option(
+    "--decisions",
+    type=click.Path(path_type=Path),
+    metavar="CSV",
+    help="The table that was downloaded from the sheet, for --into.",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="DATASET",
+    help="In place of a sheet: take what was accepted or corrected into this dataset, as training cases.",
+)
+@click.option("--by", default="", metavar="NAME", help="Who decided, for the record in DATASET.")
 @reading_options
 @json_option
 def command(
@@ -46,10 +63,13 @@ def command(
     measurements: Path | None,
     scheme: str,
     out: Path,
+    decisions: Path | None,
+    into: Path | None,
+    by: str,
     orientation: str | None,
     nan: NanRule,
     as_json: bool,
-) -> None:
+) -> int:
     """Write the label volumes of the folder LABELS as one HTML page to go through, the worst first.
 
     For a cohort without references: two pictures of each column, what the naming of its levels said of itself, and keys
@@ -60,6 +80,12 @@ def command(
     from spine_ignite.review.sheet import PURPOSE, write_sheet
     from spine_ignite.volumes.volume import Reading
 
+    if (decisions is None) != (into is None):
+        raise UsageError("--decisions and --into belong together: the table, and the dataset that its cases go into")
+    if decisions is not None and into is not None:
+        if images is None:
+            raise UsageError("training cases need their images: --images FOLDER")
+        return _take_in(labels, images, decisions, into, scheme, by, Reading(orientation, nan), as_json)
     sheet = write_sheet(
         labels,
         out,
@@ -74,9 +100,46 @@ def command(
             {"file": sheet.path, "bytes": sheet.path.stat().st_size, "cases": sheet.verdicts}
             | {"problems": sheet.problems, "use": PURPOSE}
         )
-        return
+        return 0
     for problem in sheet.problems:
         say(problem, err=True)
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sheet.verdicts.items())
     total = counted(sum(sheet.verdicts.values()), "label volume")
     say(f"Sheet: {sheet.path} ({sheet.megabytes:.1f} MB; {total}: {verdicts}); {PURPOSE}")
+    return 0
+
+
+def _take_in(
+    labels: Path,
+    images: Path,
+    decisions: Path,
+    into: Path,
+    scheme: str,
+    by: str,
+    reading: Reading,
+    as_json: bool,
+) -> int:
+    from spine_ignite.labels import load_scheme
+    from spine_ignite.places import require_apart
+    from spine_ignite.review.applying import RECORD, USE, add_training_cases
+    from spine_ignite.review.decisions import decided_files, read_decisions
+
+    require_apart({"--into": into}, {"LABELS": labels, "--images": images})
+    results = add_training_cases(
+        decided_files(read_decisions(decisions), labels),
+        images,
+        load_scheme(scheme),
+        into,
+        by=by,
+        reading=reading,
+        progress=lambda items: progress_bar(items, "Cases"),
+    )
+    failed = [result for result in results if result.error is not None]
+    if as_json:
+        echo_json({"dataset": into, "cases": [asdict(result) for result in results], "use": USE})
+    else:
+        added = counted(len(results) - len(failed), "training case")
+        say(f"{added} taken into {into}, listed in {RECORD}: {USE}")
+    for result in failed:
+        say(f"Error: {result.error}", err=True)
+    return 1 if failed else 0
