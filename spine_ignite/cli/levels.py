@@ -80,6 +80,7 @@ def command(
     """
     from spine_ignite.inference.levels.files import level_files, volumes_in
     from spine_ignite.labels import load_scheme
+    from spine_ignite.volumes.label_description import write_tables
     from spine_ignite.volumes.volume import Reading
 
     reading = Reading(orientation, nan)
@@ -93,15 +94,18 @@ def command(
     volumes = volumes_in(files)
     if (clicks or lowest) and len(volumes) > 1:
         raise UsageError(f"--level and --lowest are about one label volume, and there are {len(volumes)}")
+    named = load_scheme(scheme)
     results = level_files(
         volumes,
-        load_scheme(scheme),
+        named,
         out,
         conditions=conditions,
         reading=reading,
         force=force,
         progress=lambda items: progress_bar(items, "Naming"),
     )
+    if out is not None and any(result.error is None for result in results):
+        write_tables(out, named)
     _tell(results, out, as_json)
     return 1 if any(result.error is not None for result in results) else 0
 

@@ -45,9 +45,8 @@ _SHOWN = {
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER...")
 @click.option(
     "--scheme",
-    default="mrspineseg",
-    show_default=True,
-    help="Label scheme: a name, a YAML file, or nnU-Net's dataset.json.",
+    help="Label scheme: a name, a YAML file, or nnU-Net's dataset.json. Default: what the first label volume "
+    "carries, as do those that predict and levels write; else mrspineseg.",
 )
 @click.option(
     "--image",
@@ -61,7 +60,7 @@ _SHOWN = {
 @json_option
 def command(
     inputs: tuple[Path, ...],
-    scheme: str,
+    scheme: str | None,
     images: Path | None,
     out: Path | None,
     orientation: str | None,
@@ -75,13 +74,15 @@ def command(
     """
     from spine_ignite.anatomy import measure_files as files
     from spine_ignite.labels import load_scheme
+    from spine_ignite.volumes.label_description import scheme_in
     from spine_ignite.volumes.volume import Reading
 
     if out is not None:
         files.require_format(out)
-    labels = load_scheme(scheme)
+    volumes = files.label_files(inputs)
+    labels = (scheme_in(volumes[0]) if scheme is None else None) or load_scheme(scheme or "mrspineseg")
     measured = files.measure_files(
-        files.label_files(inputs),
+        volumes,
         labels,
         images,
         Reading(orientation, nan),

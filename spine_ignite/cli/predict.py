@@ -56,6 +56,7 @@ def command(
     from spine_ignite.inference.predict_files import Extras, predict_files
     from spine_ignite.inference.predictor import load_predictor
     from spine_ignite.places import require_apart
+    from spine_ignite.volumes.label_description import write_tables
 
     for folder in filter(Path.is_dir, inputs):
         require_apart({"--out": out}, {"input": folder})
@@ -70,6 +71,8 @@ def command(
         skip_existing=skip_existing,
         progress=lambda jobs: progress_bar(jobs, "Predicting"),
     )
+    if any(result.error is None for result in results):
+        write_tables(out, predictor.scheme)
     seen = seen_cases(run, [result.source for result in results if result.error is None])
     for note in (*left_out(inputs), *([seen] if seen else [])):
         say(f"Note: {note}", err=True)

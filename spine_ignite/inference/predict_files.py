@@ -158,5 +158,7 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
     }
     if found.column is not None:
         write_levels(output, describe(found.column))
-    write_label_like(output, found.values, volume, lambda complete: write_record(output, complete, paths, made))
+    write_label_like(
+        output, found.values, volume, lambda complete: write_record(output, complete, paths, made), predictor.scheme
+    )
     return Prediction(source, output, note=found.note)

@@ -103,7 +103,17 @@ class NiftiReader:
 
     def write(self, path: Path, array: NDArray[Any], affine: NDArray[np.float64], header: Any) -> None:
         """Write voxels as :func:`image_like` does."""
-        nib.save(image_like(array, affine, header), path)
+        write(path, array, affine, header)
+
+
+def write(
+    path: Path, array: NDArray[Any], affine: NDArray[np.float64], header: Any, comment: str | None = None
+) -> None:
+    """Write voxels as :func:`image_like` does, with a comment as an extension (code 6, plain text) of the header."""
+    image = image_like(array, affine, header)
+    if comment is not None:
+        image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", comment.encode()))
+    nib.save(image, path)
 
 
 def image_like(values: NDArray[Any], affine: NDArray[np.float64], header: Any) -> Any:

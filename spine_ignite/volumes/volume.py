@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from spine_ignite.config.data import DataConfig, NanRule
 from spine_ignite.errors import DataError
 from spine_ignite.files import write_atomically
+from spine_ignite.labels import LabelScheme
 from spine_ignite.volumes import nifti, reader
+from spine_ignite.volumes.label_description import as_comment
 from spine_ignite.volumes.orientation import affine_of, is_placeholder
 from spine_ignite.volumes.reader import volume_suffix, written_suffix
 
@@ -133,7 +135,11 @@ def as_label(volume: Volume) -> Volume:
 
 
 def write_label_like(
-    path: Path, values: NDArray[Any], like: Volume, before: Callable[[Path], None] | None = None
+    path: Path,
+    values: NDArray[Any],
+    like: Volume,
+    before: Callable[[Path], None] | None = None,
+    scheme: LabelScheme | None = None,
 ) -> None:
     """Write label values on the grid of ``like``: same shape, affine, units and orientation codes.
 
@@ -144,6 +150,7 @@ def write_label_like(
         values: integers ``(I, J, K)``; their type is kept, except that 64 bits and bool become the smallest that fits.
         like: a volume read by this module.
         before: called with the complete file, just before it is renamed to ``path``.
+        scheme: what the values mean; NIfTI carries it as an extension, see :mod:`~.label_description`.
 
     Raises:
         DataError: the shapes differ, the values are not integers, or the suffix is unknown.
@@ -157,7 +164,10 @@ def write_label_like(
     stored = _storable(path, values)
     affine = like.affine if like.stored_affine is None else like.stored_affine
     with write_atomically(path) as temporary:
-        reader.write(temporary, suffix, stored, affine, like.header)
+        if scheme is not None and suffix in nifti.NiftiReader.writes:
+            nifti.write(temporary, stored, affine, like.header, as_comment(scheme))
+        else:
+            reader.write(temporary, suffix, stored, affine, like.header)
         if before is not None:
             before(temporary)
 

@@ -115,7 +115,7 @@ def _do(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         values = _renamed(volume, column)
-        write_label_like(target, values, volume, lambda complete: write_levels(target, described))
+        write_label_like(target, values, volume, lambda complete: write_levels(target, described), scheme)
     else:
         write_levels(target, described)
     return Leveled(source, None if out is None else target, described, column.changed)
