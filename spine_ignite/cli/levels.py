@@ -14,7 +14,7 @@ from spine_ignite.names import counted
 if TYPE_CHECKING:
     from spine_ignite.config.data import NanRule
     from spine_ignite.inference.levels.conditions import Conditions
-    from spine_ignite.inference.levels.files import Leveled
+    from spine_ignite.inference.levels.label_files import Leveled
     from spine_ignite.volumes.volume import Reading
 
 EPILOG = """\b
@@ -78,7 +78,7 @@ def command(
     <name>.levels.json is written beside each, or with --out beside the renamed volume. What is given with --level,
     --lowest or --from is taken for certain, and all other levels follow from it.
     """
-    from spine_ignite.inference.levels.files import level_files, volumes_in
+    from spine_ignite.inference.levels.label_files import level_files, volumes_in
     from spine_ignite.labels import load_scheme
     from spine_ignite.volumes.label_description import write_tables
     from spine_ignite.volumes.volume import Reading
@@ -147,7 +147,7 @@ def _conditions(
     from dataclasses import replace
 
     from spine_ignite.inference.levels.conditions import Conditions, check_level, parse_click
-    from spine_ignite.inference.levels.files import other_scan
+    from spine_ignite.inference.levels.label_files import other_scan
     from spine_ignite.labels import load_scheme
 
     known = Conditions() if other is None else other_scan(other, load_scheme(scheme), reading)

@@ -12,8 +12,9 @@ from spine_ignite.errors import DataError
 from spine_ignite.inference.levels.evidence import Evidence, gather, pooled_names
 from spine_ignite.inference.levels.exponents import Weights
 from spine_ignite.inference.levels.hypotheses import NOTHING, Given, weigh
-from spine_ignite.inference.levels.instances import Found, find_instances, nothing_found
+from spine_ignite.inference.levels.instances import find_instances
 from spine_ignite.inference.levels.naming import Posterior, infer
+from spine_ignite.inference.levels.pieces import Found, nothing_found
 from spine_ignite.inference.levels.renaming import rename
 from spine_ignite.inference.levels.sequence import SchemeLevels
 from spine_ignite.labels import LabelScheme

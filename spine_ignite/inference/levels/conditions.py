@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError, UsageError, suggest
 from spine_ignite.inference.levels.hypotheses import Given
-from spine_ignite.inference.levels.instances import Found
+from spine_ignite.inference.levels.pieces import Found
 from spine_ignite.inference.levels.sequence import VARIANTS, SchemeLevels
 from spine_ignite.labels import LabelScheme
 

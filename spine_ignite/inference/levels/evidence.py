@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_ignite.inference.levels.instances import Found, Instance
+from spine_ignite.inference.levels.pieces import Found, Instance
 from spine_ignite.inference.levels.sequence import SchemeLevels
 
 Floats = NDArray[np.float64]

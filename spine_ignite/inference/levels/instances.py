@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spine_ignite.inference.levels.curve import Curve, fit_curve
+from spine_ignite.inference.levels.curve import fit_curve
 from spine_ignite.inference.levels.hills import Blocks, find_blocks
+from spine_ignite.inference.levels.pieces import Box, Found, Instance, Kind, nothing_found
 from spine_ignite.labels import LabelScheme
 from spine_ignite.volumes.geometry import head_foot_axis, sagittal_axis
 
 Indices = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Box = tuple[slice, slice, slice]
-Kind = Literal["vertebra", "disc", "sacrum"]
 
 _KINDS = {"vertebra": 1, "disc": 2, "sacrum": 3}
 # The inside of a vertebra is what lies deeper than this share of the deepest voxels, and no more than so many mm: deep
@@ -33,62 +31,6 @@ _SLIVER = 0.02  # of the median vertebra: what is smaller is no vertebra of its 
 _STRAY = 0.05  # of the median vertebra: a disc of less says nothing
 _REACH = 1.2  # usual distances from the nearest vertebra: a disc that is further away is none
 _CORNERS = np.ones((3, 3, 3), bool)
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """One piece of the column.
-
-    Args:
-        id: its value in :attr:`Found.ids`.
-        kind: what it is taken for.
-        centroid: ``(3,)`` in RAS+ mm.
-        middle: that of its inside: of a vertebra the middle of its body.
-        volume: ml.
-        height: of its middle along the curve, mm.
-        extent: of its inside along the curve, from and to, mm.
-        cut: whether the field of view cuts it off above, below, in front or behind.
-    """
-
-    id: int
-    kind: Kind
-    centroid: Floats
-    middle: Floats
-    volume: float
-    height: float
-    extent: tuple[float, float]
-    cut: bool
-
-
-@dataclass(frozen=True)
-class Found:
-    """The pieces of a column.
-
-    Args:
-        ids: number of the piece that each voxel of the box belongs to, 0 for none.
-        box: the part of the volume that holds all that is labelled.
-        affine: indices of the box's voxels to RAS+ mm.
-        vertebrae: from the lowest up.
-        discs: from the lowest up.
-        sacrum: None if there is none.
-        curve: the line of the column; None without one.
-        room: mm from the middle of the lowest vertebra down to the edge of the image, and from that of the highest up.
-    """
-
-    ids: NDArray[np.int16]
-    box: tuple[slice, slice, slice]
-    affine: Floats
-    vertebrae: list[Instance] = field(default_factory=list)
-    discs: list[Instance] = field(default_factory=list)
-    sacrum: Instance | None = None
-    curve: Curve | None = None
-    room: tuple[float, float] = (0.0, 0.0)
-
-    @property
-    def instances(self) -> list[Instance]:
-        """All of them, in the order of their numbers."""
-        sacrum = [] if self.sacrum is None else [self.sacrum]
-        return sorted([*sacrum, *self.vertebrae, *self.discs], key=lambda instance: instance.id)
 
 
 def find_instances(indices: Indices, affine: Floats, scheme: LabelScheme) -> Found:
@@ -115,12 +57,6 @@ def find_instances(indices: Indices, affine: Floats, scheme: LabelScheme) -> Fou
     if not (kinds == 1).any():
         return nothing_found(affine)
     return _Finder(inside, kinds, affine, box, indices.shape).find()
-
-
-def nothing_found(affine: Floats) -> Found:
-    """Return what is found where there is nothing."""
-    nowhere = slice(0, 0)
-    return Found(np.zeros((0, 0, 0), np.int16), (nowhere, nowhere, nowhere), affine)
 
 
 class _Finder:

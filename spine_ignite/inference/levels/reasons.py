@@ -9,8 +9,8 @@ import numpy as np
 
 from spine_ignite.inference.levels.column import Column
 from spine_ignite.inference.levels.evidence import Evidence
-from spine_ignite.inference.levels.instances import Found
 from spine_ignite.inference.levels.naming import Naming, Posterior
+from spine_ignite.inference.levels.pieces import Found
 from spine_ignite.inference.levels.sequence import VARIANTS, SchemeLevels
 
 _FEWEST = 3  # vertebrae that a column must show for its distances to be known

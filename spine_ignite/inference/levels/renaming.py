@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.inference.levels.hypotheses import state_of
-from spine_ignite.inference.levels.instances import Found, Instance
 from spine_ignite.inference.levels.naming import Naming, Posterior
+from spine_ignite.inference.levels.pieces import Found, Instance
 from spine_ignite.inference.levels.sequence import SACRUM, VARIANTS, SchemeLevels
 
 Indices = NDArray[np.uint8]

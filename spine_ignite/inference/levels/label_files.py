@@ -14,7 +14,7 @@ from spine_ignite.datasets.cases import volume_files
 from spine_ignite.errors import DataError, RunError, reason
 from spine_ignite.inference.levels.column import Column, name_column
 from spine_ignite.inference.levels.conditions import Conditions, centroids
-from spine_ignite.inference.levels.instances import Found
+from spine_ignite.inference.levels.pieces import Found
 from spine_ignite.inference.levels.record import describe, is_levels_file, levels_file, read_levels, write_levels
 from spine_ignite.labels import LabelScheme
 from spine_ignite.volumes.reader import volume_stem, volume_suffix, written_suffix
