@@ -86,6 +86,7 @@
   const decide = (number, change, announced) => {
     const { file } = sheet.cases[number];
     memory.set(file, { ...memory.get(file), ...change });
+    shown.add(number);
     show(number);
     const decided = count();
     say(`${sheet.cases[number].name}: ${announced ?? describe(entry(number))}. ${decided} of ${articles.length} decided.`);
@@ -206,8 +207,13 @@
   by("download").addEventListener("click", download);
   by("filter").addEventListener("change", filter);
 
+  // The page is made as it is with nothing decided, so that at first there is little to show.
+  const shown = new Set();
   const all = () => {
-    articles.forEach((_, number) => show(number));
+    articles.forEach((_, number) => {
+      if (Object.keys(entry(number)).length) shown.add(number);
+      if (shown.has(number)) show(number);
+    });
     count();
     filter();
   };
