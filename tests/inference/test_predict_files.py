@@ -20,6 +20,7 @@ from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predict_files import Extras, Prediction, predict, predict_files
 from spine_ignite.inference.predictor import load_predictor
+from spine_ignite.inference.records import is_made_by_hand
 from spine_ignite.labels import load_scheme
 from spine_ignite.locks import lock_folder
 
@@ -127,6 +128,19 @@ def test_existing_labels_are_left_only_if_they_were_made_in_this_way(
     (out / "uncertainty" / "scan.nii.gz").write_bytes(b"damaged")
     assert not segment(run, scan, out, skip_existing=True, extras=MAPS).skipped
     assert segment(run, scan, out, skip_existing=True).skipped
+
+
+def test_the_levels_lie_beside_the_labels_and_belong_to_them(tmp_path: Path, write_run: RunWriter, scan: Path) -> None:
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    assert segment(run, scan, out, postprocess=("levels",)).error is None
+    said = json.loads((out / "scan.levels.json").read_text())
+    assert (said["format"], said["scheme"], said["probabilities"]) == (1, "lumbar-vertebrae", True)
+    assert said["column"]["verdict"] == "ask"
+    assert not is_made_by_hand(out / "scan.levels.json")
+    assert segment(run, scan, out, postprocess=("levels",), skip_existing=True).skipped
+    (out / "scan.levels.json").unlink()
+    assert not segment(run, scan, out, postprocess=("levels",), skip_existing=True).skipped
+    assert (out / "scan.levels.json").is_file()
 
 
 def test_labels_of_another_image_are_not_passed_off(tmp_path: Path, write_run: RunWriter, write_volume: Writer) -> None:

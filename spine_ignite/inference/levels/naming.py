@@ -66,6 +66,12 @@ def infer(scores: Hypotheses) -> Posterior:
     return Posterior(_likeliest(scores, total), tuple(marginals), variants)
 
 
+def log_posterior(scores: Hypotheses, naming: Naming) -> float:
+    """Return the logarithm of a naming's posterior probability."""
+    forward, _ = _sums(scores)
+    return score_of(scores, naming) - _log_sum(forward + scores.end[:, None, None])
+
+
 def score_of(scores: Hypotheses, naming: Naming) -> float:
     """Return the logarithm of a naming's score, summed over the variants that allow it."""
     pieces = [place for place, names in enumerate(naming) if names]
