@@ -136,9 +136,14 @@ class _Volume:
     def _segment(self, above: Level, name: str, below: Body | Endplate | str) -> Row:
         level, upper = f"{above.name}/{name}", self.bodies[above.name]
         if isinstance(upper, str) or isinstance(below, str):
-            # Its disc may lie in the field of view all the same: it is listed among those without neighbours.
-            lacking = above.name if isinstance(upper, str) else name
-            return Row(level, "disc", {}, (f"{lacking} is not measured",))
+            lacking = f"{above.name if isinstance(upper, str) else name} is not measured"
+            # Its disc may lie in the field of view all the same.
+            named = [index for index in self.discs if self.scheme.classes[index].name == level]
+            if not named:
+                return Row(level, "disc", {}, (lacking,))
+            self.discs.discard(named[0])
+            volume, cut = _volume(self.regions[named[0]])
+            return Row(level, "disc", {"volume_ml": volume}, (lacking, *cut))
         frame = segment_frame(upper, below)
         figures = segment_figures(upper, below)
         flags: tuple[str, ...] = ()
