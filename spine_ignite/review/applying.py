@@ -16,7 +16,7 @@ from spine_ignite.datasets.cases import image_files, layout_of, match_by_id, vol
 from spine_ignite.errors import DataError, RunError, UsageError, reason
 from spine_ignite.files import write_atomically, write_text
 from spine_ignite.inference.levels.conditions import Click, Conditions, check_level
-from spine_ignite.inference.levels.files import Leveled, level_files
+from spine_ignite.inference.levels.label_files import Leveled, level_files
 from spine_ignite.labels import LabelScheme
 from spine_ignite.ownership import Listed, own_folder
 from spine_ignite.review.decisions import Decision
