@@ -65,8 +65,8 @@ def disc_signal_ratio(
 
     The middle is what lies within 30 % of the disc's depth from its centre, in the mid-sagittal slab; of the canal
     without the cord within 15 mm above and below it is the brighter half, since roots and partial volume darken the
-    rest, of which the median is taken. Signal of the nucleus relative to the fluid as in Luoma et al., Magn Reson
-    Imaging 2001. It needs a T2-weighted image; over a short distance the coil's sensitivity cancels out.
+    rest, of which the median is taken. Signal of the nucleus relative to the fluid as in Luoma et al., Spine
+    2001. It needs a T2-weighted image; over a short distance the coil's sensitivity cancels out.
 
     Args:
         image: intensities ``(I, J, K)``.

@@ -46,7 +46,7 @@ def segment_figures(above: Body, below: Body | Endplate) -> Figures:
     upper one alone above the sacrum (Masuda et al., Spine 2005).
 
     The slip is how far the posterior lower corner of the upper body lies in front of the posterior upper corner of the
-    lower one, along the latter's endplate; in per cent of that endplate's depth (Taillard, Rev Chir Orthop 1954);
+    lower one, along the latter's endplate; in per cent of that endplate's depth (Taillard, Acta Orthop Scand 1954);
     Meyerding's grades (Surg Gynecol Obstet 1932) are its quarters. Backwards it is negative.
 
     The disc's angle is that between the two endplates, the segment's from upper endplate to upper endplate; both are
