@@ -5,8 +5,8 @@ import pytest
 
 from spine_ignite.inference.levels.evidence import Evidence
 from spine_ignite.inference.levels.exponents import Weights
-from spine_ignite.inference.levels.fitting import KnownColumn, fit, likelihood
 from spine_ignite.inference.levels.hypotheses import weigh
+from spine_ignite.inference.levels.likelihood import KnownColumn, fit, likelihood
 from spine_ignite.inference.levels.naming import infer
 from spine_ignite.inference.levels.sequence import SchemeLevels
 from spine_ignite.labels import load_scheme
