@@ -1,4 +1,4 @@
-"""Columns named right after names and shapes were spoilt, and the time that naming takes.
+"""Columns named right after names and shapes were spoilt, and the processor time that naming takes.
 
 Reference masks are spoilt as networks spoil them: names that differ between slices or halves, a vertebra that is
 missed, two that touch under one name, pieces beside the column, a field of view that is cut. Each mask is spoilt in
@@ -182,16 +182,16 @@ def main() -> None:
         levels = SchemeLevels(scheme)
         for way in ways:
             spoilt, expected = way(Spoiler(truth, affine, levels, options.seed + number))
-            start = time.perf_counter()
+            start = time.process_time()
             column = name_column(spoilt, affine, scheme)
-            seconds = time.perf_counter() - start
+            seconds = time.process_time() - start
             good = is_right(column.indices, expected, levels)
             if options.verbose and not good:
                 best = column.posterior.namings[0] if column.posterior else None
                 print(name, number, way.__name__, best, [np.round(v.height) for v in column.found.vertebrae])
             right[name, way.__name__].append((is_right(spoilt, expected, levels), good, column.probability, seconds))
     rows = []
-    print("| masks | spoilt by | columns | right before | right after | mean posterior | median ms | most ms |")
+    print("| masks | spoilt by | columns | right before | right after | mean posterior | median CPU ms | most CPU ms |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for (name, way), found in right.items():
         before, after, posterior, seconds = zip(*found, strict=True)
