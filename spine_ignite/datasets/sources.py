@@ -6,6 +6,7 @@ That a structure is in no mask says nothing: it may lie outside of the images, o
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -99,8 +100,10 @@ def sources_of(data: DataConfig) -> tuple[Source, ...]:
     """Return the datasets of a configuration, that of ``data.root`` first.
 
     Raises:
-        UsageError: a scheme cannot be read, or what a dataset is said to label is no class or not in its masks.
+        UsageError: a scheme cannot be read, what a dataset is said to label is no class or not in its masks, or a
+            folder is named twice.
     """
+    _require_each_once(data)
     scheme = load_scheme(data.scheme)
     sources = []
     declared: list[tuple[str, str, DataConfig | DatasetConfig]] = [("data", "", data)]
@@ -115,6 +118,15 @@ def sources_of(data: DataConfig) -> tuple[Source, ...]:
         labelled = mapping.reached if item.labelled is None else _declared(mapping, item.labelled, f"{key}.labelled")
         sources.append(Source(name, item.root, mapping, labelled))
     return tuple(sources)
+
+
+def _require_each_once(data: DataConfig) -> None:
+    """Refuse a folder that is named twice: its cases would weigh double in training and in every mean."""
+    seen: dict[str, str] = {}
+    for key, root in data.roots.items():
+        first = seen.setdefault(os.path.realpath(root), key)
+        if first != key:
+            raise UsageError(f"{key} is the folder of {first}, {root}; name each dataset once")
 
 
 def alone(root: Path, scheme: LabelScheme, masks: LabelScheme | None = None) -> Source:

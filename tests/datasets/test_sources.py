@@ -243,3 +243,15 @@ def test_datasets_of_one_name_are_told_apart(tiny_dataset: Path, other: Path) ->
     assert [dataset.name for dataset in named.data.also] == ["others", "more"]
     with pytest.raises(UsageError, match=r"unknown key 'data.also.0.scheme'.*Known here: root, name, masks"):
         load_config({"data": {"also": [{"root": other, "scheme": "spider"}]}})
+
+
+@pytest.mark.parametrize("way", ["as it is", "by a link", "among others"])
+def test_a_folder_that_is_named_twice_is_refused(tiny_dataset: Path, other: Path, tmp_path: Path, way: str) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(other if way == "among others" else tiny_dataset, target_is_directory=True)
+    again = {"root": tiny_dataset if way == "as it is" else link, "name": "again"}
+    also = [{"root": other, "masks": "spider"}, again]
+    first = "data.also.0.root" if way == "among others" else "data.root"
+    settings = load_config({"data": {"root": tiny_dataset, "scheme": "lumbar-vertebrae", "also": also}})
+    with pytest.raises(UsageError, match=rf"data\.also\.1\.root is the folder of {first}, .*; name each dataset once"):
+        sources_of(settings.data)
