@@ -15,6 +15,7 @@ from spine_ignite.datasets.sources import Source, elsewhere, find_all, sources_o
 from spine_ignite.datasets.split import Split, SplitCase, of_files, read_split, require_same, unused
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.labels import LabelScheme
+from spine_ignite.runs.checkpoints import read_weights
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.volumes.digests import volume_sha256, voxels_sha256
@@ -48,8 +49,8 @@ def judged_cases(
     """Return the labelled cases that runs are judged on together.
 
     These are the cases that the first run recorded when it began, found unchanged. With ``data`` the test cases of that
-    dataset, or all if it has none, are judged but for those whose image a run was trained or validated on; with the
-    validation split it is where the recorded cases are now.
+    dataset, or all if it has none, are judged but for those whose image a run was trained or validated on, or the
+    network was trained on that it started from; with the validation split it is where the recorded cases are now.
 
     Args:
         runs: one, or the members of an ensemble.
@@ -66,7 +67,8 @@ def judged_cases(
     splits = {run.root: read_split(run.split) for run in runs}
     config = load_config(runs[0].config).data
     if data is not None and split == "test":
-        return _unseen(elsewhere(config, data, masks), list(splits.values()), reading)
+        before = {image for run in runs for image in _seen_before(run)}
+        return _unseen(elsewhere(config, data, masks), list(splits.values()), before, reading)
     record = splits[runs[0].root]
     own = (elsewhere(config, data, masks),) if data is not None else sources_of(config)
     dataset, problems = find_cases(data) if data is not None else find_all(own)
@@ -99,21 +101,27 @@ def _recorded(recorded: Sequence[SplitCase], dataset: Dataset, source: Path) -> 
     return tuple(case for case in dataset.cases if case.name in names and case.label is not None)
 
 
-def _unseen(source: Source, splits: Sequence[Split], reading: Reading) -> JudgedCases:
+def _seen_before(run: RunDirectory) -> tuple[str, ...]:
+    """SHA-256 of the voxels of what a run's network has seen, if it is from another one: of which its split is silent."""
+    return read_weights(run.best)[1].images or () if run.start.is_file() else ()
+
+
+def _unseen(source: Source, splits: Sequence[Split], before: set[str], reading: Reading) -> JudgedCases:
     dataset, problems = find_cases(source.root)
     require_valid(dataset.root, problems)
     cases = [case for case in dataset.split("test") or dataset.cases if case.label is not None]
     if not cases:
         raise DataError(f"dataset {dataset.root} has no case with a mask to judge by")
     seen = [case for split in splits for case in (*split.training, *split.validation)]
-    files, voxels = {case.image for case in seen}, {case.voxels for case in seen}
+    files, voxels = {case.image for case in seen}, {case.voxels for case in seen} | before
     left_out = [case.name for case in cases if _is_among(case, files, voxels, reading)]
     judged = tuple(case for case in cases if case.name not in left_out)
+    who = "the run, or the network that it started from," if before else "the run"
     if not judged:
         raise DataError(
-            f"the run was trained or validated on every labelled image of {dataset.root}; judge it on others"
+            f"{who} was trained or validated on every labelled image of {dataset.root}; judge it on others"
         )
-    note = f"left out, since the run was trained or validated on their images: {listed(left_out)}"
+    note = f"left out, since {who} was trained or validated on their images: {listed(left_out)}"
     return JudgedCases(judged, (*source.notes(), *((note,) if left_out else ())), (source,))
 
 

@@ -14,7 +14,9 @@ import torch
 
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import DataError, RunError
+from spine_ignite.evaluation.judged_cases import judged_cases
 from spine_ignite.inference.export import export_run
+from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.training.run import RunResult, resume, train
 from spine_ignite.volumes.digests import file_sha256
 
@@ -178,3 +180,20 @@ def test_what_is_frozen_stays_as_it_is(tiny_dataset: Path, tmp_path: Path) -> No
     before, after = saved(first, "best")["model"], saved(second.directory)["model"]
     changed = {name.partition(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
     assert changed == {"up", "decoder", "head"}
+
+
+def test_a_run_is_not_judged_on_what_the_network_before_it_has_seen(tiny_dataset: Path, tmp_path: Path) -> None:
+    """Its own split does not know of these images; whoever evaluates it on another dataset would."""
+    first, second = halves(tiny_dataset, tmp_path)
+    before = train(config(first, "data.validation=0"), tmp_path / "before", echo=quiet).directory
+    run = train(config(second, f"train.start_from={before}"), tmp_path / "run", echo=quiet).directory
+    source = first / "train" / "source"
+    shutil.rmtree(first / "test")
+    shutil.copy(tiny_dataset / "test" / "source" / "Case5.nii.gz", source)
+    shutil.copy(tiny_dataset / "test" / "label" / "mask_case5.nii.gz", first / "train" / "label")
+    judged = judged_cases([RunDirectory(run)], "test", first)
+    assert [case.name for case in judged.cases] == ["Case5"]
+    assert judged.notes == (
+        "left out, since the run, or the network that it started from, was trained or validated on their images: "
+        "Case1, Case2",
+    )
