@@ -102,7 +102,7 @@ def _recorded(recorded: Sequence[SplitCase], dataset: Dataset, source: Path) -> 
 
 
 def _seen_before(run: RunDirectory) -> tuple[str, ...]:
-    """SHA-256 of the voxels of what a run's network has seen, if it is from another one: of which its split is silent."""
+    """SHA-256 of the voxels that a run has seen, if its network is from another one, of which its split is silent."""
     return read_weights(run.best)[1].images or () if run.start.is_file() else ()
 
 
@@ -118,9 +118,7 @@ def _unseen(source: Source, splits: Sequence[Split], before: set[str], reading: 
     judged = tuple(case for case in cases if case.name not in left_out)
     who = "the run, or the network that it started from," if before else "the run"
     if not judged:
-        raise DataError(
-            f"{who} was trained or validated on every labelled image of {dataset.root}; judge it on others"
-        )
+        raise DataError(f"{who} was trained or validated on every labelled image of {dataset.root}; judge it on others")
     note = f"left out, since {who} was trained or validated on their images: {listed(left_out)}"
     return JudgedCases(judged, (*source.notes(), *((note,) if left_out else ())), (source,))
 

@@ -43,6 +43,7 @@ from spine_ignite.training.overfit import LEARNT, verdict
 from spine_ignite.training.prepare import Plan, RunData, prepare, reopen
 from spine_ignite.training.session import Session, attach
 from spine_ignite.training.setup import Run, build
+from spine_ignite.training.warm_start import frozen_as_drawn
 
 if TYPE_CHECKING:
     from spine_ignite.drawing.shown_figure import ShownFigure
@@ -228,12 +229,14 @@ def _conclude(session: Session, echo: Echo) -> RunResult:
 
 def _introduction(run: Run, resumed: bool) -> list[str]:
     config, data = run.config, run.data
-    parameters = sum(p.numel() for p in run.network.parameters() if p.requires_grad)
+    parameters = sum(p.numel() for p in run.network.parameters())
+    trained = sum(p.numel() for p in run.network.parameters() if p.requires_grad)
     threads = f" with {counted(torch.get_num_threads(), 'thread')}" if run.device.type == "cpu" else ""
     length = f"{config.train.minutes:g} minutes" if run.budget.limit else counted(run.budget.max_epochs, "epoch")
     lines = [
         f"Device:    {run.device}{threads}, {run.precision.name} ({run.precision.reason})",
-        f"Model:     {run.description.model}, {parameters:,} parameters, "
+        f"Model:     {run.description.model}, {parameters:,} parameters"
+        f"{f' of which {trained:,} are trained' if trained < parameters else ''}, "
         f"{counted(run.description.in_channels, 'input channel')}, {data.scheme.num_classes} classes",
         _describe_data(data),
         *_describe_split(data),
@@ -250,6 +253,8 @@ def _introduction(run: Run, resumed: bool) -> list[str]:
         lines.append("Overfit:   a check: the first batches train and validate, always the same, without augmentation")
     lines += [f"Note:      {note}" for note in data.notes]
     warnings = data.split.leaks()
+    if run.start is not None:
+        warnings += frozen_as_drawn(run.network, run.start)
     if config.data.sampling == "slices":
         warnings += lost_by_cropping(data.store, select(data.store, data.train_names), data.size)
     lines += [f"Warning:   {sentence}" for sentence in warnings]

@@ -91,6 +91,19 @@ def warm_start(network: nn.Module, description: Description, point: StartingPoin
     return Start(point, taken)
 
 
+def frozen_as_drawn(network: nn.Module, start: Start) -> list[str]:
+    """Say what train.freeze keeps although it was not taken from the other network; no sentence if there is nothing."""
+    taken = start.taken
+    rows = {*taken.by_class} if taken.new else set()
+    names = [n for n, p in network.named_parameters() if not p.requires_grad and (n in taken.left or n in rows)]
+    if not names:
+        return []
+    return [
+        f"train.freeze keeps what train.start_from does not give, as it was drawn at random: {_some(names)}; "
+        "freeze less, or give model the options of that network"
+    ]
+
+
 def _some(names: Sequence[str], separator: str = ", ") -> str:
     """Some names, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""

@@ -138,7 +138,7 @@ def _measure(run: Run) -> DryRun:
     epochs = max(1, int(run.budget.limit / epoch)) if run.budget.limit is not None else run.budget.max_epochs
     return DryRun(
         model=run.description.model,
-        parameters=sum(p.numel() for p in run.network.parameters() if p.requires_grad),
+        parameters=sum(p.numel() for p in run.network.parameters()),
         device=str(run.device),
         precision=run.precision.name,
         batch=tuple(batch["image"].shape),

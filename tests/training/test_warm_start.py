@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -177,9 +178,22 @@ def test_what_is_frozen_stays_as_it_is(tiny_dataset: Path, tmp_path: Path) -> No
     settings = config(tiny_dataset, f"train.start_from={first}", "train.freeze=[encoder]", "train.ema=null")
     second, told = begin(settings, tmp_path / "second")
     assert "Frozen:    encoder" in told
+    assert re.search(r"Model:     unet, [\d,]+ parameters of which [\d,]+ are trained, 1 input channel", told)
+    assert "Warning" not in told
     before, after = saved(first, "best")["model"], saved(second.directory)["model"]
     changed = {name.partition(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
     assert changed == {"up", "decoder", "head"}
+
+
+def test_what_is_frozen_though_it_was_not_taken_is_told(tiny_dataset: Path, tmp_path: Path) -> None:
+    """Such weights stay as they were drawn; classes that the other network does not know are rows of the head."""
+    first = train(config(tiny_dataset), tmp_path / "first", echo=quiet).directory
+    changes = [f"train.start_from={first}", "train.freeze=[encoder]", "model.width=8"]
+    _, told = begin(config(tiny_dataset, *changes), tmp_path / "wider")
+    assert "Warning:   train.freeze keeps what train.start_from does not give, as it was drawn at random: enc" in told
+    changes = [f"train.start_from={first}", "train.freeze=[head]", "data.scheme=mrspineseg"]
+    _, told = begin(config(tiny_dataset, *changes), tmp_path / "classes")
+    assert "as it was drawn at random: head.weight, head.bias; freeze less" in told
 
 
 def test_a_run_is_not_judged_on_what_the_network_before_it_has_seen(tiny_dataset: Path, tmp_path: Path) -> None:
