@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,12 +47,25 @@ class ModelConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
+def _weights(value: Any) -> Any:
+    """Say once what is wrong, not for each kind of value that may be given."""
+    if isinstance(value, dict):
+        for name, weight in value.items():
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+                raise ValueError(f"the weight of {name} must be a finite number from 0 up, not {weight!r}")
+    elif value not in (None, "auto"):
+        raise ValueError("must be auto, or weights by class, as in {L5: 2}")
+    return value
+
+
 class LossConfig(Section):
     """The loss, by name (``dice_ce``, ``dice``, ``focal`` …), and its own options."""
 
     name: str = "dice_ce"
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the loss")
-    class_weights: Literal["auto"] | dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+    class_weights: Annotated[
+        Literal["auto"] | dict[str, Annotated[float, Field(ge=0)]] | None, BeforeValidator(_weights)
+    ] = Field(
         None,
         description="what classes weigh in the loss: {name: weight}, others 1; auto: by the inverse square root of "
         "their share of the training voxels",

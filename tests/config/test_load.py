@@ -83,6 +83,17 @@ def test_overrides_reach_every_depth_and_keep_their_types() -> None:
         ("data.in_channels=3", "in_channels is 3, but context_slices 0 gives 1"),
         ("train={epochs: 2, minutes: 3}", "give epochs or minutes, not both"),
         ("augment.gamma.gamma=[2, 1]", "gamma must run from low to high"),
+        ("train.freeze=encoder", r"train.freeze: must be a list, as in \[a, b\] \(got 'encoder'\)$"),
+        (
+            "loss.class_weights=autos",
+            r"loss.class_weights: must be auto, or weights by class, as in {L5: 2} \(got 'autos'\)$",
+        ),
+        (
+            "loss.class_weights={L5: -2}",
+            "loss.class_weights: the weight of L5 must be a finite number from 0 up, not -2$",
+        ),
+        ("loss.class_weights={L5: .nan}", "the weight of L5 must be a finite number from 0 up, not nan$"),
+        ("loss.class_weights={L5: .inf}", "the weight of L5 must be a finite number from 0 up, not inf$"),
         ("train.epochs.x=3", "unknown key|valid integer|not a section"),
         ("epochs", "must look like section.key=value"),
         ("train.epochs=[", "the value is not YAML"),
