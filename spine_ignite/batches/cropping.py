@@ -27,7 +27,7 @@ def lost_by_cropping(store: SliceStore, cases: Sequence[StoredCase], size: tuple
     share = sum(lost.values()) / sum(sum(case.voxels[1:]) for case in cases)
     rows, columns = np.max([case.size for case in cases], axis=0)
     return [
-        f"data.size={size[0]} x {size[1]} cuts off {100 * share:.2g} % of the structures' voxels, in {len(names)} of "
+        f"data.size={size[0]} x {size[1]} cuts off {100 * share:.3g} % of the structures' voxels, in {len(names)} of "
         f"{len(cases)} training cases ({listed(names)}), which are then never learnt; the largest slice has "
         f"{rows} x {columns} pixels: raise data.size or data.spacing, or use data.sampling=patches"
     ]

@@ -21,6 +21,7 @@ from spine_ignite.config import DataConfig
 from spine_ignite.errors import UsageError
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.labels.mapping import map_scheme
+from spine_ignite.names import counted
 from spine_ignite.phantom import Exam, PhantomOptions
 from spine_ignite.seeds import derive_seed
 from spine_ignite.slices.normalise import normalise
@@ -73,11 +74,11 @@ class PhantomRows:
     @property
     def description(self) -> str:
         """What is mixed in, in a sentence."""
-        shown, rows = self.options, self.count * self.slices
+        shown, rows, all_rows = self.options, self.count * self.slices, self.steps_per_epoch * self.batch_size
         lacking = int((~self.labelled).sum())
         return (
-            f"{self.count} phantoms (contrast {shown.contrast}, view {shown.view}, variety {shown.variety:g}), drawn "
-            f"anew in each epoch, take the place of {rows} of its {self.steps_per_epoch * self.batch_size} slices"
+            f"{counted(self.count, 'phantom')} (contrast {shown.contrast}, view {shown.view}, variety "
+            f"{shown.variety:g}), drawn anew in each epoch, in place of {rows} of its {all_rows} slices"
             + (f"; they leave {lacking} of {len(self.labelled)} classes open" if lacking else "")
         )
 

@@ -164,8 +164,14 @@ def test_what_a_crop_loses_is_counted(tiny_dataset: Path) -> None:
         lost += int((label > 0).sum()) - int((label[:, 16:48, 4:44] > 0).sum())
     (sentence,) = lost_by_cropping(store, cases, (32, 40))
     assert sentence.startswith(
-        f"data.size=32 x 40 cuts off {100 * lost / total:.2g} % of the structures' voxels, in 4 of 4"
+        f"data.size=32 x 40 cuts off {100 * lost / total:.3g} % of the structures' voxels, in 4 of 4"
     )
+
+
+def test_a_crop_that_loses_everything_loses_100_percent(tiny_dataset: Path) -> None:
+    store = build_store(config(tiny_dataset, "data.labelled=[L5]").data).store
+    (sentence,) = lost_by_cropping(store, store.split("train"), (2, 2))
+    assert sentence.startswith("data.size=2 x 2 cuts off 100 % of the structures' voxels, in 4 of 4")
 
 
 def test_torchio_transforms_are_applied_in_training_and_repeat(store: SliceStore, tiny_dataset: Path) -> None:
