@@ -145,13 +145,17 @@ def alone(root: Path, scheme: LabelScheme, masks: LabelScheme | None = None) -> 
 
 
 def elsewhere(data: DataConfig, root: Path, masks: LabelScheme | None = None) -> Source:
-    """Return another dataset in the classes of a configuration, its masks in a scheme, or else as in ``data.root``.
+    """Return another dataset in the classes of a configuration, its masks in a scheme, or else as is declared.
+
+    What is declared of a folder that the configuration names holds for it; of any other, what is of ``data.root``.
 
     Raises:
         UsageError: the schemes have no structure in common.
     """
     if masks is None:
-        return replace(sources_of(data)[0], root=root)
+        sources = sources_of(data)
+        same = (source for source in sources if os.path.realpath(source.root) == os.path.realpath(root))
+        return replace(next(same, sources[0]), name="", root=root)
     return alone(root, load_scheme(data.scheme), masks)
 
 

@@ -16,7 +16,7 @@ from spine_ignite.batches.loaders import create_training_loader, create_validati
 from spine_ignite.batches.open_dataset import open_dataset
 from spine_ignite.config import DataConfig, RunConfig, load_config
 from spine_ignite.datasets.checks import check_datasets
-from spine_ignite.datasets.sources import sources_of
+from spine_ignite.datasets.sources import elsewhere, sources_of
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.labels import IGNORE, load_scheme
 from spine_ignite.runs.choose_split import choose_split
@@ -255,3 +255,13 @@ def test_a_folder_that_is_named_twice_is_refused(tiny_dataset: Path, other: Path
     settings = load_config({"data": {"root": tiny_dataset, "scheme": "lumbar-vertebrae", "also": also}})
     with pytest.raises(UsageError, match=rf"data\.also\.1\.root is the folder of {first}, .*; name each dataset once"):
         sources_of(settings.data)
+
+
+def test_what_is_declared_of_a_folder_holds_where_it_is_judged_alone(
+    tiny_dataset: Path, other: Path, tmp_path: Path
+) -> None:
+    """Read as those of ``data.root``, its masks would have wrong levels without a word where the values are known."""
+    data = both(tiny_dataset, other)
+    assert elsewhere(data, other).mapping.source.name == "spider"
+    assert elsewhere(data, other).name == ""
+    assert elsewhere(data, tmp_path).mapping == elsewhere(data, tiny_dataset).mapping == sources_of(data)[0].mapping
