@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
 READY ?= ready
-PHANTOMS := --train 300 --test 30 --contrast mixed --view any --variety 1 --scheme spine --seed 0
+PHANTOMS := --contrast mixed --variety 1 --scheme spine --force
 WEIGHTS := plugins/ready/src/spine_ignite_ready/ready.safetensors
 JOBS ?= auto
 BENCHMARKS := startup trainer_overhead augmentation loss attention every_model prediction_memory evaluation compare memory growth gpu
@@ -42,12 +42,14 @@ ready: $(READY)/.trained
 	$(BIN)/spine-ignite export $(READY)/run --half -o $(WEIGHTS)
 
 $(READY)/.phantoms: | install
-	$(BIN)/spine-ignite phantom $(READY)/data $(PHANTOMS) --force
+	$(BIN)/spine-ignite phantom $(READY)/lumbar $(PHANTOMS) --train 280 --test 20 --view lumbar --seed 1
+	$(BIN)/spine-ignite phantom $(READY)/any $(PHANTOMS) --train 100 --test 0 --view any --seed 2
 	@touch $@
 
 $(READY)/.trained: $(READY)/.phantoms | install
 	@if [ -f $(READY)/run/config.yaml ]; then $(BIN)/spine-ignite train --resume $(READY)/run; else \
-		$(BIN)/spine-ignite train --config configs/ready.yaml --data $(READY)/data --out $(READY)/run; fi
+		$(BIN)/spine-ignite train --config configs/ready.yaml --data $(READY)/lumbar \
+		--set 'data.also=[{"root": "$(READY)/any", "name": "any"}]' --out $(READY)/run; fi
 	@touch $@
 
 # One process a core, each with one thread: two that share the cores of a machine would wait for each other.
