@@ -75,15 +75,19 @@ def judge(options: argparse.Namespace, root: Path) -> Iterator[dict[str, Any]]:
     predictor = load_predictor(options.run, how)
     seen: set[str] = set()
     for image, mask in list(pairs(root, options.part))[:: options.every]:
-        digest = hashlib.sha256(np.ascontiguousarray(nib.load(image).dataobj).tobytes()).hexdigest()
-        if digest in seen:
+        if (voxels := digest(image)) in seen:
             continue
-        seen.add(digest)
+        seen.add(voxels)
         started = time.monotonic()
         predicted = predictor.segment(read_image(image)).values
         seconds = time.monotonic() - started
         figures = compare(predicted, predictor.scheme, np.asarray(nib.load(mask).dataobj), reference_scheme)
         yield {"case": f"{image.parent.parent.name}/{image.name.split('.')[0]}", "seconds": seconds, **figures}
+
+
+def digest(image: Path) -> str:
+    """Return the SHA-256 of an image's voxels."""
+    return hashlib.sha256(np.ascontiguousarray(nib.load(image).dataobj).tobytes()).hexdigest()
 
 
 def pairs(root: Path, part: str) -> Iterator[tuple[Path, Path]]:

@@ -28,7 +28,7 @@ class Weights:
         odd_sacrum: probability that the place of what is called the sacrum says nothing.
     """
 
-    names: float = 1.5
+    names: float = 0.4
     discs: float = 0.5
     shared: float = 0.8
     floor: float = 0.01
