@@ -190,11 +190,13 @@ def test_a_value_of_any_depth_and_length_is_short() -> None:
         assert len(names.brief(value)) <= 120
 
 
-def test_pages_go_through_the_names(tmp_path: Path) -> None:
-    from spine_ignite.report.page import _environment
+@pytest.mark.parametrize("room", ["report", "review"])
+def test_pages_go_through_the_names(room: str) -> None:
+    from spine_ignite.report.self_contained import templates
 
-    assert _environment().finalize is names.in_page
-    assert _environment().autoescape is True
+    environment = templates(f"spine_ignite.{room}")
+    assert environment.finalize is names.in_page
+    assert environment.autoescape is True
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ def test_predict_says_what_it_does(
     assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == [
         "Case5.json",
         "Case5.nii.gz",
+        "labels.ctbl",
+        "labels.itksnap.txt",
         "uncertainty",
     ]
     code, out, _ = run(capsys, *arguments, "--skip-existing")
