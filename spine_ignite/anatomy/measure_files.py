@@ -19,7 +19,6 @@ from spine_ignite.labels import LabelScheme
 from spine_ignite.labels.scheme import IGNORE
 from spine_ignite.names import in_json
 from spine_ignite.volumes.alignment import aligned
-from spine_ignite.volumes.reader import suffixes_listed, volume_suffix
 from spine_ignite.volumes.volume import STRICT, Reading, read_image, read_label
 
 FORMATS = (".csv", ".json")
@@ -72,29 +71,6 @@ def measure_files(
         except Exception as error:  # whatever one file does to a library, the others are still done
             found.append(Measured(file, error=_named(reason(error, file), file, error)))
     return found
-
-
-def label_files(inputs: Sequence[Path]) -> list[Path]:
-    """Return the label volumes that are meant by files and folders, each once.
-
-    Raises:
-        DataError: an input is missing, no volume, or a folder without any.
-    """
-    found: dict[Path, Path] = {}
-    for path in inputs:
-        if path.is_dir():
-            inside = volume_files(path)
-            if not inside:
-                raise DataError(f"folder {path} holds no volumes; give the folder in which the label volumes are")
-        elif not path.exists():
-            raise DataError(f"input {path} does not exist")
-        elif volume_suffix(path) is None:
-            raise DataError(f"{path} is not a volume; {suffixes_listed()} are read")
-        else:
-            inside = [path]
-        for file in inside:
-            found.setdefault(file.resolve(), file)
-    return list(found.values())
 
 
 def write_measurements(path: Path, measured: Sequence[Measured], scheme: LabelScheme) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spine_ignite.cli.label_scheme import label_scheme_option, scheme_of
 from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar, reading_options, say
 from spine_ignite.errors import UsageError
 from spine_ignite.names import counted
@@ -30,7 +31,7 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--scheme", required=True, help="Label scheme: a name, a YAML file, or nnU-Net's dataset.json.")
+@label_scheme_option
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="Folder for label volumes with the likeliest levels."
 )
@@ -49,7 +50,7 @@ Examples:
     metavar="LABELS",
     help="Labels of another scan of the patient, or of a whole-spine localizer, in the same frame of the scanner.",
 )
-@click.option("--from-scheme", help="Label scheme of that scan. [default: --scheme]")
+@click.option("--from-scheme", help="Label scheme of that scan. [default: --scheme, else what it carries]")
 @click.option(
     "--decisions",
     type=click.Path(path_type=Path),
@@ -61,7 +62,7 @@ Examples:
 @json_option
 def command(
     files: tuple[Path, ...],
-    scheme: str,
+    scheme: str | None,
     out: Path | None,
     clicks: tuple[str, ...],
     lowest: str | None,
@@ -78,8 +79,8 @@ def command(
     <name>.levels.json is written beside each, or with --out beside the renamed volume. What is given with --level,
     --lowest or --from is taken for certain, and all other levels follow from it.
     """
-    from spine_ignite.inference.levels.label_files import level_files, volumes_in
-    from spine_ignite.labels import load_scheme
+    from spine_ignite.datasets.label_volumes import label_volumes
+    from spine_ignite.inference.levels.label_files import level_files
     from spine_ignite.volumes.label_description import write_tables
     from spine_ignite.volumes.volume import Reading
 
@@ -91,10 +92,10 @@ def command(
     conditions = _conditions(clicks, lowest, other, from_scheme or scheme, reading)
     if not conditions.are_empty and out is None:
         raise UsageError("say where the renamed label volume goes: --out FOLDER")
-    volumes = volumes_in(files)
+    volumes = label_volumes(files)
     if (clicks or lowest) and len(volumes) > 1:
         raise UsageError(f"--level and --lowest are about one label volume, and there are {len(volumes)}")
-    named = load_scheme(scheme)
+    named = scheme_of(scheme, volumes[0])
     results = level_files(
         volumes,
         named,
@@ -113,14 +114,14 @@ def command(
 def _correct(
     table: Path,
     folders: tuple[Path, ...],
-    scheme: str,
+    scheme: str | None,
     out: Path | None,
     reading: Reading,
     force: bool,
     as_json: bool,
 ) -> int:
     """Correct what was corrected in a sheet."""
-    from spine_ignite.labels import load_scheme
+    from spine_ignite.datasets.label_volumes import label_volumes
     from spine_ignite.review.applying import correct_levels
     from spine_ignite.review.decisions import decided_files, read_decisions
 
@@ -131,7 +132,7 @@ def _correct(
     decided = decided_files(read_decisions(table), folders[0])
     results = correct_levels(
         decided,
-        load_scheme(scheme),
+        scheme_of(scheme, label_volumes(folders)[0]),
         out,
         reading=reading,
         force=force,
@@ -142,15 +143,14 @@ def _correct(
 
 
 def _conditions(
-    clicks: tuple[str, ...], lowest: str | None, other: Path | None, scheme: str, reading: Reading
+    clicks: tuple[str, ...], lowest: str | None, other: Path | None, scheme: str | None, reading: Reading
 ) -> Conditions:
     from dataclasses import replace
 
     from spine_ignite.inference.levels.conditions import Conditions, check_level, parse_click
     from spine_ignite.inference.levels.label_files import other_scan
-    from spine_ignite.labels import load_scheme
 
-    known = Conditions() if other is None else other_scan(other, load_scheme(scheme), reading)
+    known = Conditions() if other is None else other_scan(other, scheme_of(scheme, other), reading)
     return replace(
         known,
         clicks=tuple(parse_click(text) for text in clicks),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spine_ignite.cli.label_scheme import label_scheme_option, scheme_of
 from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar, reading_options, say
 from spine_ignite.names import counted
 
@@ -43,11 +44,7 @@ _SHOWN = {
 
 @click.command(epilog=EPILOG)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER...")
-@click.option(
-    "--scheme",
-    help="Label scheme: a name, a YAML file, or nnU-Net's dataset.json. Default: what the first label volume "
-    "carries, as do those that predict and levels write; else mrspineseg.",
-)
+@label_scheme_option
 @click.option(
     "--image",
     "images",
@@ -73,14 +70,13 @@ def command(
     flagged and not measured. For research: not a diagnosis, not a medical device, and only as good as the labels.
     """
     from spine_ignite.anatomy import measure_files as files
-    from spine_ignite.labels import load_scheme
-    from spine_ignite.volumes.label_description import scheme_in
+    from spine_ignite.datasets.label_volumes import label_volumes
     from spine_ignite.volumes.volume import Reading
 
     if out is not None:
         files.require_format(out)
-    volumes = files.label_files(inputs)
-    labels = (scheme_in(volumes[0]) if scheme is None else None) or load_scheme(scheme or "mrspineseg")
+    volumes = label_volumes(inputs)
+    labels = scheme_of(scheme, volumes[0])
     measured = files.measure_files(
         volumes,
         labels,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spine_ignite.cli.label_scheme import label_scheme_option, scheme_of
 from spine_ignite.cli.options import echo_json, json_option, progress_bar, reading_options, say
 from spine_ignite.errors import UsageError
 from spine_ignite.names import counted
@@ -33,12 +34,7 @@ Examples:
     metavar="CSV",
     help="What `spine-ignite measure LABELS -o CSV` wrote; figures out of range are told.",
 )
-@click.option(
-    "--scheme",
-    default="mrspineseg",
-    show_default=True,
-    help="Label scheme: a name, a YAML file, or nnU-Net's dataset.json.",
-)
+@label_scheme_option
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default=Path("review.html"), show_default=True, help="The file."
 )
@@ -61,7 +57,7 @@ def command(
     labels: Path,
     images: Path | None,
     measurements: Path | None,
-    scheme: str,
+    scheme: str | None,
     out: Path,
     decisions: Path | None,
     into: Path | None,
@@ -76,7 +72,7 @@ def command(
     to accept, reject, correct the levels by a click, and leave a remark. What was decided is downloaded as a table. The
     page holds scans: share it as you would share them. For research: not a diagnosis, not a medical device.
     """
-    from spine_ignite.labels import load_scheme
+    from spine_ignite.datasets.label_volumes import label_volumes
     from spine_ignite.review.sheet import PURPOSE, write_sheet
     from spine_ignite.volumes.volume import Reading
 
@@ -89,7 +85,7 @@ def command(
     sheet = write_sheet(
         labels,
         out,
-        load_scheme(scheme),
+        scheme_of(scheme, label_volumes([labels])[0]),
         images=images,
         measurements=measurements,
         reading=Reading(orientation, nan),
@@ -114,12 +110,12 @@ def _take_in(
     images: Path,
     decisions: Path,
     into: Path,
-    scheme: str,
+    scheme: str | None,
     by: str,
     reading: Reading,
     as_json: bool,
 ) -> int:
-    from spine_ignite.labels import load_scheme
+    from spine_ignite.datasets.label_volumes import label_volumes
     from spine_ignite.places import require_apart
     from spine_ignite.review.applying import RECORD, USE, add_training_cases
     from spine_ignite.review.decisions import decided_files, read_decisions
@@ -128,7 +124,7 @@ def _take_in(
     results = add_training_cases(
         decided_files(read_decisions(decisions), labels),
         images,
-        load_scheme(scheme),
+        scheme_of(scheme, label_volumes([labels])[0]),
         into,
         by=by,
         reading=reading,

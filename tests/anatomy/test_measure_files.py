@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from spine_ignite.anatomy.figures import FIGURES, PURPOSE
-from spine_ignite.anatomy.measure_files import label_files, measure_files, write_measurements
+from spine_ignite.anatomy.measure_files import measure_files, write_measurements
 from spine_ignite.cli import run
-from spine_ignite.errors import DataError, UsageError
+from spine_ignite.errors import UsageError
 from spine_ignite.labels import load_scheme
 
 Writer = Callable[..., Path]
@@ -89,19 +89,6 @@ def test_an_image_belongs_to_each_label_volume_by_its_case_id(tmp_path: Path, wr
     assert rows["L3"]["canal_ap_mm"] == pytest.approx(14, abs=0.1)
     with pytest.raises(UsageError, match="is one image for 2 label volumes; give the folder of their images"):
         measure_files([labels, labels], scheme, tmp_path / "images" / "Case1.nii.gz")
-
-
-def test_inputs(tmp_path: Path, write_volume: Writer) -> None:
-    one = write_volume(tmp_path / "labels" / "1.nii.gz", bodies())
-    assert label_files([one, tmp_path / "labels"]) == [one]
-    (tmp_path / "none").mkdir()
-    for path, message in (
-        (tmp_path / "none", "holds no volumes"),
-        (tmp_path / "gone.nii", "does not exist"),
-        (Path(__file__), "is not a volume"),
-    ):
-        with pytest.raises(DataError, match=message):
-            label_files([path])
 
 
 def test_the_command(tmp_path: Path, write_volume: Writer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,7 @@ def run(*words: object) -> int:
 
 def test_levels_applies_the_corrections_of_a_sheet(cohort: Path, phantoms: Path) -> None:
     words = ["levels", cohort / "labels", "--scheme", "mrspineseg", "--decisions", cohort / "decisions.csv"]
+    words += ["--scheme", "mrspineseg"]
     assert run(*words, "-o", cohort / "out") == 0
     assert sorted(path.name for path in (cohort / "out").glob("*.nii.gz")) == ["mask_case2.nii.gz"]
     truth = vertebrae_of(voxels(phantoms / "train" / "label" / "mask_case2.nii.gz"))
@@ -81,6 +82,7 @@ def test_accepted_and_corrected_volumes_become_training_cases_that_are_marked(
     cohort: Path, phantoms: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["review", cohort / "labels", "--images", cohort / "images", "--decisions", cohort / "decisions.csv"]
+    words += ["--scheme", "mrspineseg"]
     dataset = cohort / "dataset"
     assert run(*words, "--into", dataset) == 2
     assert "who decided" in capsys.readouterr().err
@@ -118,6 +120,7 @@ def test_files_of_others_in_a_dataset_stay_and_test_cases_are_not_trained_on(
     shutil.copy(cohort / "images" / "Case2.nii.gz", dataset / tests / "other_0000.nii.gz")
     (dataset / folders[1] / "notes.txt").write_text("mine")
     words = ["review", cohort / "labels", "--images", cohort / "images", "--decisions", cohort / "decisions.csv"]
+    words += ["--scheme", "mrspineseg"]
     assert run(*words, "--into", dataset, "--by", "A") == 1
     assert "a test case, which must not be trained on" in capsys.readouterr().err
     names = [path.name for folder in folders for path in sorted((dataset / folder).glob("reviewed*"))]

@@ -159,10 +159,10 @@ def test_the_command_says_what_it_made_and_what_for(
 ) -> None:
     labels, images = write_cohort(tmp_path / "c", {"A": None, "B": certificate("ask", 0.5)})
     out = tmp_path / "s.html"
-    assert cli.run(["review", str(labels), "--images", str(images), "-o", str(out)]) == 0
+    assert cli.run(["review", str(labels), "--scheme", "mrspineseg", "--images", str(images), "-o", str(out)]) == 0
     said = capsys.readouterr().out
     assert re.search(r"s\.html \(\d+\.\d MB; 2 label volumes: 1 ask, 1 not certified\); for research", said)
-    assert cli.run(["review", str(labels), "-o", str(out), "--json"]) == 0
+    assert cli.run(["review", str(labels), "--scheme", "mrspineseg", "-o", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["cases"] == {"ask": 1, "not certified": 1}
     assert "no diagnosis" in told["use"]

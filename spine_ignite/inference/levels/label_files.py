@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_ignite.datasets.cases import volume_files
 from spine_ignite.errors import DataError, RunError, reason
 from spine_ignite.inference.levels.column import Column, name_column
 from spine_ignite.inference.levels.conditions import Conditions, centroids
@@ -41,21 +40,6 @@ class Leveled:
     described: dict[str, Any] | None = None
     changed: int = 0
     error: str | None = None
-
-
-def volumes_in(inputs: Sequence[Path]) -> list[Path]:
-    """Return the label volumes that are given, those in folders too.
-
-    Raises:
-        DataError: one is missing, or a folder holds none.
-    """
-    found = []
-    for path in inputs:
-        volumes = volume_files(path) if path.is_dir() else [path]
-        if not volumes:
-            raise DataError(f"{path} holds no label volumes")
-        found += volumes
-    return found
 
 
 def level_files(
