@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -73,15 +74,15 @@ def open_dataset(
     return dataset
 
 
-class SampleDataset(Dataset[Sample]):
+class SampleDataset(Dataset[Sample], ABC):
     """What :func:`open_dataset` gives: ``len()``, and a :class:`Sample` for each index."""
 
     names: tuple[str, ...]  # of the cases, in their order
     classes: tuple[str, ...]  # names of the classes by index, the background first
 
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of slices, or of volumes."""
-        raise NotImplementedError
 
     def __getitem__(self, index: int) -> Sample:
         """Return one of them; negative indices count from the end."""
@@ -90,8 +91,8 @@ class SampleDataset(Dataset[Sample]):
             raise IndexError(f"index {index} of a dataset of {len(self)}")
         return self._sample(index % len(self))
 
-    def _sample(self, index: int) -> Sample:
-        raise NotImplementedError
+    @abstractmethod
+    def _sample(self, index: int) -> Sample: ...
 
 
 class _Slices(SampleDataset):
