@@ -1,8 +1,9 @@
 """How many labelled cases are enough: fine-tuning from a starting network against training from scratch.
 
 For each number of cases and each seed, so many of the training cases are drawn (the same for both starts), a network is
-trained on them for a number of updates, and all test cases are judged as :mod:`transfer` does (mean over levels), with
-the clean-up of the configuration. No case is held out for validation: the last network is taken.
+trained on them for a number of updates, and the test cases are judged as :mod:`transfer` does (mean over levels), with
+the clean-up of the configuration; a test case whose image is a training case too is left out. No case is held out for
+validation: the last network is taken.
 
     python benchmarks/few_labels.py LUMBAR --cases 3 5 --seeds 0 1 2 --starts ready none
 
@@ -74,7 +75,11 @@ def train(options: argparse.Namespace, cases: int, seed: int, start: str) -> dic
     watched = watch(ours(*words, *settings(values), *extra), memory=False)
     judged = argparse.Namespace(run=run, checkpoint="best", postprocess=None, scheme="lumbar-vertebrae", every=1)
     judged.part = "test"
-    figures = list(transfer.judge(judged, options.lumbar))
+    trainable = {transfer.digest(image) for image, _ in transfer.pairs(options.lumbar, "train")}
+    again = {image.name for image, _ in transfer.pairs(options.lumbar, "test") if transfer.digest(image) in trainable}
+    figures = [
+        c for c in transfer.judge(judged, options.lumbar) if f"{c['case'].rpartition('/')[2]}.nii.gz" not in again
+    ]
     shutil.rmtree(run)
     return {"seconds": watched.cpu, "training": chosen, "judged": figures}
 
