@@ -15,6 +15,7 @@ class Weights:
 
     Args:
         names: exponent of a vertebra's pooled class probability.
+        alone: the same in a scheme without discs and sacrum, where nothing else tells the level.
         discs: exponent of a disc's.
         shared: power of the number of pieces by which exponents are divided: 0 where the names of all err
             independently, 1 where they err together.
@@ -29,6 +30,7 @@ class Weights:
     """
 
     names: float = 0.4
+    alone: float = 1.5
     discs: float = 0.5
     shared: float = 0.8
     floor: float = 0.01

@@ -132,6 +132,7 @@ def _emission(evidence: Evidence, levels: SchemeLevels, weights: Weights, given:
     """Names, those of the discs beside, length and size of each piece in each state."""
     pieces = len(evidence.volume)
     shared = max(1, pieces) ** weights.shared
+    of_names = weights.names if levels.discs or levels.sacra else weights.alone
     named = _named(evidence.names, levels.vertebrae, levels.sacra)
     single = [_length(length, 1.0, weights) for length in evidence.length]
     double = [_length(length, _MERGED_LENGTH, weights) - weights.merged for length in evidence.length]
@@ -140,7 +141,7 @@ def _emission(evidence: Evidence, levels: SchemeLevels, weights: Weights, given:
         chance = np.stack([named.get(level, np.zeros(pieces)) for level in kind.levels], axis=1)
         pair = chance[:, :-1] + chance[:, 1:]
         places = chance.shape[1]
-        exponent = (weights.names / shared * evidence.weight)[:, None]
+        exponent = (of_names / shared * evidence.weight)[:, None]
         emission[:, variant, :places] = exponent * _log(chance, weights.floor) + np.array(single)[:, None]
         merged = slice(_PLACES, _PLACES + places - 1)
         emission[:, variant, merged] = exponent * _log(pair / 2, weights.floor) + np.array(double)[:, None]
