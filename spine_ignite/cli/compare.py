@@ -87,4 +87,7 @@ def command(
     ):
         if line:
             say(line)
+    for judged in comparison.runs:
+        if judged.head is not None:
+            say(f"Manifest of {judged.name}: {judged.head}")
     say(f"Tables and figures: {out}")

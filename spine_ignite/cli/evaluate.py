@@ -77,8 +77,9 @@ def command(
     from spine_ignite.evaluation.judge import evaluate, evaluate_folders
     from spine_ignite.evaluation.tables import level_sentence, readable_rows
     from spine_ignite.labels import load_scheme
+    from spine_ignite.runs.manifest import head_of
 
-    read = load_scheme(masks) if masks is not None else None
+    read, own = load_scheme(masks) if masks is not None else None, out is None
     if run is not None:
         summary = evaluate(
             run,
@@ -107,10 +108,11 @@ def command(
             lambda items: progress_bar(items, "Evaluating"),
             echo=lambda line: say(f"Note: {line}", err=True),
         )
+    head = head_of(run) if run is not None and own else None
     for case, reason in summary.failed.items():
         say(f"Error: case {case} is not judged: {reason}", err=True)
     if as_json:
-        echo_json(summary.to_dict())
+        echo_json(summary.to_dict() | ({"manifest": head} if head is not None else {}))
         return 1 if summary.failed else 0
     columns, rows = readable_rows(summary)
     left_out = f"; {len(summary.failed)} more could not be judged" if summary.failed else ""
@@ -121,4 +123,6 @@ def command(
         say(levels)
     if out is not None:
         say(f"Tables and pictures: {out}")
+    if head is not None:
+        say(f"Manifest: {head}")
     return 1 if summary.failed else 0

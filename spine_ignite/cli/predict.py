@@ -52,6 +52,7 @@ def command(
     An input that cannot be used does not stop the others; the exit code is then 1.
     """
     from spine_ignite.crossval.out_of_fold import seen_cases
+    from spine_ignite.evaluation.evaluation_entry import record_predictions
     from spine_ignite.inference.inputs import collect_jobs, left_out
     from spine_ignite.inference.predict_files import Extras, predict_files
     from spine_ignite.inference.predictor import load_predictor
@@ -73,6 +74,7 @@ def command(
     )
     if any(result.error is None for result in results):
         write_tables(out, predictor.scheme)
+        record_predictions(run, "prediction", predictor, (), [r.output for r in results if r.error is None])
     seen = seen_cases(run, [result.source for result in results if result.error is None])
     for note in (*left_out(inputs), *([seen] if seen else [])):
         say(f"Note: {note}", err=True)

@@ -47,6 +47,7 @@ def markdown_page(comparison: Comparison, figures: Sequence[str]) -> str:
         *(f"![{name}]({name}.png)\n\n{_CAPTIONS[name]}" for name in figures),
         "## How this was computed",
         method(comparison),
+        *_heads(comparison),
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
@@ -86,6 +87,13 @@ def method(comparison: Comparison) -> str:
         "al. 2016; Ismail Fawaz et al. 2019). Mean ranks are over cases, ties share a rank. "
         + _OF_SURFACES[comparison.surfaces]
     )
+
+
+def _heads(comparison: Comparison) -> list[str]:
+    """The heads of the runs' manifests, if there are any."""
+    heads = [f"- {in_markdown(run.name)}: `{run.head}`" for run in comparison.runs if run.head is not None]
+    said = "Heads of the runs' manifests, each to be compared with `spine-ignite verify RUN --expect HEAD`:"
+    return [said, "\n".join(heads)] if heads else []
 
 
 def _pairs(comparison: Comparison) -> str:

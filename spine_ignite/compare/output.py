@@ -97,6 +97,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
             "name": run.name,
             "path": str(run.path),
             "split": run.split,
+            "manifest": run.head,
             "settings": run.summary.settings,
             "cost": {name: getattr(cost, name) for name in (*COSTS, "setting")} if cost is not None else None,
             "mean_rank": ranking.mean_ranks[i],

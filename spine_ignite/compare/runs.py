@@ -16,6 +16,7 @@ from spine_ignite.evaluation.tables import Summary
 from spine_ignite.names import printable
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.folds_directory import FoldsDirectory
+from spine_ignite.runs.manifest import head_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class EvaluatedRun:
     split: str | None
     summary: Summary
     directory: RunDirectory | None
+
+    @property
+    def head(self) -> str | None:
+        """Head of the chain of its manifest; None without one."""
+        return head_of(self.path)
 
     @property
     def cases(self) -> dict[str, CaseResult]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spine_ignite.config import RunConfig
+from spine_ignite.crossval.cross_validation_entry import record_cross_validation
 from spine_ignite.crossval.folds_plan import Echo, Plan, Progress, make_plan, plan_cross_validation, require_alike
 from spine_ignite.crossval.out_of_fold import judge_out_of_fold, predict_out_of_fold
 from spine_ignite.crossval.result import FoldResult, fold_results, read_result, write_result
@@ -137,5 +138,6 @@ def _conclude(plan: Plan, pictures: int, progress: Progress | None, echo: Echo) 
         write_suspects(directory, suspects)
         show_suspects(plan, predictions, suspects, pictures, progress)
         write_result(directory, summary, fold_results(summary, plan.folds), predictions.hashes, pictures)
+    echo(f"Manifest:  {record_cross_validation(plan, predictions, summary)}")
     per_fold = fold_results(summary, plan.folds)
     return CrossValidation(directory.root, count, count, summary, per_fold, suspects)

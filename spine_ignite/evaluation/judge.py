@@ -17,6 +17,7 @@ from spine_ignite.datasets.sources import Source, alone, source_of
 from spine_ignite.errors import DataError, UsageError, reason
 from spine_ignite.evaluation.case_pictures import write_picture
 from spine_ignite.evaluation.case_results import TOLERANCE, CaseResult, evaluate_case
+from spine_ignite.evaluation.evaluation_entry import record_evaluation
 from spine_ignite.evaluation.judged_cases import Judged, judged_cases
 from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.table_files import write_tables
@@ -117,7 +118,13 @@ def evaluate(
             clean_ups = {case.name: result.note for case, result in predicted if result.note}
             failed = {case.name: result.error for case, result in predicted if result.error is not None}
             nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed, surfaces)
-            return judge_pairs(pairs, scheme, nothing, tables, progress, predictor.reading)
+            summary = judge_pairs(pairs, scheme, nothing, tables, progress, predictor.reading)
+            if out is None:
+                outputs = [result.output for _, result in predicted if result.error is None]
+                record_evaluation(
+                    run, predictor, options, tables=tables, cases=cases, outputs=outputs, summary=summary, data=data
+                )
+            return summary
 
 
 def evaluate_folders(

@@ -13,13 +13,15 @@ from spine_ignite.config import load_config
 from spine_ignite.config.postprocess import steps, takes_classes
 from spine_ignite.datasets.sources import Source, source_of
 from spine_ignite.errors import DataError
+from spine_ignite.evaluation.evaluation_entry import record_predictions
 from spine_ignite.evaluation.judged_cases import judged_cases
 from spine_ignite.evaluation.known_voxels import known_voxels
 from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.postprocess import clean
 from spine_ignite.inference.postprocess.learned import Trial, write_learned
-from spine_ignite.inference.predict_files import predict
+from spine_ignite.inference.predict_files import predict_files
+from spine_ignite.inference.predictor import load_predictor
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.runs.directory import open_run_directory
 from spine_ignite.runs.provenance import as_recorded
@@ -56,7 +58,8 @@ def learn_postprocess(
         cases = judged.cases
         jobs = case_jobs(cases, directory.predictions / "validation")
         options = InferenceOptions(checkpoints=(checkpoint,), postprocess=(), device=device).on(config.data)
-        for result in predict(run, jobs, options=options, progress=progress):
+        predictor = load_predictor(run, options)
+        for result in predict_files(predictor, jobs, progress=progress):
             if result.error is not None:
                 raise DataError(result.error)
         outputs = dict(jobs)
@@ -67,6 +70,7 @@ def learn_postprocess(
         ]
         trials = try_steps(pairs, load_scheme(config.data.scheme), progress, reading_of(config.data))
         write_learned(directory, trials, [case.name for case in cases])
+        record_predictions(run, "postprocessing", predictor, cases, outputs.values(), [directory.postprocess])
     return trials
 
 

@@ -17,6 +17,7 @@ from spine_ignite.evaluation.tables import Summary
 from spine_ignite.plain_yaml import YamlError, read_yaml
 from spine_ignite.report.curves import Chart, training_charts
 from spine_ignite.runs.directory import RunDirectory, open_run_directory, read_rows
+from spine_ignite.runs.manifest import head_of
 
 _MOST_DIAGNOSES = 50
 
@@ -53,6 +54,7 @@ class RunRecord:
         charts: of its training, from ``metrics.jsonl``.
         diagnoses: of the training doctor, the first ones if there are many.
         summary: its evaluation on the split; None if there is none.
+        head: of the chain of its manifest; None without one.
     """
 
     directory: RunDirectory
@@ -63,6 +65,7 @@ class RunRecord:
     charts: tuple[Chart, ...]
     diagnoses: tuple[Diagnosis, ...]
     summary: Summary | None
+    head: str | None = None
 
     def setting(self, key: str) -> str:
         """A value of the configuration, ``-`` where it has none."""
@@ -113,6 +116,7 @@ def read_run(run: Path, split: str = "test") -> RunRecord:
         charts=tuple(training_charts(read_rows(directory.metrics))),
         diagnoses=tuple(map(_diagnosis, islice(read_rows(directory.doctor), _MOST_DIAGNOSES))),
         summary=summary,
+        head=head_of(directory.root),
     )
 
 

@@ -22,7 +22,7 @@ _EVENTS = r"events\.out\.tfevents\..+"
 EVENT_FILES = (Listed("tensorboard", _EVENTS), Listed("tensorboard/pictures", _EVENTS))
 _FILES = {
     Sort.LOG: (
-        Listed("", r"config\.yaml|(environment|split|start)\.json|(metrics|doctor)\.jsonl|postprocess\.json"),
+        Listed("", r"config\.yaml|(environment|split|start)\.json|(metrics|doctor|manifest)\.jsonl|postprocess\.json"),
         EVENT_FILES[0],
         Listed("evaluation", r"cost\.json"),
         Listed(f"evaluation/{_SPLIT}", r"summary\.json|(cases|classes|confusion)\.csv"),
@@ -39,7 +39,7 @@ _FILES = {
 }
 _OF_FOLDS = {
     Sort.LOG: (
-        Listed("", r"cross-validation\.yaml|(splits|trained|result)\.json|suspects\.csv"),
+        Listed("", r"cross-validation\.yaml|(splits|trained|result)\.json|suspects\.csv|manifest\.jsonl"),
         Listed("evaluation/(out-of-fold|test)", r"summary\.json|(cases|classes|confusion)\.csv"),
     ),
     Sort.WEIGHTS: (),

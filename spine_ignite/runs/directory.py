@@ -56,6 +56,11 @@ class RunDirectory:
         return self.root / "environment.json"
 
     @property
+    def manifest(self) -> Path:
+        """What went into the run and what came out, by SHA-256, as a chain; see :mod:`.manifest`."""
+        return self.root / "manifest.jsonl"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object a line and epoch."""
         return self.root / "metrics.jsonl"
@@ -194,9 +199,8 @@ def describe_environment(
 
     ``plugin`` is the distribution of the architecture, ``components`` those of all that the run uses.
     """
-    versions = {name: _version(name) for name in ("spine-ignite", *_PACKAGES)}
     record: dict[str, Any] = {
-        "versions": versions,
+        "versions": installed_versions(),
         "plugin": str(plugin),
         "components": {key: str(distribution) for key, distribution in components.items()},
         "python": sys.version.split()[0],
@@ -208,6 +212,11 @@ def describe_environment(
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
     return json.dumps(record, indent=2) + "\n"
+
+
+def installed_versions() -> dict[str, str | None]:
+    """Return the versions of this program and of what its results depend on, by distribution."""
+    return {name: _version(name) for name in ("spine-ignite", *_PACKAGES)}
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

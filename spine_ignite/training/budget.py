@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import torch
 
 from spine_ignite.config import TrainConfig
 
@@ -18,10 +22,16 @@ class Budget:
     With ``train.minutes`` the share is that of the time used, less what the final validation is expected to take (as
     long as the last one); time is counted over interruptions. With ``train.epochs`` it is that of the steps.
 
+    The share at each step is remembered, also by checkpoints: with it a run by minutes, or one whose length was changed
+    on the way, can be trained again step for step, see :meth:`replay`.
+
     Args:
         config: the section ``train``.
         steps_per_epoch: steps of an epoch.
         clock: seconds from any start.
+
+    Attributes:
+        shares: at each step that was begun, the first first; NaN where an older version has not remembered it.
     """
 
     def __init__(self, config: TrainConfig, steps_per_epoch: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,6 +39,8 @@ class Budget:
         self.max_epochs = _NO_LIMIT if self.limit is not None else (config.epochs or _DEFAULT_EPOCHS)
         self.total_steps = self.max_epochs * steps_per_epoch
         self.validation_seconds = 0.0
+        self.shares = array("d")
+        self._replayed: Sequence[float] | None = None
         self._clock = clock
         self._before = 0.0
         self._start = clock()
@@ -44,8 +56,29 @@ class Budget:
             return min(1.0, steps_done / self.total_steps)
         return min(1.0, self.seconds / self._usable)
 
+    def begin_step(self, steps_done: int) -> float:
+        """Return the share of training that is done when a step begins, and remember it.
+
+        Args:
+            steps_done: before it.
+        """
+        if self._replayed is not None and steps_done < len(self._replayed):
+            share = self._replayed[steps_done]
+        else:
+            share = self.progress(steps_done)
+        del self.shares[steps_done:]
+        self.shares.extend([math.nan] * (steps_done - len(self.shares)))
+        self.shares.append(share)
+        return share
+
+    def replay(self, shares: Sequence[float]) -> None:
+        """Let training take the steps that another has taken: as many, each with its share; no clock counts."""
+        self._replayed = shares
+
     def is_spent(self) -> bool:
         """Whether the time is up, but for the final validation."""
+        if self.limit is not None and self._replayed is not None:
+            return len(self.shares) >= len(self._replayed)
         return self.limit is not None and self.seconds >= self._usable
 
     @property
@@ -54,11 +87,13 @@ class Budget:
         return max(0.5 * self.limit, self.limit - 1.2 * self.validation_seconds)
 
     def state_dict(self) -> dict[str, Any]:
-        """Time used, for a checkpoint."""
-        return {"seconds": self.seconds, "validation_seconds": self.validation_seconds}
+        """Time used and the shares so far, for a checkpoint."""
+        shares = torch.tensor(self.shares, dtype=torch.float64)
+        return {"seconds": self.seconds, "validation_seconds": self.validation_seconds, "shares": shares}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from the time used at a checkpoint."""
         self._before = float(state["seconds"])
         self.validation_seconds = float(state["validation_seconds"])
+        self.shares = array("d", state["shares"].tolist() if "shares" in state else ())
         self._start = self._clock()

@@ -29,6 +29,7 @@ from spine_ignite.runs.directory import (
     plan_run_directory,
     read_rows,
 )
+from spine_ignite.runs.manifest_entries import record_training, shares_sha256
 from spine_ignite.runs.provenance import as_recorded, changed_versions, origins_of
 from spine_ignite.runs.resumption import (
     configuration_of,
@@ -224,7 +225,27 @@ def _conclude(session: Session, echo: Echo) -> RunResult:
     if dice is not None and run.config.train.overfit_batches and interruption.signal is None:
         passed = dice >= LEARNT
         echo(verdict(run.config.train.overfit_batches, dice))
+    echo(f"Manifest:  {_record(session)}")
     return RunResult(run.directory.root, state.epoch, state.iteration, dice, interruption.signal, passed)
+
+
+def _record(session: Session) -> str:
+    """Add what this process has trained to the run's manifest, and return the head."""
+    run, state = session.run, session.run.trainer.state
+    return record_training(
+        run.directory,
+        device=run.device,
+        precision=run.precision.name,
+        network=run.network,
+        distributions=origins_of(run.config, run.data.images).values(),
+        settings={
+            "ended": session.interruption.signal is None,
+            "epochs": state.epoch,
+            "steps": state.iteration,
+            "from_step": session.begun_at,
+            "progress": shares_sha256(run.budget.shares),
+        },
+    )
 
 
 def _introduction(run: Run, resumed: bool) -> list[str]:

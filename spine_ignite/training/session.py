@@ -54,11 +54,13 @@ class Session:
         run: the run.
         handlers: by name.
         resumed: whether a checkpoint was restored.
+        begun_at: the steps that had been taken before.
     """
 
     run: Run
     handlers: dict[str, Handler]
     resumed: bool = False
+    begun_at: int = 0
 
     @property
     def interruption(self) -> Interruption:
@@ -110,7 +112,7 @@ class Session:
                 "now; the training cases are not the same"
             )
         _restore_kept(run, kept, path, echo)
-        self.resumed = True
+        self.resumed, self.begun_at = True, int(run.trainer.state.iteration)
 
     def jump(self, trained: RunConfig) -> str | None:
         """Say how the learning rate changes if the run is longer or shorter than it was to be; None if it is not.
@@ -219,7 +221,7 @@ def core_handlers(run: Run, echo: Echo) -> dict[str, Handler]:
     monitor = Monitor(run.config.train, run.validates)
     handlers: dict[str, Handler] = {
         "schedule": LearningRateSchedule(
-            run.optimizer, run.config.schedule, lambda: run.budget.progress(trainer.state.iteration - 1)
+            run.optimizer, run.config.schedule, lambda: run.budget.begin_step(trainer.state.iteration - 1)
         ),
         "guard": FiniteGuard(soundness),
         "clock": Clock(run.budget),

@@ -18,6 +18,7 @@ LOGS = (
     "split.json",
     "metrics.jsonl",
     "doctor.jsonl",
+    "manifest.jsonl",
     "postprocess.json",
     "evaluation/cost.json",
     "evaluation/test/summary.json",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from spine_ignite.config import TrainConfig
@@ -37,3 +39,33 @@ def test_minutes_leave_room_for_the_last_validation_and_survive_a_resume() -> No
     later.now += 1
     assert resumed.seconds == pytest.approx(110)
     assert resumed.is_spent()
+
+
+def test_shares_are_remembered_at_each_step_over_resumes_and_replayed_without_a_clock() -> None:
+    clock = Clock()
+    budget = Budget(TrainConfig(minutes=1), 5, clock)
+    for step, now in enumerate((103.0, 109.0, 130.0)):
+        clock.now = now
+        assert budget.begin_step(step) == budget.shares[step] == pytest.approx((now - 100) / 60)
+    resumed = Budget(TrainConfig(minutes=1), 5, Clock())
+    resumed.load_state_dict(budget.state_dict())
+    assert resumed.shares == budget.shares
+    resumed.begin_step(2)  # the step that was lost with a killed process is taken again
+    assert len(resumed.shares) == 3
+    assert resumed.shares[:2] == budget.shares[:2]
+
+    clock.now = 1e9
+    again = Budget(TrainConfig(minutes=1), 5, clock)
+    again.replay(budget.shares)
+    for step in range(3):
+        assert not again.is_spent()
+        assert again.begin_step(step) == budget.shares[step]
+    assert again.is_spent()
+
+
+def test_a_checkpoint_of_an_older_version_leaves_its_steps_unknown() -> None:
+    budget = Budget(TrainConfig(epochs=2), 5)
+    budget.load_state_dict({"seconds": 7.0, "validation_seconds": 0.0})
+    budget.begin_step(4)
+    assert [math.isnan(share) for share in budget.shares] == [True] * 4 + [False]
+    assert budget.shares[4] == 0.4

@@ -49,7 +49,8 @@ def leaves(value: Any, path: str = "") -> dict[str, Any]:
 def content(run: Path) -> dict[str, Any]:
     """Everything that a run has written, but for times and its name."""
     found: dict[str, Any] = {}
-    for path in sorted(path for path in run.rglob("*") if path.is_file() and "tfevents" not in path.name):
+    timed = ("tfevents", "manifest.jsonl")  # the latter has hashes of files that hold times
+    for path in sorted(p for p in run.rglob("*") if p.is_file() and not any(name in p.name for name in timed)):
         name = str(path.relative_to(run))
         if path.suffix == ".pt":
             saved = {key: value for key, value in torch.load(path, weights_only=True).items() if key != "budget"}
