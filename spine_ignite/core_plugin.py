@@ -52,6 +52,13 @@ _TRACKERS = {
     "pictures": ("pictures:Pictures", "Pictures of validation for TensorBoard; with log.tensorboard"),
     "volumes": ("volumes:Volumes", "Predicted volumes along the way; with log.volumes_every"),
 }
+_READERS = {
+    "nifti": ("nifti:NiftiReader", "NIfTI, through nibabel", (".nii", ".nii.gz")),
+    "metaimage": ("metaimage:MetaImageReader", "MetaImage, through SimpleITK", (".mha", ".mhd")),
+    "nrrd": ("nrrd:NrrdReader", "NRRD, of 3D Slicer for one", (".nrrd", ".nhdr")),
+    "mgh": ("mgh:MghReader", "FreeSurfer's MGH and MGZ, through nibabel", (".mgz", ".mgh")),
+    "pair": ("image_pair:PairReader", "NIfTI and Analyze in two files (.hdr, .img)", (".hdr", ".hdr.gz")),
+}
 _LAYOUTS = {
     "nnunet": "nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs)",
     "mrspineseg": "train/source + train/label (and test/)",
@@ -96,9 +103,8 @@ def register_trackers(register: RegisterComponent) -> None:
 @hookimpl
 def register_readers(register: RegisterComponent) -> None:
     """The formats of volumes."""
-    nifti, meta = "spine_ignite.volumes.nifti:NiftiReader", "spine_ignite.volumes.metaimage:MetaImageReader"
-    register(Component("nifti", nifti, "NIfTI, through nibabel", suffixes=(".nii", ".nii.gz")))
-    register(Component("metaimage", meta, "MetaImage, through SimpleITK", suffixes=(".mha", ".mhd")))
+    for name, (target, summary, suffixes) in _READERS.items():
+        register(Component(name, f"spine_ignite.volumes.{target}", summary, suffixes=suffixes))
 
 
 @hookimpl

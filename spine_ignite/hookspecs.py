@@ -145,7 +145,7 @@ def register_readers(register: RegisterComponent) -> None:
 
         @hookimpl
         def register_readers(register):
-            register(Component("nrrd", "spine_ignite_nrrd.reader:NrrdReader", "NRRD", suffixes=(".nrrd",)))
+            register(Component("minc", "spine_ignite_minc.reader:MincReader", "MINC", suffixes=(".mnc",)))
     """
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spine_ignite.datasets.cases import volume_files
+from spine_ignite.datasets.unread import no_volume
 from spine_ignite.errors import DataError
-from spine_ignite.volumes.reader import suffixes_listed, volume_suffix
+from spine_ignite.volumes.reader import volume_suffix
 
 
 def label_volumes(inputs: Sequence[Path]) -> list[Path]:
@@ -25,7 +26,7 @@ def label_volumes(inputs: Sequence[Path]) -> list[Path]:
         elif not path.exists():
             raise DataError(f"input {path} does not exist")
         elif volume_suffix(path) is None:
-            raise DataError(f"{path} is not a volume; {suffixes_listed()} are read")
+            raise DataError(no_volume(path))
         else:
             inside = [path]
         for file in inside:

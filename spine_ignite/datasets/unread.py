@@ -10,7 +10,7 @@ from pathlib import Path
 from spine_ignite.names import cut, printable
 from spine_ignite.volumes.reader import suffixes_listed, volume_suffix
 
-# What people and programs lay beside images; .raw and .zraw are the voxels of an .mhd.
+# What people and programs lay beside images; .raw and .zraw are the voxels of an .mhd or .nhdr.
 _SIDECARS = re.compile(
     r"\.(json|txt|csv|tsv|md|rst|ya?ml|xml|html|pdf|xlsx|ods|docx|log|lock|py|sh|md5|sha256|z?raw|bval|bvec)"
 )
@@ -29,8 +29,25 @@ def unread_files(folder: Path) -> list[Path]:
         if not path.name.startswith((".", "~"))
         and volume_suffix(path) is None
         and not _SIDECARS.fullmatch(path.suffix.lower())
+        and not is_voxels(path)
         and path.is_file()
     ]
+
+
+def is_voxels(path: Path) -> bool:
+    """Whether a file by its name holds the voxels of a header beside it."""
+    bare = _bare(path)
+    if bare.suffix.lower() in (".raw", ".zraw"):
+        return True
+    headers = (bare.with_suffix(suffix) for suffix in (".hdr", ".hdr.gz"))
+    return bare.suffix.lower() == ".img" and any(header.is_file() for header in headers)
+
+
+def no_volume(path: Path) -> str:
+    """Say in a sentence that a file that was named is no volume."""
+    if is_voxels(path):
+        return f"{path} has voxels alone; name the header that lies beside it"
+    return f"{path} is not a volume; {suffixes_listed()} are read"
 
 
 def is_image(path: Path) -> bool:

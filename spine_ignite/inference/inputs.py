@@ -8,9 +8,9 @@ from pathlib import Path
 
 from spine_ignite.datasets.cases import Case, case_names, image_files, image_folders, mask_folder, volume_files
 from spine_ignite.datasets.sources import prefixed
-from spine_ignite.datasets.unread import describe, unread_files
+from spine_ignite.datasets.unread import describe, no_volume, unread_files
 from spine_ignite.errors import DataError, UsageError
-from spine_ignite.volumes.reader import suffixes_listed, volume_stem, volume_suffix, written_suffix
+from spine_ignite.volumes.reader import volume_stem, volume_suffix, written_suffix
 
 
 def collect_jobs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -18,7 +18,7 @@ def collect_jobs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
     An input is a file, a folder of volumes, a split of a dataset, or a dataset (its test images, or all if it has none,
     whether they have masks or not). The output has the input's name, without nnU-Net's channel; ``.mhd`` becomes
-    ``.mha``, and a format that is only read becomes ``.nii.gz``.
+    ``.mha``, ``.nhdr`` becomes ``.nrrd``, and a format that is only read becomes ``.nii.gz``.
 
     Raises:
         DataError: an input is missing or holds no volumes.
@@ -81,7 +81,7 @@ def left_out(inputs: Sequence[Path]) -> list[str]:
 def _volumes(path: Path) -> list[Path]:
     if path.is_file():
         if volume_suffix(path) is None:
-            raise DataError(f"{path} is not a volume; {suffixes_listed()} are read")
+            raise DataError(no_volume(path))
         return [path]
     if not path.is_dir():
         raise DataError(f"input {path} does not exist")

@@ -23,19 +23,19 @@ def file_sha256(path: Path) -> str:
 
 
 def volume_sha256(path: Path) -> str:
-    """Return the SHA-256 of a volume's file, and of the file beside a MetaImage header (.mhd) that has the voxels.
+    """Return the SHA-256 of a volume's file, and of the one beside a header by itself (.mhd, .hdr) with the voxels.
 
     Raises:
-        DataError: it is missing, no file, or may not be read; of an .mhd, its header cannot be read.
+        DataError: it is missing, no file, or may not be read; of a header by itself, it cannot be read.
     """
     return _sha256(parts_of(path))
 
 
 def parts_of(path: Path) -> list[Path]:
-    """Return the files that a volume is made of: its own, and the one beside a MetaImage header (.mhd).
+    """Return the files that a volume is made of: its own, and the one beside a header by itself (.mhd, .nhdr, .hdr).
 
     Raises:
-        DataError: of an .mhd, its header cannot be read.
+        DataError: a header by itself cannot be read.
     """
     return [path, *further_files(path)]
 

@@ -34,6 +34,20 @@ def file_size(path: Path) -> int:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def voxel_file_size(path: Path, data: Path) -> int:
+    """Return the size in bytes of the file that holds the voxels of a header by itself.
+
+    Raises:
+        DataError: it is missing, no file, or may not be read.
+    """
+    try:
+        if not data.exists():
+            raise DataError(f"{path} keeps its voxels in {data}, which does not exist")
+    except OSError as error:  # such as a name that is too long
+        raise DataError(f"{path} keeps its voxels in a file that cannot be read: {error.strerror}") from error
+    return file_size(data)
+
+
 def spatial_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the three spatial sizes of a shape, without further axes of length 1.
 

@@ -45,12 +45,32 @@ class _Header2(_LenientQuaternion, nib.Nifti2Header):
     pass
 
 
+class _PairHeader1(_LenientQuaternion, nib.nifti1.Nifti1PairHeader):
+    pass
+
+
+class _PairHeader2(_LenientQuaternion, nib.nifti2.Nifti2PairHeader):
+    pass
+
+
 class _Image1(nib.Nifti1Image):
     header_class = _Header1
 
 
 class _Image2(nib.Nifti2Image):
     header_class = _Header2
+
+
+class Pair1(nib.Nifti1Pair):
+    """NIfTI-1 in two files, with a lenient header."""
+
+    header_class = _PairHeader1
+
+
+class Pair2(nib.nifti2.Nifti2Pair):
+    """NIfTI-2 in two files, with a lenient header."""
+
+    header_class = _PairHeader2
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64], bool]:
@@ -60,7 +80,7 @@ def read_geometry(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64], boo
         DataError: the file is missing, not an image, not one volume, or its header is nonsense.
     """
     image = _open(path)
-    return *_geometry(path, image), has_affine(image.header)
+    return *geometry(path, image), has_affine(image.header)
 
 
 def has_affine(header: Any) -> bool:
@@ -79,9 +99,9 @@ def read(path: Path, dtype: Any) -> tuple[NDArray[Any], NDArray[np.float64], Any
         DataError: as for :func:`read_geometry`, or the voxels are truncated or corrupt.
     """
     image = _open(path)
-    shape, affine = _geometry(path, image)
+    shape, affine = geometry(path, image)
     try:
-        array = _checksummed_voxels(path, image, dtype) if _is_gzip(path) else _voxels(image, dtype)
+        array = _checksummed_voxels(path, image, dtype) if _is_gzip(path) else voxels(image, dtype)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: the file is truncated or corrupt") from error
     return array.reshape(shape), affine, image.header
@@ -158,7 +178,8 @@ def _is_gzip(path: Path) -> bool:
     return path.name.lower().endswith(".gz")
 
 
-def _voxels(image: Any, dtype: Any) -> NDArray[Any]:
+def voxels(image: Any, dtype: Any) -> NDArray[Any]:
+    """Return the voxels of nibabel's image, of a type, or with None as they are stored or their scaling makes them."""
     if dtype is None:
         return np.asanyarray(image.dataobj)
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused as that
@@ -169,7 +190,7 @@ def _voxels(image: Any, dtype: Any) -> NDArray[Any]:
 def _checksummed_voxels(path: Path, image: Any, dtype: Any) -> NDArray[Any]:
     """Read to the very end, where gzip compares its checksum: nibabel stops before, and damage would go unseen."""
     with gzip.open(path, "rb") as stream:
-        array = _voxels(type(image).from_file_map({"image": nib.FileHolder(fileobj=stream)}), dtype)
+        array = voxels(type(image).from_file_map({"image": nib.FileHolder(fileobj=stream)}), dtype)
         while stream.read(1 << 20):
             pass
     return array
@@ -206,7 +227,12 @@ def _load(path: Path) -> Any:
     raise ValueError("neither version of NIfTI")
 
 
-def _geometry(path: Path, image: Any) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+def geometry(path: Path, image: Any) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """Return shape ``(I, J, K)`` and affine (RAS+ mm) of nibabel's image, whose header is in the file ``path``.
+
+    Raises:
+        DataError: it is not one volume, or its header is nonsense.
+    """
     shape = spatial_shape(path, image.shape)
     header = image.header
     if not int(header["sform_code"]):

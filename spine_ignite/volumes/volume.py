@@ -146,7 +146,7 @@ def write_label_like(
     The file is complete or not there. Header fields that may identify a patient are not copied.
 
     Args:
-        path: a name ending in .nii, .nii.gz or .mha, or in what a plugin's reader writes.
+        path: a name ending in .nii, .nii.gz, .mha, .nrrd or .mgz, or in what a plugin's reader writes.
         values: integers ``(I, J, K)``; their type is kept, except that 64 bits and bool become the smallest that fits.
         like: a volume read by this module.
         before: called with the complete file, just before it is renamed to ``path``.
@@ -160,7 +160,9 @@ def write_label_like(
         raise DataError(f"{path}: labels of shape {values.shape} do not fit the volume's {like.array.shape}")
     suffix = volume_suffix(path)
     if suffix is None or written_suffix(suffix) != suffix:
-        raise DataError(f"{path}: label volumes are written as .nii, .nii.gz, .mha, or what a plugin writes")
+        raise DataError(
+            f"{path}: label volumes are written as .nii, .nii.gz, .mha, .nrrd, .mgz or what a plugin writes"
+        )
     stored = _storable(path, values)
     affine = like.affine if like.stored_affine is None else like.stored_affine
     with write_atomically(path) as temporary:

@@ -105,36 +105,36 @@ def test_files_that_are_not_read_are_told_and_are_problems_where_a_case_needs_th
         tmp_path,
         *(f"train/source/Case{n}.nii.gz" for n in (1, 2)),
         *(f"train/label/mask_case{n}.nii.gz" for n in (1,)),
-        "train/source/Case2.nrrd",  # it is there as NIfTI
-        "train/source/Case3.mgz",
-        *(f"train/source/Case4.{suffix}" for suffix in ("hdr", "img")),
+        "train/source/Case2.mnc",  # it is there as NIfTI
+        "train/source/Case3.gipl",
+        "train/source/Case4.img",  # without its header
         *(f"train/source/{name}" for name in ("Case1.json", "notes.txt", ".DS_Store", "overview.png")),
-        "train/label/mask_case2.seg.nrrd",
+        "train/label/mask_case2.par",
         "test/source/Case9.nii.gz",
-        "test/source/Case10.nrrd.gz",
+        "test/source/Case10.nrrd.bz2",
     )
-    (root / "train/source/folder.nrrd").mkdir()
+    (root / "train/source/folder.mnc").mkdir()
     dataset, problems = find_cases(root)
     found = {(p.split, p.file.name) for p in problems if p.file and "is in a format that is not read" in p.message}
     assert found == {
-        ("train", "Case3.mgz"),
-        ("train", "Case4.hdr"),
-        ("train", "mask_case2.seg.nrrd"),
-        ("test", "Case10.nrrd.gz"),
+        ("train", "Case3.gipl"),
+        ("train", "Case4.img"),
+        ("train", "mask_case2.par"),
+        ("test", "Case10.nrrd.bz2"),
     }
     source, label, test = dataset.notes
     assert source == (
-        f"5 files in {root}/train/source are not read (.nrrd, .mgz, .hdr, .img, …): Case2.nrrd, Case3.mgz, "
-        "Case4.hdr, …; .nii, .nii.gz, .mha and .mhd are"
+        f"4 files in {root}/train/source are not read (.mnc, .gipl, .img, .png): Case2.mnc, Case3.gipl, Case4.img, …; "
+        ".nii, .nii.gz, .mha, .mhd, .nrrd, .nhdr, .mgz, .mgh, .hdr and .hdr.gz are"
     )
-    assert label.startswith(f"1 file in {root}/train/label is not read (.nrrd): mask_case2.seg.nrrd;")
-    assert test.startswith(f"1 file in {root}/test/source is not read (.nrrd): Case10.nrrd.gz;")
+    assert label.startswith(f"1 file in {root}/train/label is not read (.par): mask_case2.par;")
+    assert test.startswith(f"1 file in {root}/test/source is not read (.nrrd): Case10.nrrd.bz2;")
 
 
 def test_a_dataset_of_files_that_are_not_read_is_not_called_empty(tmp_path: Path) -> None:
-    root = touch(tmp_path, "imagesTr/a_0000.nrrd", "labelsTr/a.nrrd")
+    root = touch(tmp_path, "imagesTr/a_0000.mnc", "labelsTr/a.mnc")
     _, problems = find_cases(root)
-    assert [(p.case, p.file.name) for p in problems if p.file] == [("a", "a_0000.nrrd"), ("a", "a.nrrd")]
+    assert [(p.case, p.file.name) for p in problems if p.file] == [("a", "a_0000.mnc"), ("a", "a.mnc")]
 
 
 def test_spider(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813 - the library's own abbreviation
 
 from spine_ignite.config import DataConfig
 from spine_ignite.datasets.checks import check_dataset, require_valid
@@ -23,6 +24,36 @@ def test_a_sound_dataset_has_no_problems(tiny_dataset: Path) -> None:
     report = check_dataset(tiny_dataset, SCHEME)
     assert (report.problems, report.warnings) == ((), ())
     assert {item.values for item in report.checked} == {(0, 2, 3, 4)}
+
+
+def test_a_dataset_of_mixed_formats_gives_the_slices_of_its_nifti_files(tiny_dataset: Path, tmp_path: Path) -> None:
+    """The other files are written by nibabel and SimpleITK."""
+    mixed = tmp_path / "mixed"
+    shutil.copytree(tiny_dataset, mixed)
+    for number, suffix in enumerate((".nrrd", ".nhdr", ".mgz", ".hdr"), 1):
+        for path in sorted((mixed / "train").glob(f"*/*ase{number}.nii.gz")):
+            target = path.with_name(path.name.replace(".nii.gz", suffix))
+            if suffix in (".nrrd", ".nhdr"):
+                sitk.WriteImage(sitk.ReadImage(str(path)), str(target))
+            else:
+                image = nib.load(path)
+                kind = nib.MGHImage if suffix == ".mgz" else nib.Nifti1Pair
+                nib.save(kind(np.asarray(image.dataobj), image.affine), target)
+            path.unlink()
+    report = check_dataset(mixed, SCHEME)
+    assert (report.problems, report.warnings) == ((), ())
+    assert [item.digest for item in report.checked] == [
+        item.digest for item in check_dataset(tiny_dataset, SCHEME).checked
+    ]
+    stores = [
+        build_store(DataConfig(root=root, scheme="lumbar-vertebrae", spacing=(1.5, 1.5))).store
+        for root in (tiny_dataset, mixed)
+    ]
+    for one, other in zip(stores[0].cases, stores[1].cases, strict=True):
+        for name in ("image.npy", "label.npy"):
+            np.testing.assert_array_equal(
+                np.load(stores[0].root / one.folder / name), np.load(stores[1].root / other.folder / name)
+            )
 
 
 def test_every_problem_is_reported_at_once(tiny_dataset: Path, write_volume: Writer) -> None:

@@ -87,9 +87,9 @@ def test_predictions_go_neither_among_images_nor_over_masks(tmp_path: Path, out:
 def test_files_of_a_folder_that_are_not_read_are_told(tmp_path: Path) -> None:
     for name in (
         "in/a.nii.gz",
-        "in/b.nrrd",
+        "in/b.mnc",
         "in/a.json",
-        "only/c.mgz",
+        "only/c.gipl",
         "data/imagesTs/d_0000.nii",
         "data/imagesTs/e.img",
     ):
@@ -97,8 +97,8 @@ def test_files_of_a_folder_that_are_not_read_are_told(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     told = left_out([tmp_path / "in", tmp_path / "in/a.nii.gz", tmp_path / "data"])
     assert [note.split(";")[0] for note in told] == [
-        f"1 file in {tmp_path}/in is not read (.nrrd): b.nrrd",
+        f"1 file in {tmp_path}/in is not read (.mnc): b.mnc",
         f"1 file in {tmp_path}/data/imagesTs is not read (.img): e.img",
     ]
-    with pytest.raises(DataError, match=r"holds neither volumes nor a dataset: 1 file in .*only is not read \(.mgz\)"):
+    with pytest.raises(DataError, match=r"holds neither volumes nor a dataset: 1 file in .*only is not read \(.gipl\)"):
         collect_jobs([tmp_path / "only"], tmp_path / "out")

@@ -18,6 +18,9 @@ Install = Callable[..., Path]
 Writer = Callable[..., Path]
 
 
+OWN = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mgh", ".hdr", ".hdr.gz")
+
+
 class Npz:
     """An array and its affine; only read."""
 
@@ -47,7 +50,7 @@ def npz(install: Install, tmp_path: Path) -> Path:
 
 
 def test_a_plugin_s_format_is_read_like_any_other(npz: Path, tmp_path: Path) -> None:
-    assert suffixes() == (".nii", ".nii.gz", ".mha", ".mhd", ".npz")
+    assert suffixes() == (*OWN, ".npz")
     assert (volume_suffix(npz), volume_stem(npz), further_files(npz)) == (".npz", "Case1", [])
     shape, affine = read_geometry(npz)
     assert shape == (5, 4, 3)
