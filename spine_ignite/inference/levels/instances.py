@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from spine_ignite.inference.levels.boxes import around, connected, labelled_box
 from spine_ignite.inference.levels.curve import fit_curve
+from spine_ignite.inference.levels.depths import depths
 from spine_ignite.inference.levels.hills import Blocks, find_blocks
 from spine_ignite.inference.levels.pieces import Box, Found, Instance, Kind, nothing_found
 from spine_ignite.labels import LabelScheme
@@ -23,7 +25,6 @@ _KINDS = {"vertebra": 1, "disc": 2, "sacrum": 3}
 # enough to part bodies that touch, and bodies from their arches, which are thinner.
 _DEEP, _DEEPEST = 0.4, 5.0
 _THIN = 2.5  # mm: what is nowhere deeper is no vertebra, which is at least a centimetre high
-_APART = 1e4  # mm between slices, for distances within them alone
 _MOST_POINTS = 20_000  # that the curve is fitted to
 _WHOLE = 0.8  # an atom with this share of its inside in one vertebra belongs to it as it is
 _ROOM = 0.15  # of a vertebra's height: what lies closer to it is a part of it
@@ -49,7 +50,7 @@ def find_instances(indices: Indices, affine: Floats, scheme: LabelScheme) -> Fou
     """
     table = np.zeros(256, np.uint8)  # what is to be ignored too
     table[: scheme.num_classes] = [_KINDS.get(c.kind, 0) for c in scheme.classes]
-    box = _box(indices, table)
+    box = labelled_box(indices, table)
     if box is None:
         return nothing_found(affine)
     inside = np.ascontiguousarray(indices[box])
@@ -109,10 +110,8 @@ class _Finder:
                 other = self.indices[low] != self.indices[high]
                 inner[low] &= ~other
                 inner[high] &= ~other
-        sampling = self.spacing.copy()
-        sampling[self.axis] = _APART
-        for mask in (inner, vertebra):
-            depth = ndimage.distance_transform_edt(mask, sampling=sampling)
+        for mask, names in ((inner, self.indices), (vertebra, None)):
+            depth = depths(mask, names, self.spacing, self.axis)
             usual = float(np.quantile(depth[mask], 0.98)) if mask.any() else 0.0
             if usual >= _THIN:
                 deep: Bools = depth > min(_DEEPEST, _DEEP * usual)
@@ -127,11 +126,11 @@ class _Finder:
     def _assign_vertebrae(self, local: NDArray[np.int16], vertebra: Bools, deep: Bools, blocks: Blocks) -> None:
         """Give voxels of vertebrae the number of their block, from 1; what lies beyond the blocks further numbers."""
         left = np.zeros(vertebra.shape, bool)
-        for index, around in enumerate(ndimage.find_objects(np.where(vertebra, self.indices, 0)), 1):
-            if around is None:
+        for index, place in enumerate(ndimage.find_objects(np.where(vertebra, self.indices, 0)), 1):
+            if place is None:
                 continue
-            atoms, _ = ndimage.label(self.indices[around] == index)
-            views = [array[around] for array in (local, left, deep, self.height)]
+            atoms, _ = ndimage.label(self.indices[place] == index)
+            views = [array[place] for array in (local, left, deep, self.height)]
             for number, box in enumerate(ndimage.find_objects(atoms), 1):
                 _assign_atom(atoms[box] == number, *(view[box] for view in views), blocks=blocks)
         self._assign_rest(local, left)
@@ -142,12 +141,12 @@ class _Finder:
             return
         sizes = np.bincount(local.ravel())[1:]
         least = _SLIVER * float(np.median(sizes[sizes > 0])) if sizes.any() else 0
-        spans = [self._span(local == number) for number in range(1, len(sizes) + 1)]
-        pieces, _ = ndimage.label(left, _CORNERS)
+        spans = [self._span(local, number, box) for number, box in enumerate(ndimage.find_objects(local), 1)]
         following = len(sizes) + 1
-        for number, box in enumerate(ndimage.find_objects(pieces), 1):
+        for box, inside in connected(left):
             wide = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box)
-            piece = pieces[wide] == number
+            piece = np.zeros(local[wide].shape, bool)
+            piece[tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))] = inside
             touched = local[wide][ndimage.binary_dilation(piece, _CORNERS) & (local[wide] > 0)]
             if len(touched):
                 local[wide][piece] = np.bincount(touched).argmax()
@@ -160,8 +159,10 @@ class _Finder:
                 local[wide][piece] = following
                 following += 1
 
-    def _span(self, mask: Bools) -> tuple[float, float]:
-        low, high = np.quantile(self.height[mask], [0.02, 0.98]) if mask.any() else (np.inf, -np.inf)
+    def _span(self, local: NDArray[np.int16], number: int, box: Box | None) -> tuple[float, float]:
+        if box is None:
+            return np.inf, -np.inf
+        low, high = np.quantile(self.height[box][local[box] == number], [0.02, 0.98])
         return float(low), float(high)
 
     def _vertebrae(self, local: NDArray[np.int16], deep: Bools) -> list[Instance]:
@@ -199,23 +200,18 @@ class _Finder:
         return Instance(number, kind, centroid, middle, volume, float(height), (float(low), float(high)), bool(cut))
 
     def _sacrum(self, local: NDArray[np.int16], number: int) -> Instance | None:
-        pieces, _ = ndimage.label(self.kinds == 3, _CORNERS)
-        sizes = np.bincount(pieces.ravel())[1:]
-        if not len(sizes):
+        pieces = connected(self.kinds == 3)
+        if not pieces:
             return None
-        largest = int(sizes.argmax()) + 1
-        local[pieces == largest] = number
-        box = ndimage.find_objects(pieces)[largest - 1]
-        inside = pieces[box] == largest
+        box, inside = max(pieces, key=lambda piece: np.count_nonzero(piece[1]))
+        local[box][inside] = number
         return self._describe("sacrum", number, box, inside, inside)
 
     def _discs(self, local: NDArray[np.int16], vertebrae: list[Instance], spacing: float, first: int) -> list[Instance]:
         """Find discs: what lies between the middles of two vertebrae, and at one height, is one."""
         middles = np.array([vertebra.height for vertebra in vertebrae])
-        pieces, _ = ndimage.label(self.kinds == 2, _CORNERS)
         groups: dict[int, list[tuple[float, int, Box, Bools]]] = {}
-        for number, box in enumerate(ndimage.find_objects(pieces), 1):
-            inside = pieces[box] == number
+        for box, inside in connected(self.kinds == 2):
             places = np.searchsorted(middles, self.height[box][inside])
             shares = np.bincount(places)
             whole = shares.max() >= _WHOLE * shares.sum()
@@ -236,7 +232,7 @@ class _Finder:
                 number = first + len(discs)
                 for _, _, box, part in cluster:
                     local[box][part] = number
-                box = ndimage.find_objects((local == number).astype(np.uint8))[0]
+                box = around([box for _, _, box, _ in cluster])
                 inside = local[box] == number
                 discs.append(self._describe("disc", number, box, inside, inside))
         return discs
@@ -296,15 +292,3 @@ def _clusters(group: list[tuple[float, int, Box, Bools]], reach: float) -> list[
         else:
             clusters.append([item])
     return clusters
-
-
-def _box(indices: Indices, kinds: NDArray[np.uint8]) -> Box | None:
-    """Return the box around what is of a kind, with a margin of one voxel where the volume has one."""
-    mask = indices > 0
-    if (kinds[np.unique(indices[mask])] == 0).any():
-        mask = kinds[indices] > 0
-    places = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    if not len(places[0]):
-        return None
-    i, j, k = (slice(max(0, int(found[0]) - 1), int(found[-1]) + 2) for found in places)
-    return i, j, k
