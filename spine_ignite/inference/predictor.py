@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from spine_ignite.config.data import BorderRule
 from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.errors import RunError
 from spine_ignite.inference.levels.column import Column
+from spine_ignite.inference.levels.traits import traits
 from spine_ignite.inference.members import Member, load_members
 from spine_ignite.inference.network_sources import find_sources
 from spine_ignite.inference.options import InferenceOptions
-from spine_ignite.inference.postprocess import clean
+from spine_ignite.inference.postprocess import Cleaned, clean
 from spine_ignite.labels import LabelScheme
 from spine_ignite.machine.precision import Precision, choose_device, choose_precision
 from spine_ignite.runs.description import Description
@@ -44,12 +45,14 @@ class Segmentation:
         uncertainty: normalised entropy ``(I, J, K)``: 0 where one class is certain, 1 where all are equally likely;
             None if it was not asked for.
         column: its levels, if the post-processing names them.
+        traits: of the prediction and the image, by which an input unlike others is told; empty without a column.
     """
 
     values: NDArray[Any]
     note: str | None = None
     uncertainty: NDArray[np.float32] | None = None
     column: Column | None = None
+    traits: Mapping[str, float] = field(default_factory=dict)
 
 
 class Predictor:
@@ -121,13 +124,15 @@ class Predictor:
             if spool is not None:
                 spool.append(batch.cpu().numpy())
             start = stop
-        indices, note, column = grid.to_volume(labels), None, None
+        before = grid.to_volume(labels)
+        done, seen = Cleaned(before, ""), {}
         if self.postprocess:
             known = None if structures is None else structures.in_volume(grid, labels)
-            cleaned = clean(indices, volume.affine, self.scheme, self.postprocess, known)
-            indices, note, column = cleaned.indices, cleaned.message, cleaned.column
+            done = clean(before, volume.affine, self.scheme, self.postprocess, known)
+            seen = {} if done.column is None else traits(done.column, volume.array, before, known)
         shown = None if entropy is None else grid.to_volume(entropy)
-        return Segmentation(self.scheme.to_values(indices), note, shown, column)
+        note = done.message if self.postprocess else None
+        return Segmentation(self.scheme.to_values(done.indices), note, shown, done.column, seen)
 
     def probabilities(self, volume: Volume) -> tuple[SliceGrid, Iterator[Tensor]]:
         """Return the volume's grid, and its slices' probabilities batch by batch.

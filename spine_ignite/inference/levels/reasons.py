@@ -9,6 +9,7 @@ import numpy as np
 
 from spine_ignite.inference.levels.column import Column
 from spine_ignite.inference.levels.evidence import Evidence
+from spine_ignite.inference.levels.impossible import impossible
 from spine_ignite.inference.levels.naming import Naming, Posterior
 from spine_ignite.inference.levels.pieces import Found
 from spine_ignite.inference.levels.sequence import VARIANTS, SchemeLevels
@@ -22,11 +23,13 @@ _COUNTS = {4: "four", 5: "five", 6: "six", 11: "eleven", 12: "twelve", 13: "thir
 
 def reasons(column: Column) -> list[str]:
     """Return what speaks against the naming of a column; of a sure one nothing."""
+    never = impossible(column)
     if column.posterior is None or column.evidence is None:
-        return ["no column whose levels could be named was found"]
+        return [*never, "no column whose levels could be named was found"]
     found, evidence, posterior = column.found, column.evidence, column.posterior
     levels = SchemeLevels(column.scheme)
     return [
+        *never,
         *_of_the_field_of_view(found, evidence, levels),
         *_of_the_sacrum(found, evidence, posterior.best),
         *_of_variants(posterior),

@@ -128,8 +128,8 @@ def test_probabilities_outweigh_the_names_that_they_gave(
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_is_no_column(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    noise = np.where(rng.random((40, 40, 9)) < 0.03, rng.integers(1, 20, (40, 40, 9)), 0).astype(np.uint8)
-    column = name_column(noise, np.diag([1.0, 1.0, 4.0, 1.0]), SCHEME)
+    noise = np.where(rng.random((9, 40, 40)) < 0.03, rng.integers(1, 20, (9, 40, 40)), 0).astype(np.uint8)
+    column = name_column(noise, np.diag([4.0, 1.0, 1.0, 1.0]), SCHEME)
     assert column.posterior is None
     assert np.array_equal(column.indices, noise)
     assert reasons(column) == ["no column whose levels could be named was found"]
