@@ -25,6 +25,7 @@ COMMANDS = {
     "predict": "Segment volumes; label volumes come out on the input's own grid.",
     "levels": "Name the levels of label volumes of any tool, say how surely, or repair them by a click.",
     "measure": "Measure label volumes: heights, wedges, slips, angles, canal, volumes of each level.",
+    "verify": "Hold a run against its manifest; compute its tables, predictions and weights again.",
     "export": "Write a run's network to a file for other programs, verified.",
     "pack": "Pack the logs of runs into a .zip or .tar.gz.",
 }

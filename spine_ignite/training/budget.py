@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -95,5 +95,10 @@ class Budget:
         """Go on from the time used at a checkpoint."""
         self._before = float(state["seconds"])
         self.validation_seconds = float(state["validation_seconds"])
-        self.shares = array("d", state["shares"].tolist() if "shares" in state else ())
+        self.shares = shares_in(state)
         self._start = self._clock()
+
+
+def shares_in(state: Mapping[str, Any]) -> array[float]:
+    """Return the share at each step that the state of a :class:`Budget` holds; nothing of an older version's."""
+    return array("d", state["shares"].tolist() if "shares" in state else ())
