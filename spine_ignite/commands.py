@@ -12,6 +12,7 @@ COMMANDS = {
     "show-model": "Show an architecture's paper, options and size.",
     "profile": "Measure what architectures cost: parameters, FLOPs, latency, memory.",
     "phantom": "Write a synthetic lumbar MRI dataset with all 20 labels.",
+    "convert": "Write a dataset anew in another layout: nnU-Net, MRSpineSeg, BIDS, MONAI.",
     "check": "Report every problem of a dataset at once.",
     "preprocess": "Turn volumes into the slice store that training reads.",
     "find-lr": "Suggest a learning rate by a range test, with a plot.",

@@ -63,6 +63,8 @@ _LAYOUTS = {
     "nnunet": "nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs)",
     "mrspineseg": "train/source + train/label (and test/)",
     "spider": "SPIDER (images, masks)",
+    "bids": "BIDS (sub-*/anat, derivatives/*/sub-*/anat/*_dseg)",
+    "monai": "a datalist of MONAI (datalist.json, dataset.json)",
 }
 _CLEANUP = {
     "levels": ("levels:name_levels", "vertebrae and discs named as the most likely column"),

@@ -161,7 +161,7 @@ def register_layouts(register: RegisterComponent) -> None:
 
         @hookimpl
         def register_layouts(register):
-            register(Component("bids", "spine_ignite_bids.layout:find", "BIDS (sub-*/anat, derivatives/labels)"))
+            register(Component("ours", "spine_ignite_ours.layout:find", "our hospital's (exam-*/scan, drawn)"))
     """
 
 

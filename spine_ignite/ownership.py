@@ -30,8 +30,11 @@ _KINDS = {
     "slices": "exported slices",
     "phantoms": "phantoms",
     "reviewed": "reviewed cases",
+    "conversion": "a converted dataset",
 }
-Kind = Literal["run", "cross-validation", "store", "evaluation", "comparison", "slices", "phantoms", "reviewed"]
+Kind = Literal[
+    "run", "cross-validation", "store", "evaluation", "comparison", "slices", "phantoms", "reviewed", "conversion"
+]
 _NOBODYS = re.compile(rf"{re.escape(MARKER)}|\.lock(-[a-z]+)?|\.readers")
 
 

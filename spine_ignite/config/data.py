@@ -63,7 +63,8 @@ class DataConfig(Section):
         None, description="slice store, a folder of its own; default: in .spine-ignite-cache in the dataset"
     )
     scheme: str = Field(
-        "mrspineseg", description="label scheme: a registered name, a YAML file, or nnU-Net's dataset.json"
+        "mrspineseg",
+        description="label scheme: a registered name, a YAML file, nnU-Net's dataset.json, or BIDS's dseg.tsv",
     )
     masks: str | None = Field(
         None, description="label scheme of the masks in root, if it is another: they are read in data.scheme"

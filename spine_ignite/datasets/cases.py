@@ -157,16 +157,21 @@ def match_by_id(predictions: Sequence[Path], references: Sequence[Path]) -> dict
     return {key: (found.get(key), wanted.get(key)) for key in sorted({*found, *wanted}, key=natural_order)}
 
 
-def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
+def find_cases(root: Path, layout: str | None = None) -> tuple[Dataset, list[Problem]]:
     """Find all pairs under ``root`` and every pairing problem.
 
+    Args:
+        root: the dataset.
+        layout: that it is in; default: the first that fits.
+
     Raises:
-        DataError: ``root`` is missing, or holds none of the layouts.
+        DataError: ``root`` is missing, or holds none of the layouts, or not that one.
+        UsageError: there is no such layout.
     """
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"dataset folder {root} does not exist; expected {_layouts()}")
-    layout, found = _recognise(root)
+    item, found = _recognise(root) if layout is None else _as_said(root, layout)
     cases: list[Case] = []
     problems: list[Problem] = []
     notes: list[str] = []
@@ -182,7 +187,7 @@ def find_cases(root: Path) -> tuple[Dataset, list[Problem]]:
     problems += _shared_ids(cases)
     if not cases and not problems:
         raise DataError(f"dataset folder {root} holds no volumes ({', '.join(suffixes())}); expected {_layouts()}")
-    return Dataset(root, layout.value.name, tuple(cases), tuple(notes)), problems
+    return Dataset(root, item.value.name, tuple(cases), tuple(notes)), problems
 
 
 def layout_of(root: Path) -> Registered[Component]:
@@ -213,6 +218,15 @@ def _recognise(root: Path) -> tuple[Registered[Component], list[Folders] | list[
     if not found:
         raise DataError(f"dataset folder {root} has no known layout; expected {_layouts()}")
     return found[0]
+
+
+def _as_said(root: Path, layout: str) -> tuple[Registered[Component], list[Folders] | list[Case]]:
+    registry = load_registry()
+    found = registry.choose("layout", layout)(root)
+    item = registry.component("layout", layout)
+    if found is None:
+        raise DataError(f"dataset folder {root} is not in the layout '{item.value.name}': {item.value.summary}")
+    return item, found
 
 
 def _layouts() -> str:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from spine_ignite.datasets.cases import Case, Dataset, Problem, layout_of
+from spine_ignite.datasets.cases import Case, Dataset, Problem, find_cases, layout_of
 from spine_ignite.datasets.patients import patient_of
 from spine_ignite.datasets.sources import Source, alone, find_all, source_of
 from spine_ignite.errors import DataError, UsageError, reason
 from spine_ignite.labels import LabelScheme, dataset_json
 from spine_ignite.labels.dataset_json import structure
+from spine_ignite.names import counted
 from spine_ignite.volumes.alignment import aligned
 from spine_ignite.volumes.digests import voxels_sha256
 from spine_ignite.volumes.orientation import orientation_of
@@ -182,10 +183,32 @@ def _compare_names(path: Path, source: Source) -> tuple[list[Problem], list[str]
         advice = f"choose the scheme that is meant, or the file's own: {key}={path}"
         problems.append(Problem("", path, f"{differing[0]}{more}; {advice}"))
     channels = described.channels
-    notes = []
+    notes = [wrong] if (wrong := _miscounted(source.root, described)) is not None else []
     if len(channels) > 1:
         notes.append(f"{path} names {len(channels)} channels ({', '.join(channels)}); networks here see one")
     return problems, notes
+
+
+def miscounted(root: Path) -> str | None:
+    """Say in a sentence that nnU-Net's ``dataset.json`` counts other training cases than there are.
+
+    Returns:
+        The sentence; None if the count is right, or there is no such file.
+
+    Raises:
+        UsageError: the file cannot be read, or names no labels.
+    """
+    path = root / dataset_json.FILE
+    return _miscounted(root, dataset_json.read_dataset_json(path)) if path.is_file() else None
+
+
+def _miscounted(root: Path, described: dataset_json.DatasetJson) -> str | None:
+    found = len(find_cases(root, "nnunet")[0].split("train"))
+    if described.training in (None, found):
+        return None
+    number = counted(described.training or 0, "training case")
+    verb = "is" if described.training == 1 else "are"
+    return f"{described.path} says that there {verb} {number}, and imagesTr has {found}"
 
 
 def require_valid(root: Path, problems: Sequence[Problem]) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spine_ignite.datasets.bids import find as bids
 from spine_ignite.datasets.cases import Folders
+from spine_ignite.datasets.datalist import find as monai
+
+__all__ = ["bids", "monai", "mrspineseg", "nnunet", "spider"]
 
 
 def nnunet(root: Path) -> list[Folders] | None:

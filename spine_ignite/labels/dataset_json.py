@@ -9,6 +9,7 @@ from __future__ import annotations
 import colorsys
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,14 @@ class DatasetJson:
         labels: the value of each name; None for one that is no single value, as nnU-Net's regions.
         channels: names of the images' channels.
         name: of the dataset.
+        training: how many training cases it says that there are; None if it says nothing.
     """
 
     path: Path
     labels: dict[str, int | None]
     channels: tuple[str, ...]
     name: str
+    training: int | None = None
 
 
 def read_dataset_json(path: Path) -> DatasetJson:
@@ -59,7 +62,9 @@ def read_dataset_json(path: Path) -> DatasetJson:
         labels = _labels(data["labels"])
         channels: Any = data.get("channel_names", data.get("modality", {}))
         names = channels.values() if isinstance(channels, dict) else channels
-        return DatasetJson(path, labels, tuple(_text(name) for name in names), _text(data.get("name", "nnU-Net")))
+        title, training = _text(data.get("name", "nnU-Net")), data.get("numTraining")
+        count = training if type(training) is int else None
+        return DatasetJson(path, labels, tuple(_text(name) for name in names), title, count)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except KeyError as error:
@@ -112,19 +117,27 @@ def scheme_data(path: Path) -> dict[str, Any]:
             f"{path} makes {brief(regions[0])} a region of several values, which a label scheme here cannot be; "
             "write a scheme of your own (data.scheme: a YAML file)"
         )
+    return named_scheme(described.name, {name: value or 0 for name, value in described.labels.items()})
+
+
+def named_scheme(title: str, labels: Mapping[str, int]) -> dict[str, Any]:
+    """Return a label scheme made of the value of each name, as plain data; ``ignore`` is the value to be ignored.
+
+    Vertebrae are listed from the sacrum up, then discs, then all else by value.
+    """
     classes = []
-    for name, value in described.labels.items():
+    for name, value in labels.items():
         if name == IGNORE:
             continue
         kind, known = structure(name)
         kind = "background" if value == 0 else "other" if kind == "background" else kind
-        classes.append((_KINDS.index(kind), _height(known), value or 0, name, kind))
+        classes.append((_KINDS.index(kind), _height(known), value, name, kind))
     entries = [
         {"value": value, "name": name, "kind": kind, "color": _color(number)}
         for number, (_, _, value, name, kind) in enumerate(sorted(classes))
     ]
-    ignored = described.labels.get(IGNORE)
-    return {"name": described.name, "classes": entries, **({"ignore": ignored} if ignored is not None else {})}
+    ignored = labels.get(IGNORE)
+    return {"name": title, "classes": entries, **({"ignore": ignored} if ignored is not None else {})}
 
 
 def _labels(data: Any) -> dict[str, int | None]:

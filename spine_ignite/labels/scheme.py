@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError, UsageError
+from spine_ignite.labels import dseg_table
 from spine_ignite.labels.dataset_json import scheme_data
 from spine_ignite.names import brief, cut
 from spine_ignite.plain_yaml import YamlError, read_yaml
 
-FILES = (".yaml", ".yml", ".json")  # a scheme of another name is a registered one
+FILES = (".yaml", ".yml", ".json", ".tsv")  # a scheme of another name is a registered one
 _LONGEST = 100  # characters of a name
 _MOST_VALUES = 256  # of a class
 _MOST_CLASSES = 255
@@ -220,7 +221,7 @@ def _name(value: Any) -> str:
 
 
 def load_scheme(name_or_path: str | Path) -> LabelScheme:
-    """Load a scheme by its registered name, from a YAML file, or from nnU-Net's ``dataset.json``.
+    """Load a scheme by its registered name, from a YAML file, nnU-Net's ``dataset.json`` or BIDS's ``dseg.tsv``.
 
     Raises:
         UsageError: no such scheme, or the file is not one.
@@ -230,6 +231,8 @@ def load_scheme(name_or_path: str | Path) -> LabelScheme:
     path = Path(name_or_path)
     if path.suffix == ".json":
         return LabelScheme.from_dict(scheme_data(path), source=str(path))
+    if path.suffix == ".tsv":
+        return LabelScheme.from_dict(dseg_table.scheme_data(path), source=str(path))
     if path.suffix not in FILES:
         path = Path(load_registry().component("label-scheme", str(name_or_path)).value.target)
     try:

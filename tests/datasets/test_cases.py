@@ -232,10 +232,10 @@ def test_a_test_split_never_stops_what_the_training_split_allows(tmp_path: Path)
     assert [(problem.case, problem.split) for problem in problems] == [("c", "test")]
 
 
-def bids(root: Path) -> list[Case] | None:
-    """``sub-*/anat`` and ``derivatives/labels``: images of a name, masks of another, in folders of their own."""
-    images = sorted(root.glob("sub-*/anat/*_T2w.nii.gz"))
-    masks = {image: root / "derivatives" / "labels" / image.name.replace("_T2w", "_T2w_dseg") for image in images}
+def exams(root: Path) -> list[Case] | None:
+    """``exam-*/scan`` and ``drawn``: images of a name, masks of another, in folders of their own."""
+    images = sorted(root.glob("exam-*/scan/*_T2w.nii.gz"))
+    masks = {image: root / "drawn" / image.name.replace("_T2w", "_T2w_dseg") for image in images}
     return [
         Case(case_id(image), volume_stem(image), image, mask if mask.exists() else None, "train")
         for image, mask in masks.items()
@@ -245,20 +245,20 @@ def bids(root: Path) -> list[Case] | None:
 def test_a_plugin_brings_a_layout(install: Install, tmp_path: Path) -> None:
     root = touch(
         tmp_path,
-        *(f"sub-{n}/anat/sub-{n}_T2w.nii.gz" for n in "12"),
-        *(f"derivatives/labels/sub-{n}_T2w_dseg.nii.gz" for n in "12"),
+        *(f"exam-{n}/scan/exam-{n}_T2w.nii.gz" for n in "12"),
+        *(f"drawn/exam-{n}_T2w_dseg.nii.gz" for n in "12"),
     )
-    with pytest.raises(DataError, match=r"has no known layout; expected nnU-Net raw .*, or SPIDER \(images, masks\)"):
+    with pytest.raises(DataError, match=r"has no known layout; expected nnU-Net raw .*, or a datalist of MONAI \(.*\)"):
         find_cases(root)
-    component = f"Component('bids', '{__name__}:bids', 'BIDS')"
+    component = f"Component('exams', '{__name__}:exams', 'exams')"
     install("acme", register_layouts=[component])
     dataset, problems = find_cases(root)
-    assert (dataset.layout, problems) == ("bids", [])
+    assert (dataset.layout, problems) == ("exams", [])
     assert [(c.id, c.name, c.label.name) for c in dataset.cases if c.label] == [
-        ("sub-1_t2w", "sub-1_T2w", "sub-1_T2w_dseg.nii.gz"),
-        ("sub-2_t2w", "sub-2_T2w", "sub-2_T2w_dseg.nii.gz"),
+        ("exam-1_t2w", "exam-1_T2w", "exam-1_T2w_dseg.nii.gz"),
+        ("exam-2_t2w", "exam-2_T2w", "exam-2_T2w_dseg.nii.gz"),
     ]
     assert [source for source, _ in collect_jobs([root], tmp_path / "out")] == [c.image for c in dataset.cases]
-    install("other", register_layouts=[component.replace("'bids'", "'bids2'")])
-    with pytest.raises(UsageError, match="fits the dataset layout 'bids' of acme 1.0 and the dataset"):
+    install("other", register_layouts=[component.replace("'exams'", "'exams2'")])
+    with pytest.raises(UsageError, match="fits the dataset layout 'exams' of acme 1.0 and the dataset"):
         find_cases(root)
