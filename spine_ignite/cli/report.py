@@ -11,6 +11,7 @@ from spine_ignite.cli.options import echo_json, json_option, progress_bar, say
 EPILOG = """\b
 Examples:
   spine-ignite report runs/unet
+  spine-ignite report runs/unet --methods -o methods.tex
   spine-ignite report runs/unet --split validation --cases 6 -o unet-validation.html
 """
 
@@ -28,12 +29,18 @@ Examples:
     help="Cases with their volumes in the viewer: the worst and the best by turns.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="The dataset that was judged, if it is not the run's.")
+@click.option("--methods", is_flag=True, help="Write a methods section from the manifest: text, or -o FILE.md or .tex.")
 @json_option
-def command(run: Path, split: str, out: Path | None, cases: int, data: Path | None, as_json: bool) -> None:
+def command(
+    run: Path, split: str, out: Path | None, cases: int, data: Path | None, methods: bool, as_json: bool
+) -> None:
     """Write RUN as one HTML page: figures, pictures, curves, a viewer of its worst and best cases.
 
     The page opens in any browser without a network. It holds scans: share it as you would share them.
     """
+    if methods:
+        _write_methods(run, split, out, as_json)
+        return
     from spine_ignite.report import write_report
 
     report = write_report(
@@ -49,3 +56,21 @@ def command(run: Path, split: str, out: Path | None, cases: int, data: Path | No
         say(problem, err=True)
     viewed = f", with the volumes of {', '.join(report.viewed)}" if report.viewed else ""
     say(f"Report: {report.path} ({report.megabytes:.1f} MB{viewed})")
+
+
+def _write_methods(run: Path, split: str, out: Path | None, as_json: bool) -> None:
+    from spine_ignite.files import write_text
+    from spine_ignite.report.methods import methods_of
+    from spine_ignite.report.methods_text import writer_of
+
+    write = writer_of(out)
+    found = methods_of(run, split)
+    if out is not None:
+        write_text(out, write(found))
+    if as_json:
+        echo_json({"file": out, "head": found.head, "paragraphs": dict(found.paragraphs)})
+    elif out is not None:
+        say(f"Methods: {out}")
+    else:
+        for line in write(found).split("\n"):
+            say(line)
