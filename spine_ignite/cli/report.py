@@ -29,7 +29,9 @@ Examples:
     help="Cases with their volumes in the viewer: the worst and the best by turns.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="The dataset that was judged, if it is not the run's.")
-@click.option("--methods", is_flag=True, help="Write a methods section from the manifest: text, or -o FILE.md or .tex.")
+@click.option(
+    "--methods", is_flag=True, help="Write a methods section from the manifest, as text or to -o FILE (.md, .tex)."
+)
 @json_option
 def command(
     run: Path, split: str, out: Path | None, cases: int, data: Path | None, methods: bool, as_json: bool
