@@ -93,6 +93,7 @@ def _tell(result: CrossValidation, as_json: bool) -> None:
     from dataclasses import asdict
 
     from spine_ignite.crossval.result import readable_folds, result_record
+    from spine_ignite.evaluation.certainty import sentence
     from spine_ignite.evaluation.tables import level_sentence, readable_rows
 
     plain = {"directory": result.directory, "folds": result.folds, "trained": result.trained}
@@ -111,9 +112,8 @@ def _tell(result: CrossValidation, as_json: bool) -> None:
         f"{counted(len(summary.cases), 'case')}, each by the network that has not seen it", *readable_rows(summary)
     )
     print_table(f"{result.folds} folds", *readable_folds(result.per_fold, summary.surfaces))
-    levels = level_sentence(summary)
-    if levels is not None:
-        say(levels)
+    for line in filter(None, (level_sentence(summary), sentence(summary.certainty))):
+        say(line)
     rows = [[str(s.rank), s.case, str(s.fold), f"{s.score:.2f}", s.kind, s.says] for s in result.suspects[:5]]
     print_table("Masks to look at first", ["rank", "case", "fold", "score", "kind", "what"], rows)
     say(f"All cases: {result.directory / 'suspects.csv'}; pictures: {result.directory / 'suspects.html'}")

@@ -74,6 +74,7 @@ def command(
     """
     if (run is None) == (predictions is None) or (predictions is None) != (labels is None):
         raise UsageError("give a RUN, or --predictions DIR together with --labels DIR")
+    from spine_ignite.evaluation.certainty import sentence
     from spine_ignite.evaluation.judge import evaluate, evaluate_folders
     from spine_ignite.evaluation.tables import level_sentence, readable_rows
     from spine_ignite.labels import load_scheme
@@ -118,9 +119,8 @@ def command(
     left_out = f"; {len(summary.failed)} more could not be judged" if summary.failed else ""
     print_table(f"{counted(len(summary.cases), 'case')}{left_out}", columns, rows)
     say(f"Mean 3D Dice {summary.means['dice']:.4f} over {len(summary.classes)} classes")
-    levels = level_sentence(summary)
-    if levels is not None:
-        say(levels)
+    for line in filter(None, (level_sentence(summary), sentence(summary.certainty))):
+        say(line)
     if out is not None:
         say(f"Tables and pictures: {out}")
     if head is not None:

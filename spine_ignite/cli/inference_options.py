@@ -57,6 +57,12 @@ _OPTIONS = (
     click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True),
     click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Slices in a batch."),
     postprocess_option,
+    click.option(
+        "--risk",
+        type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+        metavar="SHARE",
+        help="Of wrong columns among those whose levels are accepted, at most. Default: predict.risk of the run.",
+    ),
     *READING_OPTIONS,
 )
 
@@ -79,6 +85,7 @@ def inference_options(function: Command) -> Command:
         batch_size: int,
         orientation: str | None,
         nan: NanRule,
+        risk: float | None,
         **others: Any,
     ) -> Any:
         if whole_slices and window is not None:
@@ -95,6 +102,7 @@ def inference_options(function: Command) -> Command:
             batch_size=batch_size,
             orientation=orientation,
             nan=nan,
+            risk=risk,
         )
         return function(options=options, **others)
 

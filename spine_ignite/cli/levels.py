@@ -57,6 +57,14 @@ Examples:
     metavar="CSV",
     help="The table of a sheet of `spine-ignite review`: volumes of a folder whose levels were corrected there.",
 )
+@click.option(
+    "--risk",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    default=0.02,
+    show_default=True,
+    metavar="SHARE",
+    help="Of wrong columns among those that are accepted, at most; label maps alone are uncalibrated.",
+)
 @click.option("--force", is_flag=True, help="Replace volumes in OUT that this command wrote.")
 @reading_options
 @json_option
@@ -69,6 +77,7 @@ def command(
     other: Path | None,
     from_scheme: str | None,
     decisions: Path | None,
+    risk: float,
     force: bool,
     orientation: str | None,
     nan: NanRule,
@@ -77,7 +86,8 @@ def command(
     """Name the levels of label volumes in FILES (files or folders) of any tool, and say how surely; no network is run.
 
     <name>.levels.json is written beside each, or with --out beside the renamed volume. What is given with --level,
-    --lowest or --from is taken for certain, and all other levels follow from it.
+    --lowest or --from is taken for certain, and all other levels follow from it. Of a prediction that is as it was made
+    the naming stays, and is accepted or asked about at the --risk.
     """
     from spine_ignite.datasets.label_volumes import label_volumes
     from spine_ignite.inference.levels.label_files import level_files
@@ -101,6 +111,7 @@ def command(
         named,
         out,
         conditions=conditions,
+        risk=risk,
         reading=reading,
         force=force,
         progress=lambda items: progress_bar(items, "Naming"),

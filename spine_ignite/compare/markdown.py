@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spine_ignite.compare.columns import columns_grid
 from spine_ignite.compare.comparison import Comparison
 from spine_ignite.compare.grids import Cell, Grid, classes_grid, main_grid, ranking_rows
 from spine_ignite.compare.ranking import Ranking
@@ -44,12 +45,22 @@ def markdown_page(comparison: Comparison, figures: Sequence[str]) -> str:
         "Runs that share a letter do not differ significantly. " + friedman_sentence(comparison.ranking),
         "p of each pair, Wilcoxon's signed-rank test with Holm's correction; below 0.05 bold:",
         _pairs(comparison),
+        *_columns(comparison),
         *(f"![{name}]({name}.png)\n\n{_CAPTIONS[name]}" for name in figures),
         "## How this was computed",
         method(comparison),
         *_heads(comparison),
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _columns(comparison: Comparison) -> list[str]:
+    """What is said of the columns, where a run named their levels."""
+    grid = columns_grid(comparison)
+    if grid is None:
+        return []
+    told = "Columns whose levels were named as a whole; in brackets 95 % intervals, by resampling patients."
+    return ["## Certainty of levels", told, grid_table(grid)]
 
 
 def grid_table(grid: Grid) -> str:

@@ -99,6 +99,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
             "split": run.split,
             "manifest": run.head,
             "settings": run.summary.settings,
+            "columns": run.summary.certainty,
             "cost": {name: getattr(cost, name) for name in (*COSTS, "setting")} if cost is not None else None,
             "mean_rank": ranking.mean_ranks[i],
             "group": letters[i],

@@ -157,6 +157,10 @@ class PredictConfig(Section):
         "default: of a run trained on patches the patch, else whole slices",
     )
     overlap: Fraction = Field(0.5, description="of neighbouring windows")
+    risk: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
+        0.02,
+        description="probability of a wrong column among those whose levels are accepted (docs/levels.md)",
+    )
 
 
 class LogConfig(Section):

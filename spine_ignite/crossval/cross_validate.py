@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spine_ignite.config import RunConfig
+from spine_ignite.crossval.calibrate import calibrate, told
 from spine_ignite.crossval.cross_validation_entry import record_cross_validation
 from spine_ignite.crossval.folds_plan import Echo, Plan, Progress, make_plan, plan_cross_validation, require_alike
 from spine_ignite.crossval.out_of_fold import judge_out_of_fold, predict_out_of_fold
@@ -137,7 +138,12 @@ def _conclude(plan: Plan, pictures: int, progress: Progress | None, echo: Echo) 
         suspects = find_suspects(summary, plan, predictions)
         write_suspects(directory, suspects)
         show_suspects(plan, predictions, suspects, pictures, progress)
+        directory.calibration.unlink(missing_ok=True)
+        calibrate(plan, predictions, summary)
         write_result(directory, summary, fold_results(summary, plan.folds), predictions.hashes, pictures)
+    calibration = calibrate(plan, predictions, summary)
+    for line in told(calibration, plan.config.predict.risk) if calibration is not None else ():
+        echo(line)
     echo(f"Manifest:  {record_cross_validation(plan, predictions, summary)}")
     per_fold = fold_results(summary, plan.folds)
     return CrossValidation(directory.root, count, count, summary, per_fold, suspects)

@@ -63,6 +63,7 @@ def predict_out_of_fold(plan: Plan, progress: Progress | None = None) -> Predict
     settings: dict[str, Any] = {}
     for number, fold in enumerate(plan.folds.folds):
         predictor = load_predictor(directory.fold(number).root, options)
+        predictor.calibration = None  # which is made of these very columns
         jobs = case_jobs([cases[name] for name in fold.val], directory.out_of_fold)
         results = {r.source: r for r in predict_files(predictor, jobs, skip_existing=True, progress=progress)}
         # What cannot be left as it is was made in another way: as this says, it is made again.
@@ -83,8 +84,9 @@ def judge_out_of_fold(plan: Plan, predictions: Predictions, progress: Progress |
     scheme, cases = scheme_of(plan), predictions.cases
     results = {name: predictions.results[name] for name in cases}
     failed = {name: result.error for name, result in results.items() if result.error is not None}
+    patients = {case.name: case.patient for case in plan.folds.cases}
     pairs = [
-        Pair(name, result.output, mask_of(cases[name]), mask_source(plan, cases[name]))
+        Pair(name, result.output, mask_of(cases[name]), mask_source(plan, cases[name]), patient=patients[name])
         for name, result in results.items()
         if result.error is None
     ]

@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
 from spine_ignite.datasets.cases import Case, match_by_id, volume_files
+from spine_ignite.datasets.patients import patient_of
 from spine_ignite.datasets.sources import Source, alone, source_of
 from spine_ignite.errors import DataError, UsageError, reason
 from spine_ignite.evaluation.case_pictures import write_picture
 from spine_ignite.evaluation.case_results import TOLERANCE, CaseResult, evaluate_case
+from spine_ignite.evaluation.certainty import ColumnResult, column_result
 from spine_ignite.evaluation.evaluation_entry import record_evaluation
-from spine_ignite.evaluation.judged_cases import Judged, judged_cases
+from spine_ignite.evaluation.judged_cases import Judged, JudgedCases, judged_cases
 from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.table_files import write_tables
 from spine_ignite.evaluation.tables import Summary
 from spine_ignite.files import guard
 from spine_ignite.inference.inputs import case_jobs
+from spine_ignite.inference.levels.record import read_levels
 from spine_ignite.inference.network_sources import find_runs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predict_files import predict_files
@@ -43,13 +46,23 @@ _CONTENTS = (Listed("", r"summary\.json|(cases|classes|confusion)\.csv"), Listed
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A prediction and its reference, the image for a picture if there is one, and how the reference is read."""
+    """A prediction and its reference, the image for a picture if there is one, and how the reference is read.
+
+    Args:
+        case: its name.
+        prediction: label volume.
+        reference: label volume.
+        source: the dataset of the reference.
+        image: what is labelled.
+        patient: whose it is; None: what the name of the case tells.
+    """
 
     case: str
     prediction: Path
     reference: Path
     source: Source
     image: Path | None = None
+    patient: str | None = None
 
 
 def evaluate(
@@ -114,7 +127,7 @@ def evaluate(
         with _held(tables, own=out is not None), lock_folder(folder, "is predicting into it"):
             results = {r.source: r for r in predict_files(predictor, jobs, progress=progress, lock=False)}
             predicted = [(case, results[case.image]) for case in cases]
-            pairs = [_pair(case, result.output, judged.sources) for case, result in predicted if result.error is None]
+            pairs = [_pair(case, result.output, judged) for case, result in predicted if result.error is None]
             clean_ups = {case.name: result.note for case, result in predicted if result.note}
             failed = {case.name: result.error for case, result in predicted if result.error is not None}
             nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed, surfaces)
@@ -191,9 +204,10 @@ def _held(folder: Path, own: bool) -> AbstractContextManager[None]:
     return own_folder(folder, "evaluation", what, _CONTENTS) if own else lock_folder(folder, what)
 
 
-def _pair(case: Case, prediction: Path, sources: Sequence[Source]) -> Pair:
+def _pair(case: Case, prediction: Path, judged: JudgedCases) -> Pair:
     assert case.label is not None
-    return Pair(case.name, prediction, case.label, source_of(case, sources), case.image)
+    source, patient = source_of(case, judged.sources), judged.patients.get(case.name)
+    return Pair(case.name, prediction, case.label, source, case.image, patient)
 
 
 def judge_pairs(
@@ -217,18 +231,30 @@ def judge_pairs(
     Raises:
         DataError: no pair can be compared.
     """
-    results, failed = [], dict(nothing.failed)
+    results, columns, failed = [], [], dict(nothing.failed)
     for pair in progress(pairs) if progress is not None else pairs:
         try:
-            results.append(_judge_pair(pair, scheme, nothing, out, reading))
+            result = _judge_pair(pair, scheme, nothing, out, reading)
+            column = _column(pair, result, scheme)
+            results.append(result)
+            columns += [column] if column is not None else []
         except Exception as error:  # whatever is wrong with one case, the others are judged
             failed[pair.case] = reason(error, pair.prediction)
     if not results:
         raise DataError(f"no case can be judged: {next(iter(failed.values()))}")
-    summary = replace(nothing, cases=tuple(results), failed=failed)
+    summary = replace(nothing, cases=tuple(results), failed=failed, columns=tuple(columns))
     if out is not None:
         write_tables(summary, out)
     return summary
+
+
+def _column(pair: Pair, result: CaseResult, scheme: LabelScheme) -> ColumnResult | None:
+    """Hold what is said of the levels beside a prediction against the reference; None where nothing is said."""
+    described = read_levels(pair.prediction)
+    if described is None:
+        return None
+    patient = pair.patient if pair.patient is not None else patient_of(pair.case)
+    return column_result(pair.case, patient, result.confusion, described, scheme)
 
 
 def _judge_pair(pair: Pair, scheme: LabelScheme, how: Summary, out: Path | None, reading: Reading) -> CaseResult:

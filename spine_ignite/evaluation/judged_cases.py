@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -32,11 +32,13 @@ class JudgedCases:
         cases: in the dataset's order.
         notes: what a reader of the result must know, a sentence each.
         sources: the datasets that they are of, which say how their masks are read.
+        patients: of the cases that the run recorded, by their names.
     """
 
     cases: tuple[Case, ...]
     notes: tuple[str, ...]
     sources: tuple[Source, ...]
+    patients: Mapping[str, str] = field(default_factory=dict)
 
 
 def judged_cases(
@@ -80,12 +82,13 @@ def judged_cases(
         raise DataError(f"the {split} split that {runs[0].split} records has no case with a mask to judge by{advice}")
     names = {case.name for case in cases}
     judged = [case for case in record.part(split) if case.name in names]
+    patients = {case.name: case.patient for case in judged}
     if split == "validation":
         _refuse_trained(splits, judged)
-        return JudgedCases(cases, tuple(_told(own, cases)), own)
+        return JudgedCases(cases, tuple(_told(own, cases)), own, patients)
     notes = list(dict.fromkeys(leak for other in splits.values() for leak in other.leaks(judged)))
     later = unused(record, [c.name for c in dataset.split("test")], f"{dataset.root}")
-    return JudgedCases(cases, (*_told(own, cases), *notes, *later), own)
+    return JudgedCases(cases, (*_told(own, cases), *notes, *later), own, patients)
 
 
 def _told(sources: Sequence[Source], cases: Sequence[Case]) -> list[str]:

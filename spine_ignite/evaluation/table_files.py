@@ -14,6 +14,7 @@ import numpy as np
 from spine_ignite.csv_files import csv_text, read_csv
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.case_results import CaseResult, ClassResult
+from spine_ignite.evaluation.certainty import ColumnResult
 from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.tables import MEASURES, Summary
 from spine_ignite.files import write_text
@@ -114,7 +115,13 @@ def read_tables(folder: Path) -> Summary:
         surfaces = plain.get("surfaces", "voxels")  # what older versions counted
         if surfaces not in get_args(Surfaces):
             raise ValueError(f"surfaces {surfaces}")
-        return Summary(cases, names, float(plain["tolerance"]), dict(plain["settings"]), clean_ups, failed, surfaces)
+        columns = tuple(
+            ColumnResult(case=case, **kept["column"])
+            for case, kept in plain["per_case"].items()
+            if kept.get("column") is not None
+        )
+        settings = dict(plain["settings"])
+        return Summary(cases, names, float(plain["tolerance"]), settings, clean_ups, failed, surfaces, columns)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"the evaluation in {folder} cannot be read ({type(error).__name__}: {error}); "

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.evaluation.case_results import TOLERANCE, CaseResult, ClassResult, defined_mean
+from spine_ignite.evaluation.certainty import ColumnResult, figures
 from spine_ignite.evaluation.measures import OF_SURFACES, Surfaces, shown
 
 MEASURES = ("dice", "iou", "precision", "recall", "fnr", "fpr", "hd95", "assd", "nsd", "volume_error")
@@ -54,6 +55,7 @@ class Summary:
         clean_ups: what post-processing did, by case.
         failed: cases that could not be judged, with the reason; no figure counts them.
         surfaces: what the surface measures count.
+        columns: of the cases whose levels were named, how surely.
     """
 
     cases: tuple[CaseResult, ...]
@@ -63,6 +65,7 @@ class Summary:
     clean_ups: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     surfaces: Surfaces = "area"
+    columns: tuple[ColumnResult, ...] = ()
 
     @cached_property
     def classes(self) -> tuple[ClassSummary, ...]:
@@ -89,6 +92,11 @@ class Summary:
         return means
 
     @cached_property
+    def certainty(self) -> dict[str, Any]:
+        """How sure the columns are and how often right, see :func:`.certainty.figures`; empty without any."""
+        return figures(self.columns)
+
+    @cached_property
     def confusion(self) -> NDArray[np.int64]:
         """Voxels of all cases by class in the reference (rows) and in the prediction (columns), ``(C, C)``."""
         total = np.zeros((len(self.names), len(self.names)), np.int64)
@@ -112,6 +120,7 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
+        columns = {column.case: column.to_dict() for column in self.columns}
         return {
             "cases": len(self.cases),
             "names": list(self.names),
@@ -120,6 +129,7 @@ class Summary:
             "settings": self.settings,
             "failed": self.failed,
             "means": self.means,
+            "columns": self.certainty,
             "classes": {c.label: c.to_dict() for c in self.classes},
             "per_case": {
                 case.case: {
@@ -130,6 +140,7 @@ class Summary:
                     "shift": case.shift,
                     "reference": case.reference,
                     "postprocessing": self.clean_ups.get(case.case),
+                    "column": columns.get(case.case),
                 }
                 for case in self.cases
             },

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from spine_ignite.config import RunConfig, load_config, parse_config
 from spine_ignite.datasets.case_ids import natural_order
 from spine_ignite.errors import RunError, UsageError, suggest
+from spine_ignite.inference.levels.calibration import Calibration, read_calibration
 from spine_ignite.inference.options import CHECKPOINTS
 from spine_ignite.inference.postprocess.learned import steps_of_run
 from spine_ignite.runs.directory import RunDirectory, open_run_directory
@@ -48,6 +49,11 @@ class ExportedNetwork:
         """Steps of the clean-up."""
         return self.config.predict.postprocess
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """Columns that it had not seen: a file by itself has none."""
+        return None
+
     def checkpoint(self, name: str) -> Path:
         """Return its file, the best that there is.
 
@@ -83,6 +89,16 @@ class TrainedRun:
     def steps(self) -> tuple[str, ...]:
         """Steps of the clean-up, learned or configured."""
         return steps_of_run(self.directory)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Columns that it had not seen, if it is a fold of a cross-validation that named levels.
+
+        Raises:
+            RunError: their file is damaged.
+        """
+        folds = FoldsDirectory(self.directory.root.absolute().parent)
+        return read_calibration(folds.calibration) if folds.exists else None
 
     def checkpoint(self, name: str) -> Path:
         """Return the checkpoint ``best`` or ``last``, or a file.

@@ -33,6 +33,7 @@ class InferenceOptions:
         batch_size: slices, or windows, in a batch.
         orientation: of files that say nothing about it, as ``PSR``; by default they are refused.
         nan: of NaN in images, ``refuse``, or ``border``: what is outside the field of view.
+        risk: probability of a wrong column among those whose levels are accepted, at most.
 
     Raises:
         UsageError: a value that cannot be.
@@ -49,6 +50,7 @@ class InferenceOptions:
     batch_size: int = 8
     orientation: str | None = None
     nan: NanRule = "refuse"
+    risk: float | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.checkpoints if name not in CHECKPOINTS and not Path(name).suffix]
@@ -65,6 +67,8 @@ class InferenceOptions:
                 object.__setattr__(self, "orientation", check_orientation(self.orientation))
             except ValueError as error:
                 raise UsageError(f"the orientation {error}") from error
+        if self.risk is not None and not 0 < self.risk < 0.5:
+            raise UsageError(f"a risk is a probability above 0 and below 0.5, got {self.risk:g}")
         if self.batch_size < 1:
             raise UsageError(f"a batch has at least one slice, got {self.batch_size}")
 

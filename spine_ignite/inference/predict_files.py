@@ -19,6 +19,7 @@ from spine_ignite.locks import lock_folder
 from spine_ignite.volumes.digests import volume_sha256
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.maps import PlaneSpool, write_map, write_maps
+from spine_ignite.volumes.origin import is_phantom
 from spine_ignite.volumes.reader import volume_stem
 from spine_ignite.volumes.volume import read_image, write_label_like
 
@@ -157,7 +158,10 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
         "postprocessing": found.note,
     }
     if found.column is not None:
-        write_levels(output, describe(found.column))
+        phantom = is_phantom(volume)
+        certificate = predictor.certifier.certify(found.column, phantom=phantom, traits=found.traits)
+        known = {"phantom": phantom, "traits": {name: float(f"{value:.6g}") for name, value in found.traits.items()}}
+        write_levels(output, describe(found.column, certificate, known=known))
     write_label_like(
         output, found.values, volume, lambda complete: write_record(output, complete, paths, made), predictor.scheme
     )

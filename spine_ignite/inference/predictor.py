@@ -18,6 +18,8 @@ from spine_ignite.batches.slice_dataset import place_centred
 from spine_ignite.config.data import BorderRule
 from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.errors import RunError
+from spine_ignite.inference.levels.calibration import Calibration, basis_of
+from spine_ignite.inference.levels.certificate import RISK, Certifier
 from spine_ignite.inference.levels.column import Column
 from spine_ignite.inference.levels.traits import traits
 from spine_ignite.inference.members import Member, load_members
@@ -69,6 +71,8 @@ class Predictor:
         batch_size: slices in a batch.
         postprocess: steps of :func:`spine_ignite.inference.postprocess.clean`.
         reading: how the volumes' files are to be read.
+        risk: probability of a wrong column among those whose levels are accepted, at most.
+        calibration: of the networks, by columns that they had not seen; None without one.
 
     Raises:
         RunError: the members' classes differ.
@@ -83,6 +87,8 @@ class Predictor:
         batch_size: int = 8,
         postprocess: Sequence[str] = (),
         reading: Reading = STRICT,
+        risk: float = RISK,
+        calibration: Calibration | None = None,
     ) -> None:
         self.members = list(members)
         self.device = device
@@ -90,6 +96,8 @@ class Predictor:
         self.batch_size = batch_size
         self.postprocess = tuple(postprocess)
         self.reading = reading
+        self.risk = risk
+        self.calibration = calibration
         for member in self.members[1:]:
             _require_same_classes(self.members[0], member)
 
@@ -173,6 +181,11 @@ class Predictor:
             yield batch.div_(len(work))
 
     @cached_property
+    def certifier(self) -> Certifier:
+        """What says whether the levels of a column are accepted."""
+        return Certifier(self.risk, self.calibration, basis_of(self.settings, self.scheme))
+
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """Return what determines the label volumes, for the record."""
         members = [member.record() for member in self.members]
@@ -183,7 +196,14 @@ class Predictor:
             "nan": self.reading.nan,
             "tta": any(len(member.views) > 1 for member in self.members),
             "members": members,
+            "certificate": self._certificate(),
         }
+
+    def _certificate(self) -> dict[str, Any] | None:
+        """What the verdicts on columns depend on; None where none is accepted whatever the risk."""
+        if LEVELS not in self.postprocess or self.calibration is None:
+            return None
+        return {"risk": self.risk, "calibration": self.calibration.fingerprint}
 
     def __str__(self) -> str:
         lines = []
@@ -212,6 +232,8 @@ def load_predictor(run: Path, options: InferenceOptions) -> Predictor:
         batch_size=options.batch_size,
         postprocess=sources[0].steps if options.postprocess is None else options.postprocess,
         reading=Reading(options.orientation, options.nan),
+        risk=sources[0].config.predict.risk if options.risk is None else options.risk,
+        calibration=sources[0].calibration,
     )
 
 

@@ -112,6 +112,14 @@ def require_replaceable(output: Path) -> dict[str, Any] | None:
     return made
 
 
+def record_of(output: Path) -> dict[str, Any] | None:
+    """Return how a label volume was made; None if that is not known, or it was changed since."""
+    made = _read(output)
+    if made is None or not output.is_file() or not _of_this_version(made):
+        return None
+    return made if file_sha256(output) == made["labels_sha256"] else None
+
+
 def is_made_by_hand(path: Path) -> bool:
     """Whether a file among predictions is not ours: labels of another tool or corrected ones, what is no record."""
     if volume_suffix(path) is not None:
@@ -156,4 +164,5 @@ def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
     members = settings["members"]
     compared = {name: [member[name] for member in members] for name in ("weights", "views", "window", "overlap")}
     reading = {"orientation": settings.get("orientation"), "nan": settings.get("nan", "refuse")}
-    return {**compared, **reading, "postprocess": settings["postprocess"]}
+    more = {"postprocess": settings["postprocess"], "certificate": settings.get("certificate")}
+    return {**compared, **reading, **more}

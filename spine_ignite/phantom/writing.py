@@ -16,6 +16,7 @@ from spine_ignite.files import write_atomically
 from spine_ignite.ownership import Listed, own_folder
 from spine_ignite.phantom.acquisition import make_phantom
 from spine_ignite.phantom.phantom_options import PhantomOptions
+from spine_ignite.volumes.origin import PHANTOM
 
 Job = tuple[int, int, int]
 _CONTENTS = (Listed("(train|test)/(source|label)", r"(Case|mask_case)\d+\.nii\.gz"),)
@@ -55,5 +56,6 @@ def _write(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None
     image.set_sform(affine, 1)
     image.set_qform(affine, 1)
     image.header.set_xyzt_units("mm")
+    image.header["descrip"] = PHANTOM
     with write_atomically(path) as temporary:
         nib.save(image, temporary)

@@ -54,6 +54,7 @@ class Chart:
         across: ticks of the epochs.
         up: ticks of the quantity.
         mark: the epoch to be marked, and what it is.
+        by: what is drawn across.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Chart:
     right: int = WIDTH - _RIGHT
     top: int = _TOP
     bottom: int = HEIGHT - _BOTTOM
+    by: str = "epoch"
 
 
 _CHARTS = {
@@ -101,7 +103,11 @@ def training_charts(epochs: Iterable[dict[str, Any]]) -> list[Chart]:
 
 
 def chart(
-    title: str, lines: Mapping[str, Points], span: tuple[float, float], mark: tuple[float, str] | None = None
+    title: str,
+    lines: Mapping[str, Points],
+    span: tuple[float, float],
+    mark: tuple[float, str] | None = None,
+    by: str = "epoch",
 ) -> Chart:
     """Lay out a chart.
 
@@ -110,6 +116,7 @@ def chart(
         lines: points (epoch, value) by name, in the order of the epochs; at least one point.
         span: the first and the last epoch of the axis.
         mark: an epoch to be marked, and what it is.
+        by: what an epoch is called, where it is something else.
     """
     ys = [y for points in lines.values() for _, y in points]
     across = ticks(*span, whole=True)
@@ -125,11 +132,12 @@ def chart(
 
     return Chart(
         title=title,
-        summary=f"{title} by epoch: " + "; ".join(_in_words(name, points) for name, points in lines.items()),
-        lines=tuple(_line(name, [(x(a), y(b)) for a, b in points], points) for name, points in lines.items()),
+        summary=f"{title} by {by}: " + "; ".join(_in_words(name, points, by) for name, points in lines.items()),
+        lines=tuple(_line(name, [(x(a), y(b)) for a, b in points], points, by) for name, points in lines.items()),
         across=tuple(Tick(x(value), f"{value:g}") for value in across if x_range[0] <= value <= x_range[1]),
         up=tuple(Tick(y(value), f"{value:g}") for value in up),
         mark=Tick(x(mark[0]), mark[1]) if mark is not None else None,
+        by=by,
     )
 
 
@@ -154,10 +162,10 @@ def _best(dice: Points) -> tuple[float, str] | None:
     return epoch, f"best Dice {value:.3f}, epoch {epoch:g}"
 
 
-def _line(name: str, places: Points, points: Points) -> Line:
+def _line(name: str, places: Points, points: Points, by: str) -> Line:
     path = "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in places)
     dots = tuple(
-        Dot(round(x, 1), round(y, 1), f"{name} {value:.4g}, epoch {epoch:g}")
+        Dot(round(x, 1), round(y, 1), f"{name} {value:.4g}, {by} {epoch:g}")
         for (x, y), (epoch, value) in zip(places, points, strict=True)
     )
     return Line(name, path, dots if len(dots) <= _MOST_POINTS else ())
@@ -168,6 +176,6 @@ def _scale(value: float, source: tuple[float, float], target: tuple[float, float
     return target[0] + share * (target[1] - target[0])
 
 
-def _in_words(name: str, points: Points) -> str:
+def _in_words(name: str, points: Points, by: str) -> str:
     (first, start), (last, end) = points[0], points[-1]
-    return f"{name} from {start:.4g} in epoch {first:g} to {end:.4g} in epoch {last:g}"
+    return f"{name} from {start:.4g} in {by} {first:g} to {end:.4g} in {by} {last:g}"

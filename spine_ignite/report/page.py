@@ -18,6 +18,7 @@ from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.locks import lock_folder
 from spine_ignite.places import require_file_apart
 from spine_ignite.report import curves
+from spine_ignite.report.columns import column_section
 from spine_ignite.report.confusion import confusion_tables, neighbour_share
 from spine_ignite.report.extremes import ShownCase, extremes, load_cases
 from spine_ignite.report.outlines import Picture, picture
@@ -134,6 +135,7 @@ def _evaluated(summary: Summary, scheme: LabelScheme) -> dict[str, Any]:
         "cases": case_table(summary),
         "matrix": matrix(summary),
         "levels": level_sentence(summary),
+        "columns": column_section(summary),
         "neighbours": neighbour_share(summary.confusion, scheme),
         "confusion": confusion_tables(summary.confusion, scheme),
         "legend": [(c.name, css_color(c)) for c in scheme.classes[1:]],

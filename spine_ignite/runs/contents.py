@@ -39,7 +39,7 @@ _FILES = {
 }
 _OF_FOLDS = {
     Sort.LOG: (
-        Listed("", r"cross-validation\.yaml|(splits|trained|result)\.json|suspects\.csv|manifest\.jsonl"),
+        Listed("", r"cross-validation\.yaml|(splits|trained|result|calibration)\.json|suspects\.csv|manifest\.jsonl"),
         Listed("evaluation/(out-of-fold|test)", r"summary\.json|(cases|classes|confusion)\.csv"),
     ),
     Sort.WEIGHTS: (),

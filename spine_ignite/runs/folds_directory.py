@@ -51,6 +51,11 @@ class FoldsDirectory:
         return self.root / "result.json"
 
     @property
+    def calibration(self) -> Path:
+        """Columns whose levels were named out of fold, and which of them are right."""
+        return self.root / "calibration.json"
+
+    @property
     def suspects(self) -> Path:
         """The training cases as a table, those first whose masks are to be looked at."""
         return self.root / "suspects.csv"

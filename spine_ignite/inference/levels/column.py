@@ -57,6 +57,11 @@ class Column:
         """Posterior probability of the whole naming; 0 without a column."""
         return 0.0 if self.posterior is None else self.posterior.namings[0][1]
 
+    @property
+    def score(self) -> float:
+        """The same, as it is written and compared with a threshold."""
+        return round(self.probability, 4)
+
 
 def name_column(
     indices: Indices,

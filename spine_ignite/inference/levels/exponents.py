@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+NAMING = 1  # changes with the model: what was calibrated with another one is not calibrated
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:

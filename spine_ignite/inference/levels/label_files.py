@@ -11,11 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError, RunError, reason
+from spine_ignite.inference.levels.calibration import basis_of, read_calibration
+from spine_ignite.inference.levels.certificate import RISK, Certifier, uncalibrated
 from spine_ignite.inference.levels.column import Column, name_column
 from spine_ignite.inference.levels.conditions import Conditions, centroids
 from spine_ignite.inference.levels.pieces import Found
-from spine_ignite.inference.levels.record import describe, is_levels_file, levels_file, read_levels, write_levels
+from spine_ignite.inference.levels.record import (
+    certified_anew,
+    describe,
+    is_levels_file,
+    levels_file,
+    read_levels,
+    write_levels,
+)
+from spine_ignite.inference.records import record_of
 from spine_ignite.labels import LabelScheme
+from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.volumes.reader import volume_stem, volume_suffix, written_suffix
 from spine_ignite.volumes.volume import STRICT, Reading, Volume, read_label, write_label_like
 
@@ -48,6 +59,7 @@ def level_files(
     out: Path | None = None,
     *,
     conditions: Conditions | None = None,
+    risk: float = RISK,
     reading: Reading = STRICT,
     force: bool = False,
     progress: Progress | None = None,
@@ -62,6 +74,7 @@ def level_files(
         scheme: of their values.
         out: a folder for volumes with the likeliest levels.
         conditions: what is known of the levels.
+        risk: probability of a wrong column among the accepted ones, at most.
         reading: how the files are read.
         force: replace what this function wrote into ``out`` before.
         progress: wraps the files.
@@ -69,7 +82,7 @@ def level_files(
     results = []
     for source in progress(files) if progress is not None else files:
         try:
-            results.append(_do(source, scheme, out, conditions or Conditions(), reading, force))
+            results.append(_do(source, scheme, out, conditions or Conditions(), risk, reading, force))
         except Exception as error:  # whatever one file does to a library, the others are still done
             results.append(Leveled(source, error=reason(error, source)))
     return results
@@ -89,13 +102,24 @@ def other_scan(path: Path, scheme: LabelScheme, reading: Reading = STRICT) -> Co
 
 
 def _do(
-    source: Path, scheme: LabelScheme, out: Path | None, conditions: Conditions, reading: Reading, force: bool
+    source: Path,
+    scheme: LabelScheme,
+    out: Path | None,
+    conditions: Conditions,
+    risk: float,
+    reading: Reading,
+    force: bool,
 ) -> Leveled:
     target = source if out is None else out / f"{volume_stem(source)}{written_suffix(volume_suffix(source))}"
     _require_ours(target, source, force)
+    again = _certified_again(source, scheme, risk) if out is None and conditions.are_empty else None
+    if again is not None:
+        write_levels(target, again)
+        return Leveled(source, None, again)
     volume = read_label(source, reading)
     column = _name(volume, source, scheme, conditions)
-    described = describe(column, conditions=[str(conditions)] if not conditions.are_empty else [])
+    said = [str(conditions)] if not conditions.are_empty else []
+    described = describe(column, uncalibrated(risk), conditions=said)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         values = _renamed(volume, column)
@@ -103,6 +127,27 @@ def _do(
     else:
         write_levels(target, described)
     return Leveled(source, None if out is None else target, described, column.changed)
+
+
+def _certified_again(source: Path, scheme: LabelScheme, risk: float) -> dict[str, Any] | None:
+    """Return what is said of the levels of a prediction with a verdict at another risk; None for what is none.
+
+    The naming stays as it was made, with all that the network knew.
+
+    Raises:
+        RunError: the calibration of the cross-validation that predicted it is damaged.
+    """
+    made = record_of(source)
+    described = read_levels(source) if made is not None else None
+    if made is None or described is None or described["conditions"] or described["scheme"] != scheme.name:
+        return None
+    folds = FoldsDirectory(Path(made["members"][0]["run"]).absolute().parent)
+    calibration = read_calibration(folds.calibration) if folds.exists else None
+    column = described["column"]
+    certifier = Certifier(risk, calibration, basis_of(made, scheme))
+    phantom = bool(described.get("input", {}).get("phantom", False))
+    certificate = certifier.judge(float(column["posterior"]), bool(column.get("asked_for", True)), phantom)
+    return certified_anew(described, certificate)
 
 
 def _require_ours(target: Path, source: Path, force: bool) -> None:

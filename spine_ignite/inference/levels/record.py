@@ -11,13 +11,13 @@ import numpy as np
 
 from spine_ignite.errors import DataError
 from spine_ignite.files import write_text
+from spine_ignite.inference.levels.certificate import Certificate, uncalibrated
 from spine_ignite.inference.levels.column import Column
 from spine_ignite.inference.levels.reasons import reasons
 from spine_ignite.volumes.reader import volume_stem
 
 FORMAT = 1
 SUFFIX = ".levels.json"
-UNCALIBRATED = "uncalibrated"
 _MOST_ALTERNATIVES = 5
 _LEAST = 0.001  # probability of an alternative that is told
 _LEAST_NAME = 0.0001  # mean probability of a class in a piece that is told
@@ -28,28 +28,49 @@ def levels_file(volume: Path) -> Path:
     return volume.with_name(f"{volume_stem(volume)}{SUFFIX}")
 
 
-def describe(column: Column, risk: float = 0.02, conditions: list[str] | None = None) -> dict[str, Any]:
+def describe(
+    column: Column,
+    certificate: Certificate | None = None,
+    conditions: list[str] | None = None,
+    known: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return what is known of a column as plain data, format :data:`FORMAT`.
 
     Args:
         column: as it was named.
-        risk: probability of a wrong column that is accepted at most.
+        certificate: whether it is accepted; by default that of a label map, of whose risk nothing is known.
         conditions: what a person said of its levels.
+        known: what is known of the image, for a calibration.
     """
+    promised, known_reasons = certificate or uncalibrated(), reasons(column)
     return {
         "format": FORMAT,
         "scheme": column.scheme.name,
         "probabilities": column.has_probabilities,
         "conditions": conditions or [],
+        "input": dict(known or {}),
         "instances": _instances(column),
         "column": {
-            "posterior": round(column.probability, 4),
-            "verdict": "ask",
-            "risk": risk,
-            "calibration": UNCALIBRATED,
-            "reasons": reasons(column),
+            "posterior": column.score,
+            **_promise(promised),
+            "reasons": [*promised.reasons, *(reason.text for reason in known_reasons)],
+            "asked_for": [*promised.reasons, *(reason.text for reason in known_reasons if reason.asks)],
             "alternatives": _alternatives(column),
         },
+    }
+
+
+def certified_anew(described: Mapping[str, Any], certificate: Certificate) -> dict[str, Any]:
+    """Return what :func:`describe` gave with another certificate."""
+    return {**described, "column": {**described["column"], **_promise(certificate)}}
+
+
+def _promise(certificate: Certificate) -> dict[str, Any]:
+    return {
+        "verdict": "accepted" if certificate.accepted else "ask",
+        "risk": certificate.risk,
+        "calibration": certificate.calibration,
+        "rests_on": certificate.rests_on,
     }
 
 

@@ -11,6 +11,7 @@ from spine_ignite.inference.levels.pieces import Found, Instance
 from spine_ignite.inference.levels.sequence import SACRUM, VARIANTS, SchemeLevels
 
 Indices = NDArray[np.uint8]
+_BEYOND = 0.55  # of the distance of neighbours: further from a vertebra's middle lies the next one
 
 
 def rename(
@@ -25,7 +26,9 @@ def rename(
         levels: of the scheme.
 
     A level that the scheme does not have, and what is no vertebra, becomes background. Fragments that belong to no
-    piece follow the vertebra at their height. A piece that is two vertebrae is cut in its middle.
+    piece follow the vertebra at their height. A piece that is two vertebrae is cut in its middle. What lies in the
+    highest or the lowest piece, but beyond the disc that follows it, is the sliver of the next that the field of view
+    shows.
 
     Returns:
         Class indices of the box, and the level of each piece by its number, None for none.
@@ -52,6 +55,7 @@ def rename(
     result: Indices = np.where(kept[found.ids], indices, table[found.ids])
     _cut_merged(result, found, naming, levels)
     _rename_fragments(result, indices, found, table, levels)
+    _rename_beyond(result, found, naming, levels, VARIANTS[_variant(posterior)].levels)
     return result, names
 
 
@@ -115,6 +119,30 @@ def _rename_fragments(
         middles = np.array([piece.height for piece in found.vertebrae])
         nearest = np.searchsorted((middles[:-1] + middles[1:]) / 2, _heights(voxels, found))
         result[voxels] = table[np.array([piece.id for piece in found.vertebrae])[nearest]]
+
+
+def _rename_beyond(result: Indices, found: Found, naming: Naming, levels: SchemeLevels, order: tuple[str, ...]) -> None:
+    """Name what lies beyond the ends: the next vertebra is half of the last distance away.
+
+    Of bodies alone: arches and processes reach that far.
+    """
+    if len(found.vertebrae) < 2 or levels.scheme.vertebrae != "body":
+        return
+    middles = np.array([piece.height for piece in found.vertebrae])
+    numbers = np.zeros(int(found.ids.max()) + 1, bool)
+    numbers[[0, found.vertebrae[0].id, found.vertebrae[-1].id]] = True
+    is_vertebra = np.zeros(256, bool)
+    is_vertebra[list(levels.vertebrae.values())] = True
+    voxels = np.nonzero(numbers[found.ids] & is_vertebra[result])
+    heights = _heights(voxels, found)
+    above, below = naming[-1], naming[0]
+    for names, beyond, step in (
+        (above, heights > middles[-1] + _BEYOND * (middles[-1] - middles[-2]), 1),
+        (below, heights < middles[0] - _BEYOND * (middles[1] - middles[0]), -1),
+    ):
+        place = order.index(names[-1 if step > 0 else 0]) + step if len(names) == 1 else -1
+        if 0 <= place < len(order):
+            result[tuple(axis[beyond] for axis in voxels)] = levels.vertebrae.get(order[place], 0)
 
 
 def _heights(voxels: tuple[NDArray[np.intp], ...], found: Found) -> NDArray[np.float64]:

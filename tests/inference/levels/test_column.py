@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spine_ignite.inference.levels.column import Column, name_column
-from spine_ignite.inference.levels.reasons import reasons
+from spine_ignite.inference.levels.reasons import Reason, reasons
 from spine_ignite.inference.levels.record import describe
 from spine_ignite.labels import load_scheme
 from spine_ignite.phantom import make_phantom
@@ -91,7 +91,7 @@ def test_a_missed_vertebra_is_told_and_the_others_keep_their_names(
     column = name_column(spoilt, affine, SCHEME)
     named = by_name(column, spoilt)
     assert min(named[name] for name in ("L5", "L4", "L2", "L1")) == 1
-    assert "a vertebra between L4 and L2 was not found" in reasons(column)
+    assert Reason("a vertebra between L4 and L2 was not found", asks=True) in reasons(column)
 
 
 def test_without_its_lower_end_a_column_is_told_to_lack_the_sacrum(
@@ -105,7 +105,8 @@ def test_without_its_lower_end_a_column_is_told_to_lack_the_sacrum(
     part[axis] = slice(int(rows[0]), None) if upwards else slice(None, int(rows[-1]) + 1)
     cut = labels[tuple(part)]
     column = name_column(cut, affine, SCHEME)
-    assert "the sacrum is not in the field of view" in reasons(column)
+    assert Reason("the sacrum is not in the field of view", asks=True) in reasons(column)
+    assert describe(column)["column"]["asked_for"] == ["the sacrum is not in the field of view"]
 
 
 def test_probabilities_outweigh_the_names_that_they_gave(
@@ -132,4 +133,38 @@ def test_noise_is_no_column(seed: int) -> None:
     column = name_column(noise, np.diag([4.0, 1.0, 1.0, 1.0]), SCHEME)
     assert column.posterior is None
     assert np.array_equal(column.indices, noise)
-    assert reasons(column) == ["no column whose levels could be named was found"]
+    assert reasons(column) == [Reason("no column whose levels could be named was found", asks=True)]
+
+
+def test_the_sliver_of_a_next_vertebra_is_no_part_of_the_highest(
+    spine: tuple[NDArray[np.uint8], NDArray[np.float64]],
+) -> None:
+    """The field of view ends above the lower end of L1, which bone joins to L2 in a slice."""
+    labels, affine = spine
+    axis, lateral = head_foot_axis(affine), sagittal_axis(affine)
+    one, two, disc = (SCHEME.names.index(name) for name in ("L1", "L2", "L1/L2"))
+    rows = np.flatnonzero((labels == one).any(axis=tuple(a for a in range(3) if a != axis)))
+    part = [slice(None)] * 3
+    part[axis] = slice(None, int(rows[0]) + 4) if affine[2, axis] > 0 else slice(int(rows[-1]) - 3, None)
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, axis] * (part[axis].start or 0)
+    cut = labels[tuple(part)].copy()
+    joined = cut.copy()
+    middle = [slice(None)] * 3
+    middle[lateral] = int(np.median(np.nonzero(cut == disc)[lateral]))
+    joined[tuple(middle)] = np.where(joined[tuple(middle)] == disc, two, joined[tuple(middle)])
+    found = name_column(joined, moved, SCHEME)
+    assert len(found.found.vertebrae) == 4, "otherwise the sliver is a piece of its own"
+    assert (found.indices[cut == one] == one).mean() > 0.8
+    assert (found.indices[cut == two] == two).mean() > 0.95
+
+
+def test_two_namings_at_once_are_asked_about(spine: tuple[NDArray[np.uint8], NDArray[np.float64]]) -> None:
+    """As where there are six lumbar vertebrae: the one naming here, the other there."""
+    labels, affine = spine
+    lateral = sagittal_axis(affine)
+    side = np.arange(labels.shape[lateral]).reshape([-1 if a == lateral else 1 for a in range(3)])
+    torn = np.where(side < np.median(np.nonzero(np.isin(labels, VERTEBRAE))[lateral]), shifted(labels), labels)
+    said = describe(name_column(torn.astype(np.uint8), affine, SCHEME))["column"]
+    assert "the names of the lumbar vertebrae are those of two namings" in said["asked_for"]
+    assert describe(name_column(labels, affine, SCHEME))["column"]["asked_for"] == []

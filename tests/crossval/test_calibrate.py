@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from spine_ignite.config import load_config
+from spine_ignite.crossval.cross_validate import CrossValidation, cross_validate
+from spine_ignite.crossval.folds_plan import recorded_config
+from spine_ignite.evaluation.column_right import judge_column
+from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.levels.calibration import read_calibration
+from spine_ignite.inference.levels.label_files import level_files
+from spine_ignite.inference.options import InferenceOptions
+from spine_ignite.inference.predict_files import predict
+from spine_ignite.labels import load_scheme
+from spine_ignite.review.certificates import read_certificate
+from spine_ignite.volumes.origin import PHANTOM
+
+CASES = 12
+CERTIFICATE = ("verdict", "risk", "calibration", "rests_on")
+
+
+@pytest.fixture(scope="module")
+def columns(tmp_path_factory: pytest.TempPathFactory, write_volume: Callable[..., Path]) -> Path:
+    """A dataset of columns of three vertebrae that a small network learns at once: each has a grey value of its own."""
+    root, rng = tmp_path_factory.mktemp("columns"), np.random.default_rng(0)
+    for number in range(1, CASES + 2):
+        split = "train" if number <= CASES else "test"
+        label = np.zeros((48, 64, 7), np.uint8)
+        for place, value in enumerate((2, 3, 4)):
+            low = 4 + 19 * place + int(rng.integers(3))
+            label[14:36, low : low + 15, 1:6] = value
+        image = 100 * label + rng.normal(0, 3, label.shape)
+        write_volume(root / split / "source" / f"Case{number}.nii.gz", image.astype(np.int16))
+        write_volume(root / split / "label" / f"mask_case{number}.nii.gz", label)
+    return root
+
+
+@pytest.fixture(scope="module")
+def calibrated(columns: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[CrossValidation, list[str]]:
+    said: list[str] = []
+    settings = (
+        *("data.scheme=lumbar-vertebrae", "data.spacing=[1,1]", "data.size=[64,64]", "data.folds=2"),
+        *("data.batch_size=4", "model.width=8", "model.depth=2", "train.epochs=8", "optimizer.lr=0.01", "device=cpu"),
+        *("log.tensorboard=false", "augment.enabled=false", "predict.postprocess=[levels]", "predict.risk=0.3"),
+    )
+    config = load_config(None, settings, given={"data.root": columns})
+    return cross_validate(config, tmp_path_factory.mktemp("out") / "folds", pictures=0, echo=said.append), said
+
+
+def named(run: Path, image: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """Predict one image, and return what is said of its column."""
+    (result,) = predict(run, collect_jobs([image], out), options=InferenceOptions(device="cpu", **options))
+    assert result.error is None
+    said: dict[str, Any] = json.loads((out / f"{image.name.removesuffix('.nii.gz')}.levels.json").read_text())["column"]
+    return said
+
+
+def test_what_is_learnt_out_of_fold_accepts_a_new_column(
+    calibrated: tuple[CrossValidation, list[str]], columns: Path, tmp_path: Path
+) -> None:
+    result, echoed = calibrated
+    root, image = result.directory, columns / "test" / "source" / f"Case{CASES + 1}.nii.gz"
+    kept = read_calibration(root / "calibration.json")
+    assert kept is not None
+    assert result.summary is not None
+    assert len(kept.columns) == CASES
+    for column, case in zip(kept.columns, result.summary.cases, strict=True):
+        described = json.loads((root / "out-of-fold" / f"{case.case}.levels.json").read_text())
+        judged = judge_column(case.confusion, range(1, 8))
+        assert judged is not None
+        assert (column.posterior, column.right) == (described["column"]["posterior"], judged.is_right)
+        assert described["column"]["verdict"] == "ask"
+    assert sorted(column.patient for column in kept.columns) == list(range(CASES))
+    assert sum(column.right for column in kept.columns) == CASES
+    assert any(line.startswith(f"Columns of people: {CASES} of {CASES} named right; from a") for line in echoed)
+
+    for run in (root, root / "fold1"):
+        said = named(run, image, tmp_path / f"of_{run.name}")
+        assert (said["verdict"], said["risk"]) == ("accepted", 0.3)
+        assert said["rests_on"]["patients_above"] == CASES
+    sheet = read_certificate(tmp_path / "of_folds" / f"Case{CASES + 1}.nii.gz")
+    assert (sheet.verdict, sheet.risk) == ("accepted", 0.3)
+    assert sheet.calibration.startswith(f"of {CASES} patients with a posterior of at least")
+
+    said = named(root, image, tmp_path / "strict", risk=0.02)
+    assert (said["verdict"], said["risk"]) == ("ask", 0.02)
+    assert f"{CASES} patients, none of them with a wrong column, support 22.1 %" in said["calibration"]
+    (again,) = level_files([tmp_path / "strict" / image.name], load_scheme("lumbar-vertebrae"), risk=0.25)
+    assert again.described is not None
+    assert again.described["column"] == {**said, **{k: again.described["column"][k] for k in CERTIFICATE}}
+    assert (again.described["column"]["verdict"], again.described["column"]["risk"]) == ("accepted", 0.25)
+    said = named(root / "fold0", image, tmp_path / "last", checkpoints=("last",))
+    assert said["calibration"] == "uncalibrated: it was calibrated with other weights"
+    said = named(root, image, tmp_path / "windows", window=(32, 32))
+    assert said["calibration"] == "uncalibrated: it was calibrated with other views or windows"
+
+    volume = nib.load(image)
+    volume.header["descrip"] = PHANTOM
+    nib.save(volume, tmp_path / "phantom.nii.gz")
+    said = named(root, tmp_path / "phantom.nii.gz", tmp_path / "phantoms")
+    assert said["calibration"] == "uncalibrated: it was calibrated on people alone, which says nothing of phantoms"
+
+
+def test_a_verdict_that_rests_on_something_else_is_not_left_as_it_is(
+    calibrated: tuple[CrossValidation, list[str]], columns: Path, tmp_path: Path
+) -> None:
+    root, image = calibrated[0].directory, columns / "test" / "source" / f"Case{CASES + 1}.nii.gz"
+    jobs = collect_jobs([image], tmp_path / "out")
+
+    def again(risk: float) -> Any:
+        (result,) = predict(root, jobs, options=InferenceOptions(device="cpu", risk=risk), skip_existing=True)
+        return result
+
+    assert again(0.3).error is None
+    assert again(0.3).skipped
+    assert "was made in another way (certificate" in again(0.25).error
+
+
+def test_it_is_made_again_where_it_is_gone_and_left_where_it_is_not(
+    calibrated: tuple[CrossValidation, list[str]],
+) -> None:
+    root = calibrated[0].directory
+    file, before = root / "calibration.json", (root / "calibration.json").read_text()
+    file.unlink()
+    config = recorded_config(root, (), {})
+    cross_validate(config, root, pictures=0, echo=lambda _line: None)
+    assert file.read_text() == before
+    stamp = file.stat().st_mtime_ns
+    cross_validate(config, root, pictures=0, echo=lambda _line: None)
+    assert file.stat().st_mtime_ns == stamp
+
+
+def test_without_levels_there_is_nothing_to_calibrate(validated: CrossValidation) -> None:
+    assert not (validated.directory / "calibration.json").exists()
