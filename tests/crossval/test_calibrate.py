@@ -14,6 +14,7 @@ from spine_ignite.crossval.cross_validate import CrossValidation, cross_validate
 from spine_ignite.crossval.folds_plan import recorded_config
 from spine_ignite.evaluation.column_right import judge_column
 from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.levels.bounds import percent
 from spine_ignite.inference.levels.calibration import read_calibration
 from spine_ignite.inference.levels.label_files import level_files
 from spine_ignite.inference.options import InferenceOptions
@@ -37,8 +38,8 @@ def columns(tmp_path_factory: pytest.TempPathFactory, write_volume: Callable[...
             low = 4 + 19 * place + int(rng.integers(3))
             label[14:36, low : low + 15, 1:6] = value
         image = 100 * label + rng.normal(0, 3, label.shape)
-        write_volume(root / split / "source" / f"Case{number}.nii.gz", image.astype(np.int16))
-        write_volume(root / split / "label" / f"mask_case{number}.nii.gz", label)
+        write_volume(root / split / "source" / f"Case{number}.nii.gz", image.astype(np.int16), (1.5, 1.5, 4))
+        write_volume(root / split / "label" / f"mask_case{number}.nii.gz", label, (1.5, 1.5, 4))
     return root
 
 
@@ -46,9 +47,9 @@ def columns(tmp_path_factory: pytest.TempPathFactory, write_volume: Callable[...
 def calibrated(columns: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[CrossValidation, list[str]]:
     said: list[str] = []
     settings = (
-        *("data.scheme=lumbar-vertebrae", "data.spacing=[1,1]", "data.size=[64,64]", "data.folds=2"),
-        *("data.batch_size=4", "model.width=8", "model.depth=2", "train.epochs=8", "optimizer.lr=0.01", "device=cpu"),
-        *("log.tensorboard=false", "augment.enabled=false", "predict.postprocess=[levels]", "predict.risk=0.3"),
+        *("data.scheme=lumbar-vertebrae", "data.spacing=[1.5,1.5]", "data.size=[64,64]", "data.folds=2"),
+        *("data.batch_size=4", "model.width=8", "model.depth=2", "train.epochs=14", "optimizer.lr=0.01", "device=cpu"),
+        *("log.tensorboard=false", "augment.enabled=false", "predict.postprocess=[levels]", "predict.risk=0.35"),
     )
     config = load_config(None, settings, given={"data.root": columns})
     return cross_validate(config, tmp_path_factory.mktemp("out") / "folds", pictures=0, echo=said.append), said
@@ -80,22 +81,26 @@ def test_what_is_learnt_out_of_fold_accepts_a_new_column(
     assert sorted(column.patient for column in kept.columns) == list(range(CASES))
     assert sum(column.right for column in kept.columns) == CASES
     assert any(line.startswith(f"Columns of people: {CASES} of {CASES} named right; from a") for line in echoed)
+    assert len(kept.traits.rows) == CASES
+    counted = CASES - sum(kept.traits.flags())
+    assert sum(not column.asked for column in kept.columns) == counted
 
     for run in (root, root / "fold1"):
         said = named(run, image, tmp_path / f"of_{run.name}")
-        assert (said["verdict"], said["risk"]) == ("accepted", 0.3)
-        assert said["rests_on"]["patients_above"] == CASES
+        assert (said["verdict"], said["risk"]) == ("accepted", 0.35)
+        assert said["rests_on"]["patients_above"] == counted
     sheet = read_certificate(tmp_path / "of_folds" / f"Case{CASES + 1}.nii.gz")
-    assert (sheet.verdict, sheet.risk) == ("accepted", 0.3)
-    assert sheet.calibration.startswith(f"of {CASES} patients with a posterior of at least")
+    assert (sheet.verdict, sheet.risk) == ("accepted", 0.35)
+    assert sheet.calibration.startswith(f"of {counted} patients with a posterior of at least")
 
     said = named(root, image, tmp_path / "strict", risk=0.02)
     assert (said["verdict"], said["risk"]) == ("ask", 0.02)
-    assert f"{CASES} patients, none of them with a wrong column, support 22.1 %" in said["calibration"]
-    (again,) = level_files([tmp_path / "strict" / image.name], load_scheme("lumbar-vertebrae"), risk=0.25)
+    supported = percent(1 - 0.05 ** (1 / counted))
+    assert f"{counted} patients, none of them with a wrong column, support {supported}" in said["calibration"]
+    (again,) = level_files([tmp_path / "strict" / image.name], load_scheme("lumbar-vertebrae"), risk=0.34)
     assert again.described is not None
     assert again.described["column"] == {**said, **{k: again.described["column"][k] for k in CERTIFICATE}}
-    assert (again.described["column"]["verdict"], again.described["column"]["risk"]) == ("accepted", 0.25)
+    assert (again.described["column"]["verdict"], again.described["column"]["risk"]) == ("accepted", 0.34)
     said = named(root / "fold0", image, tmp_path / "last", checkpoints=("last",))
     assert said["calibration"] == "uncalibrated: it was calibrated with other weights"
     said = named(root, image, tmp_path / "windows", window=(32, 32))
@@ -118,9 +123,9 @@ def test_a_verdict_that_rests_on_something_else_is_not_left_as_it_is(
         (result,) = predict(root, jobs, options=InferenceOptions(device="cpu", risk=risk), skip_existing=True)
         return result
 
-    assert again(0.3).error is None
-    assert again(0.3).skipped
-    assert "was made in another way (certificate" in again(0.25).error
+    assert again(0.35).error is None
+    assert again(0.35).skipped
+    assert "was made in another way (certificate" in again(0.34).error
 
 
 def test_it_is_made_again_where_it_is_gone_and_left_where_it_is_not(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Calibration:
 
     basis: Mapping[str, Any]
     columns: tuple[JudgedColumn, ...]
-    traits: Familiarity = Familiarity(())
+    traits: Familiarity = field(default_factory=lambda: Familiarity(()))
 
     def of_kind(self, phantom: bool) -> Support:
         """Return what the columns of phantoms, or of people, support: neither says anything of the other."""
