@@ -25,7 +25,7 @@ def spine() -> tuple[Labels, Affine]:
 def said(labels: Labels, affine: Affine) -> list[str]:
     column = name_column(np.ascontiguousarray(labels), affine, SCHEME)
     found = impossible(column)
-    assert reasons(column)[: len(found)] == found
+    assert [reason.text for reason in reasons(column)][: len(found)] == found
     return found
 
 
