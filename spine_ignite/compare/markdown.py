@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spine_ignite.compare.columns import columns_grid
+from spine_ignite.compare.columns_grid import columns_grid
 from spine_ignite.compare.comparison import Comparison
 from spine_ignite.compare.grids import Cell, Grid, classes_grid, main_grid, ranking_rows
 from spine_ignite.compare.ranking import Ranking

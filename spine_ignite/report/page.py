@@ -18,7 +18,7 @@ from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.locks import lock_folder
 from spine_ignite.places import require_file_apart
 from spine_ignite.report import curves
-from spine_ignite.report.columns import column_section
+from spine_ignite.report.column_section import column_section
 from spine_ignite.report.confusion import confusion_tables, neighbour_share
 from spine_ignite.report.extremes import ShownCase, extremes, load_cases
 from spine_ignite.report.outlines import Picture, picture

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import beta
 from sklearn.metrics import brier_score_loss
 
-from spine_ignite.compare.columns import columns_grid
+from spine_ignite.compare.columns_grid import columns_grid
 from spine_ignite.compare.comparison import compare
 from spine_ignite.compare.markdown import markdown_page
 from spine_ignite.compare.output import comparison_record
@@ -20,7 +20,7 @@ from spine_ignite.evaluation.table_files import read_tables, write_tables
 from spine_ignite.evaluation.tables import Summary
 from spine_ignite.inference.levels.sequence import SchemeLevels
 from spine_ignite.labels import load_scheme
-from spine_ignite.report.columns import column_section
+from spine_ignite.report.column_section import column_section
 
 SPINE = load_scheme("spine")
 
