@@ -18,6 +18,7 @@ from spine_ignite.cli.options import (
     reading_options,
     say,
 )
+from spine_ignite.names import cut
 
 if TYPE_CHECKING:
     from spine_ignite.config.data import NanRule
@@ -55,7 +56,7 @@ def command(
     sources = sources_of(data)
     report = check_datasets(sources, lambda cases: progress_bar(cases, "Checking"), Reading(data.orientation, data.nan))
     if as_json:
-        found = {"problems": _rows(report.problems), "warnings": _rows(report.warnings)}
+        found = {"problems": _rows(report.problems), "warnings": _rows(report.warnings), "unused": _unused(report)}
         echo_json(_summary(report, sources) | found)
     else:
         _print(report, sources)
@@ -103,6 +104,18 @@ def _rows(problems: tuple[Problem, ...]) -> list[dict[str, str]]:
     return [{"case": p.case, "file": str(p.file or ""), "message": p.message} for p in problems]
 
 
+def _unused(report: Report) -> list[dict[str, Any]]:
+    return [
+        {
+            "folder": str(group.folder),
+            "files": len(group.files),
+            "names": [path.name for path in group.files[:3]],
+            "why": group.why,
+        }
+        for group in report.unused
+    ]
+
+
 def _print(report: Report, sources: Sequence[Source]) -> None:
     summary = _summary(report, sources)
     roots = " and ".join(item["root"] for item in summary["datasets"])
@@ -117,11 +130,22 @@ def _print(report: Report, sources: Sequence[Source]) -> None:
         if absent:
             shown = _counted(dict.fromkeys(absent, 0), "{0}")
             say(f"          {shown} in none of its masks: if nobody has drawn them, leave them out of data.labelled")
+    if report.unused:
+        listed = [
+            [_within(report.dataset.root, Path(group["folder"])), _names(group["names"], group["files"]), group["why"]]
+            for group in _unused(report)
+        ]
+        print_table("Not used", ["folder", "files", "why"], listed)
     for what, problems in (("warning", report.warnings), ("problem", report.problems)):
         if problems:
             rows = [[p.case, _within(report.dataset.root, p.file), p.message] for p in problems]
             print_table(_number(problems, what), ["case", "file", what], rows)
     say(f"{_number(report.problems, 'problem')}." if report.problems else "No problems.")
+
+
+def _names(names: Sequence[str], number: int) -> str:
+    more = f" and {number - len(names)} more" if number > len(names) else ""
+    return ", ".join(cut(name, 60) for name in names) + more
 
 
 def _within(root: Path, file: Path | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spine_ignite.datasets.case_ids import CHANNEL, bare_id, natural_order, without_channel
-from spine_ignite.datasets.unread import describe, is_image, stem_of, unread_files
+from spine_ignite.datasets.unread import describe, is_image, stem_of, unread_files, unreadable
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.names import printable
 from spine_ignite.registry import Registered, load_registry
@@ -285,8 +285,7 @@ def _unread_cases(split: Folders) -> list[Problem]:
         for path in filter(is_image, unread_files(folder)):
             case = key(stem_of(path))
             if case not in known:
-                message = "is in a format that is not read; convert it to .nii.gz, or move it out of the folder"
-                problems.setdefault((folder, case), Problem(case, path, message))
+                problems.setdefault((folder, case), Problem(case, path, unreadable(path)))
     return list(problems.values())
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from spine_ignite.datasets.cases import Case, Dataset, Problem, find_cases, layout_of
 from spine_ignite.datasets.patients import patient_of
 from spine_ignite.datasets.sources import Source, alone, find_all, source_of
+from spine_ignite.datasets.unused import Unused, unused_files
 from spine_ignite.errors import DataError, UsageError, reason
 from spine_ignite.labels import LabelScheme, dataset_json
 from spine_ignite.labels.dataset_json import structure
@@ -40,12 +41,16 @@ class CheckedCase:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A dataset, or several as one, its checked cases, every problem, and warnings that do not stop a run."""
+    """A dataset, or several as one, its checked cases, every problem, and warnings that do not stop a run.
+
+    ``unused`` are the files in its folders that are no part of a case.
+    """
 
     dataset: Dataset
     checked: tuple[CheckedCase, ...]
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    unused: tuple[Unused, ...] = ()
 
 
 def check_case(case: Case, scheme: LabelScheme, reading: Reading = STRICT) -> CheckedCase:
@@ -127,7 +132,9 @@ def check_datasets(
         *_same_content(found),
         *_same_patient(found),
     ]
-    return Report(dataset, found, tuple(problems), tuple(warnings))
+    told = {problem.file for problem in problems if problem.file is not None}
+    unused = [group for source in sources for group in unused_files(source.root, dataset, told)]
+    return Report(dataset, found, tuple(problems), tuple(warnings), tuple(unused))
 
 
 def absent_classes(report: Report, source: Source) -> tuple[str, ...]:

@@ -55,6 +55,13 @@ def is_image(path: Path) -> bool:
     return _IMAGES.fullmatch(_bare(path).suffix.lower()) is not None
 
 
+def unreadable(path: Path) -> str:
+    """Say of such a file what is wrong with it, and what to do."""
+    if _bare(path).suffix.lower() == ".img":
+        return "has no header (.hdr) beside it; add that, or move the file out of the folder"
+    return "is in a format that is not read; convert it to .nii.gz, or move it out of the folder"
+
+
 def stem_of(path: Path) -> str:
     """Return the name of such a file without its suffix, and without that of a compression."""
     return _bare(path).stem

@@ -58,6 +58,7 @@ def test_the_summary_as_json(tiny_dataset: Path, capsys: pytest.CaptureFixture[s
         ],
         "problems": [],
         "warnings": [],
+        "unused": [],
     }
 
 
@@ -126,3 +127,14 @@ def test_a_configuration_of_several_datasets_is_checked_as_a_whole(
     run(["check", "--config", str(config)])
     out = capsys.readouterr().out
     assert f"Declared: {other} labels L5, L4, L3 of the scheme 'spine', read from the scheme 'lumbar-ver" in out
+
+
+def test_what_is_not_used_is_listed_with_the_reason(tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tiny_dataset / "old").mkdir()
+    for number in range(5):
+        (tiny_dataset / f"old/Case{number}.nii.gz").touch()
+    assert run(["check", str(tiny_dataset), "--scheme", "lumbar-vertebrae"]) == 0
+    out = capsys.readouterr().out
+    (line,) = (line for line in out.splitlines() if line.split()[:1] == ["old"])
+    assert "Case0.nii.gz, Case1.nii.gz, Case2.nii.gz and 2 more" in line
+    assert line.rstrip().endswith("volumes in a folder that the layout mrspineseg does not read")

@@ -118,9 +118,11 @@ def test_files_that_are_not_read_are_told_and_are_problems_where_a_case_needs_th
     found = {(p.split, p.file.name) for p in problems if p.file and "is in a format that is not read" in p.message}
     assert found == {
         ("train", "Case3.gipl"),
-        ("train", "Case4.img"),
         ("train", "mask_case2.par"),
         ("test", "Case10.nrrd.bz2"),
+    }
+    assert ("Case4.img", "has no header (.hdr) beside it; add that, or move the file out of the folder") in {
+        (p.file.name, p.message) for p in problems if p.file
     }
     source, label, test = dataset.notes
     assert source == (
