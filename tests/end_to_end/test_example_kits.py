@@ -19,7 +19,7 @@ from spine_ignite.testing import (
 
 EXAMPLES = Path(__file__).parents[1] / "plugin_examples"
 INSTALLED = {"TestSpecks": "cleanup_step", "TestSizes": "command", "TestPrecision": "metric", "TestLion": "optimizer"}
-INSTALLED |= {"TestNrrd": "volume_format", "TestCsv": "tracker"}
+INSTALLED |= {"TestNpz": "volume_format", "TestCsv": "tracker"}
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +47,8 @@ class TestLion(OptimizerConformance):
     name = "lion"
 
 
-class TestNrrd(ReaderConformance):
-    name = "nrrd"
+class TestNpz(ReaderConformance):
+    name = "npz"
 
 
 class TestCsv(TrackerConformance):
