@@ -4,7 +4,7 @@ Each one is built with small options and random weights, captured as `spine-igni
 run on batches of sizes that are multiples of nothing. Where height and width cannot be open they are fixed, and the
 reason is shown.
 
-    python benchmarks/onnx_models.py [NAME …] [--out benchmarks/results/onnx_models.md]
+    python benchmarks/onnx_models.py [NAME …] [--out FILE]
 """
 
 from __future__ import annotations
