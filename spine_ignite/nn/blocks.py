@@ -111,7 +111,7 @@ def resize(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Ten
 
 
 def divide_up(size: int, stride: int) -> int:
-    """Return ``size / stride`` rounded up; of positive numbers throughout, since ONNX rounds negative ones otherwise."""
+    """Return ``size / stride`` rounded up; of positive numbers, since ONNX rounds negative ones otherwise."""
     return (size + stride - 1) // stride
 
 
