@@ -13,7 +13,7 @@ A class of pytest for each kind, which is told a name::
 They need pytest, and the plugin to be installed.
 """
 
-from spine_ignite.testing.agreement import assert_agrees, randomise
+from spine_ignite.testing.blocks_agree import assert_agrees, randomise
 from spine_ignite.testing.cleanup_kit import CleanupConformance
 from spine_ignite.testing.command_kit import CommandConformance
 from spine_ignite.testing.component_kit import ComponentConformance

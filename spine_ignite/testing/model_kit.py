@@ -19,7 +19,7 @@ from spine_ignite.losses.dice import dice_ce as dice_ce_loss
 from spine_ignite.models import create_model
 from spine_ignite.registry import load_registry
 from spine_ignite.spec import ModelOutput
-from spine_ignite.testing.agreement import randomise
+from spine_ignite.testing.blocks_agree import randomise
 
 SIZES = ((64, 64), (65, 97), (96, 64), (71, 128), (160, 113), (224, 224), (352, 321))
 
