@@ -58,6 +58,7 @@ _READERS = {
     "nrrd": ("nrrd:NrrdReader", "NRRD, of 3D Slicer for one", (".nrrd", ".nhdr")),
     "mgh": ("mgh:MghReader", "FreeSurfer's MGH and MGZ, through nibabel", (".mgz", ".mgh")),
     "pair": ("image_pair:PairReader", "NIfTI and Analyze in two files (.hdr, .img)", (".hdr", ".hdr.gz")),
+    "dicom": ("dicom.dicom_reader:DicomReader", "DICOM: folders, zips and DICOMDIRs, through pydicom", (".dcm",)),
 }
 _LAYOUTS = {
     "nnunet": "nnU-Net raw (imagesTr, labelsTr, imagesTs, labelsTs)",
@@ -65,6 +66,7 @@ _LAYOUTS = {
     "spider": "SPIDER (images, masks)",
     "bids": "BIDS (sub-*/anat, derivatives/*/sub-*/anat/*_dseg)",
     "monai": "a datalist of MONAI (datalist.json, dataset.json)",
+    "dicom": "DICOM without masks (a folder, a zip or a DICOMDIR of series)",
 }
 _CLEANUP = {
     "levels": ("levels:name_levels", "vertebrae and discs named as the most likely column"),

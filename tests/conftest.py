@@ -59,6 +59,78 @@ def write_volume() -> Writer:
 
 
 @pytest.fixture(scope="session")
+def write_series() -> Writer:
+    """``write_series(folder, array, affine, **headers)`` writes ``(I, J, K)`` as a DICOM series of K files.
+
+    ``order`` gives the slices in the order of their instance numbers, ``named`` the names of the files; headers
+    replace what is written, as ``SeriesNumber=7``. The patient is called SECRET^NAME.
+    """
+    pytest.importorskip("pydicom")
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+    def write(
+        folder: Path,
+        array: NDArray[np.uint16],
+        affine: NDArray[np.float64],
+        order: Sequence[int] | None = None,
+        named: str = "IM{:04d}",
+        **headers: Any,
+    ) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        lps = np.diag([-1.0, -1, 1, 1]) @ affine
+        lengths = np.linalg.norm(lps[:3, :3], axis=0)
+        row, column = lps[:3, 0] / lengths[0], lps[:3, 1] / lengths[1]
+        same = {
+            "SOPClassUID": MRImageStorage,
+            "PatientName": "SECRET^NAME",
+            "PatientID": "SECRET-ID-77",
+            "PatientBirthDate": "19010203",
+            "AccessionNumber": "SECRET-ACC",
+            "ReferringPhysicianName": "SECRET^DOCTOR",
+            "StudyInstanceUID": generate_uid(entropy_srcs=["study", folder.parent.name]),
+            "SeriesInstanceUID": generate_uid(),
+            "FrameOfReferenceUID": generate_uid(entropy_srcs=["frame", folder.parent.name]),
+            "StudyID": "1",
+            "StudyDate": "20200101",
+            "StudyTime": "120000",
+            "SeriesNumber": 4,
+            "Modality": "MR",
+            "Manufacturer": "acme",
+            "SeriesDescription": "t2 tse sag",
+            "ImageType": ["ORIGINAL", "PRIMARY", "M"],
+            "EchoTime": 100,
+            "RepetitionTime": 3000,
+            "SliceThickness": 3,
+            "Rows": array.shape[1],
+            "Columns": array.shape[0],
+            "PixelSpacing": [f"{lengths[1]:.10g}", f"{lengths[0]:.10g}"],
+            "ImageOrientationPatient": [f"{number:.12g}"[:16] for number in (*row, *column)],
+            "BitsAllocated": 16,
+            "BitsStored": 16,
+            "HighBit": 15,
+            "PixelRepresentation": 0,
+            "SamplesPerPixel": 1,
+            "PhotometricInterpretation": "MONOCHROME2",
+        } | headers
+        for number, k in enumerate(order if order is not None else range(array.shape[2]), 1):
+            header, meta = Dataset(), FileMetaDataset()
+            for name, value in same.items():
+                setattr(header, name, value)
+            header.InstanceNumber, header.SOPInstanceUID = number, generate_uid()
+            position = (lps @ [0, 0, k, 1])[:3]
+            header.ImagePositionPatient = [f"{number:.10f}"[:16] for number in position]
+            header.PixelData = np.ascontiguousarray(array[:, :, k].T, "<u2").tobytes()
+            meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
+            header.file_meta = meta
+            header.save_as(folder / named.format(number), enforce_file_format=True)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def die_at_rename() -> Callable[[int, bool, Callable[[], None]], None]:
     """``die_at_rename(n, after, action)`` does it in a process that ends just before, or just after, rename ``n``."""
 

@@ -21,6 +21,7 @@ Examples:
   spine-ignite predict unet.safetensors scan.nii.gz -o labels
   spine-ignite predict runs/unet dataset -o labels --skip-existing
   spine-ignite predict runs/unet scan.nii.gz -o labels --tta --ensemble runs/ccnet --uncertainty
+  spine-ignite predict runs/unet exam -o labels --dicom-seg      # a folder of DICOM
   spine-ignite predict runs/folds scan.nii.gz -o labels         # the mean of the runs in runs/folds
 """
 
@@ -31,6 +32,13 @@ Examples:
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for the label volumes.")
 @click.option("--probabilities", is_flag=True, help="Write OUT/probabilities too: 4D NIfTI, classes last.")
 @click.option("--uncertainty", is_flag=True, help="Write OUT/uncertainty too: entropy from 0 (certain) to 1.")
+@click.option("--dicom-seg", is_flag=True, help="Write OUT/dicom-seg too: of DICOM, segmentations (SEG) of its series.")
+@click.option(
+    "--series",
+    multiple=True,
+    metavar="NUMBER|all",
+    help="Of DICOM: the series to read; may be repeated. [default: one]",
+)
 @click.option("--skip-existing", is_flag=True, help="Leave label volumes that are already there.")
 @inference_options
 @json_option
@@ -40,11 +48,13 @@ def command(
     out: Path,
     probabilities: bool,
     uncertainty: bool,
+    dicom_seg: bool,
+    series: tuple[str, ...],
     skip_existing: bool,
     options: InferenceOptions,
     as_json: bool,
 ) -> int:
-    """Segment INPUTS (files, folders, datasets) with the network of RUN, or the mean of a folder of runs.
+    """Segment INPUTS (files, folders, datasets, DICOM) with the network of RUN, or the mean of a folder of runs.
 
     RUN may also be a file of `export`, or the name of a network that a plugin brings (`list-components`).
 
@@ -53,7 +63,7 @@ def command(
     """
     from spine_ignite.crossval.out_of_fold import seen_cases
     from spine_ignite.evaluation.evaluation_entry import record_predictions
-    from spine_ignite.inference.inputs import collect_jobs, left_out
+    from spine_ignite.inference.inputs import collect_jobs, left_out, series_read
     from spine_ignite.inference.predict_files import Extras, predict_files
     from spine_ignite.inference.predictor import load_predictor
     from spine_ignite.places import require_apart
@@ -61,14 +71,16 @@ def command(
 
     for folder in filter(Path.is_dir, inputs):
         require_apart({"--out": out}, {"input": folder})
+    jobs = collect_jobs(inputs, out, series)
+    notes = series_read([source for source, _ in jobs])
     predictor = load_predictor(run, options)
     if not as_json:
         for line in str(predictor).split("\n"):
             say(line)
     results = predict_files(
         predictor,
-        collect_jobs(inputs, out),
-        extras=Extras(probabilities=probabilities, uncertainty=uncertainty),
+        jobs,
+        extras=Extras(probabilities, uncertainty, dicom_seg),
         skip_existing=skip_existing,
         progress=lambda jobs: progress_bar(jobs, "Predicting"),
     )
@@ -76,7 +88,7 @@ def command(
         write_tables(out, predictor.scheme)
         record_predictions(run, "prediction", predictor, (), [r.output for r in results if r.error is None])
     seen = seen_cases(run, [result.source for result in results if result.error is None])
-    for note in (*left_out(inputs), *([seen] if seen else [])):
+    for note in (*notes, *left_out(inputs), *([seen] if seen else [])):
         say(f"Note: {note}", err=True)
     _tell(results, out, as_json)
     return 1 if any(result.error is not None for result in results) else 0

@@ -13,7 +13,8 @@ from spine_ignite.names import printable
 from spine_ignite.registry import Registered, load_registry
 from spine_ignite.registry.origins import remembered
 from spine_ignite.spec import Component
-from spine_ignite.volumes.reader import suffixes, volume_stem, volume_suffix
+from spine_ignite.volumes.dicom.dicom_paths import is_dicom
+from spine_ignite.volumes.reader import suffix_of_name, suffixes, volume_stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,24 @@ def volume_files(folder: Path) -> list[Path]:
         DataError: the folder cannot be read.
     """
     try:
-        files = [path for path in folder.iterdir() if volume_suffix(path) and not path.name.startswith(".")]
+        files = [path for path in folder.iterdir() if suffix_of_name(path) and not path.name.startswith(".")]
     except OSError as error:
         raise DataError(f"folder {folder} cannot be read: {error.strerror}") from error
+    return sorted(files, key=lambda path: natural_order(path.name.lower()))
+
+
+def image_volumes(folder: Path) -> list[Path]:
+    """Return the volumes in a dataset's folder of images, where folders and zips of DICOM are images too.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    files = volume_files(folder)
+    masks = mask_folder(folder)
+    if masks is None or not (masks.is_dir() or folder.name != "images"):
+        return files
+    others = (path for path in folder.iterdir() if not path.name.startswith(".") and suffix_of_name(path) is None)
+    files += [path for path in others if (path.is_dir() or path.suffix.lower() == ".zip") and is_dicom(path)]
     return sorted(files, key=lambda path: natural_order(path.name.lower()))
 
 
@@ -104,7 +120,7 @@ def case_names(folder: Path) -> dict[Path, str]:
     """
     masks = mask_folder(folder)
     labelled = volume_files(masks) if masks is not None and masks.is_dir() else []
-    names = {path: volume_stem(path) for path in volume_files(folder)}
+    names = {path: volume_stem(path) for path in image_volumes(folder)}
     return without_channel(names, {path: volume_stem(path) for path in labelled})
 
 
@@ -135,7 +151,7 @@ def image_files(root: Path) -> dict[str, list[Path]]:
         if isinstance(part, Case):
             files.setdefault(part.split, []).append(part.image)
         elif part.images.is_dir():
-            files[part.name] = volume_files(part.images)
+            files[part.name] = image_volumes(part.images)
     return files
 
 
@@ -169,7 +185,7 @@ def find_cases(root: Path, layout: str | None = None) -> tuple[Dataset, list[Pro
         UsageError: there is no such layout.
     """
     root = Path(root)
-    if not root.is_dir():
+    if not root.is_dir() and not is_dicom(root):
         raise DataError(f"dataset folder {root} does not exist; expected {_layouts()}")
     item, found = _recognise(root) if layout is None else _as_said(root, layout)
     cases: list[Case] = []
@@ -184,6 +200,7 @@ def find_cases(root: Path, layout: str | None = None) -> tuple[Dataset, list[Pro
         wrong += _unread_cases(part)
         problems += [replace(problem, split=part.name) for problem in wrong]
         notes += [*_forgotten_masks(part, paired), *_unread(part)]
+    notes += _series_read(cases)
     problems += _shared_ids(cases)
     if not cases and not problems:
         raise DataError(f"dataset folder {root} holds no volumes ({', '.join(suffixes())}); expected {_layouts()}")
@@ -268,6 +285,16 @@ def _forgotten_masks(split: Folders, cases: Sequence[Case]) -> list[str]:
     ]
 
 
+def _series_read(cases: Sequence[Case]) -> list[str]:
+    """Say which series are read of cases that are DICOM."""
+    series = [case.image for case in cases if suffix_of_name(case.image) is None]
+    if not series:
+        return []
+    from spine_ignite.volumes.dicom.dicom_reader import remarks
+
+    return remarks(series)
+
+
 def _unread(split: Folders) -> list[str]:
     found = ((folder, unread_files(folder)) for folder in (split.images, split.labels))
     return [describe(folder, files) for folder, files in found if files]
@@ -292,7 +319,7 @@ def _unread_cases(split: Folders) -> list[Problem]:
 def _names(folder: Path, problems: list[Problem]) -> dict[Path, str]:
     """Stems of the volumes in a folder; names go into tables, logs and pages, so they must be printable."""
     names = {}
-    for path in volume_files(folder) if folder.is_dir() else ():
+    for path in image_volumes(folder) if folder.is_dir() else ():
         if path.name.isprintable():
             names[path] = volume_stem(path)
         else:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from spine_ignite.datasets.bids import find as bids
-from spine_ignite.datasets.cases import Folders
+from spine_ignite.datasets.case_ids import bare_id
+from spine_ignite.datasets.cases import Case, Folders
 from spine_ignite.datasets.datalist import find as monai
+from spine_ignite.volumes.dicom.dicom_paths import is_dicom
+from spine_ignite.volumes.reader import volume_stem
 
-__all__ = ["bids", "monai", "mrspineseg", "nnunet", "spider"]
+__all__ = ["bids", "dicom", "monai", "mrspineseg", "nnunet", "spider"]
 
 
 def nnunet(root: Path) -> list[Folders] | None:
@@ -32,4 +35,16 @@ def mrspineseg(root: Path) -> list[Folders] | None:
 
 def spider(root: Path) -> list[Folders] | None:
     """SPIDER: ``images`` and ``masks``, all for training."""
-    return [Folders("train", root / "images", root / "masks")] if (root / "images").is_dir() else None
+    images, masks = root / "images", root / "masks"
+    if not images.is_dir() or (not masks.is_dir() and is_dicom(images)):
+        return None
+    return [Folders("train", images, masks)]
+
+
+def dicom(root: Path) -> list[Case] | None:
+    """DICOM by itself: of each study the series that is chosen, without a mask."""
+    if not is_dicom(root):
+        return None
+    from spine_ignite.volumes.dicom.dicom_reader import volumes_in
+
+    return [Case(bare_id(volume_stem(p)), volume_stem(p), p, None, "test") for p in volumes_in(root)]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spine_ignite.names import cut, printable
+from spine_ignite.volumes.dicom.dicom_paths import is_slice_name
 from spine_ignite.volumes.reader import suffixes_listed, volume_suffix
 
 # What people and programs lay beside images; .raw and .zraw are the voxels of an .mhd or .nhdr.
@@ -27,7 +28,7 @@ def unread_files(folder: Path) -> list[Path]:
         path
         for path in entries
         if not path.name.startswith((".", "~"))
-        and volume_suffix(path) is None
+        and (is_slice_name(path) or volume_suffix(path) is None)
         and not _SIDECARS.fullmatch(path.suffix.lower())
         and not is_voxels(path)
         and path.is_file()

@@ -10,6 +10,7 @@ from pathlib import Path
 from spine_ignite.datasets.cases import Dataset
 from spine_ignite.datasets.unread import is_image, is_voxels
 from spine_ignite.errors import DataError
+from spine_ignite.volumes.dicom.dicom_paths import split_key
 from spine_ignite.volumes.digests import parts_of
 from spine_ignite.volumes.reader import volume_suffix
 
@@ -29,16 +30,21 @@ class Unused:
 def unused_files(root: Path, dataset: Dataset, told: Collection[Path] = ()) -> list[Unused]:
     """Return every file below a dataset's folder that is no part of a case, by folder and reason.
 
+    What lies in folders of DICOM beside the series that is read is not listed: names in there may be a patient's.
+
     Args:
         root: the folder; links to folders in it are not followed.
         dataset: its cases, and those of others maybe.
         told: files of which a problem tells already.
     """
+    sources = {split_key(case.image)[0] for case in dataset.cases}
+    if root in sources:
+        return []
     used = {part for case in dataset.cases for path in (case.image, case.label) if path for part in _parts(path)}
     skipped = {*used, *told}
     folders = {path.parent for path in skipped}
     groups: dict[tuple[Path, str], list[Path]] = {}
-    for path in _files(root):
+    for path in _files(root, sources):
         if path not in skipped:
             groups.setdefault((path.parent, _why(path, path.parent in folders, dataset.layout)), []).append(path)
     return [Unused(folder, tuple(files), why) for (folder, why), files in groups.items()]
@@ -51,9 +57,9 @@ def _parts(path: Path) -> list[Path]:
         return [path]
 
 
-def _files(root: Path) -> Iterator[Path]:
+def _files(root: Path, sources: Collection[Path]) -> Iterator[Path]:
     for place, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in _OURS)
+        folders[:] = sorted(name for name in folders if name not in _OURS and Path(place, name) not in sources)
         links = [name for name in folders if (Path(place) / name).is_symlink()]
         for name in sorted([*names, *links]):
             if name not in _OURS:

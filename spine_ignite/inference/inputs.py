@@ -6,26 +6,42 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from spine_ignite.datasets.cases import Case, case_names, image_files, image_folders, mask_folder, volume_files
+from spine_ignite.datasets.cases import (
+    Case,
+    case_names,
+    image_files,
+    image_folders,
+    image_volumes,
+    mask_folder,
+    volume_files,
+)
 from spine_ignite.datasets.sources import prefixed
 from spine_ignite.datasets.unread import describe, no_volume, unread_files
 from spine_ignite.errors import DataError, UsageError
-from spine_ignite.volumes.reader import volume_stem, volume_suffix, written_suffix
+from spine_ignite.volumes.dicom.dicom_paths import SUFFIX as DICOM
+from spine_ignite.volumes.dicom.dicom_paths import is_dicom
+from spine_ignite.volumes.reader import suffix_of_name, volume_stem, volume_suffix, written_suffix
 
 
-def collect_jobs(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+def collect_jobs(inputs: Sequence[Path], out: Path, series: Sequence[str] = ()) -> list[tuple[Path, Path]]:
     """Pair every input volume with the label volume to write in ``out``.
 
     An input is a file, a folder of volumes, a split of a dataset, or a dataset (its test images, or all if it has none,
     whether they have masks or not). The output has the input's name, without nnU-Net's channel; ``.mhd`` becomes
-    ``.mha``, ``.nhdr`` becomes ``.nrrd``, and a format that is only read becomes ``.nii.gz``.
+    ``.mha``, ``.nhdr`` becomes ``.nrrd``, and a format that is only read becomes ``.nii.gz``. DICOM is called by its
+    folder or zip, as given.
+
+    Args:
+        inputs: as above.
+        out: folder of the outputs.
+        series: of DICOM, which are read; see :func:`~.dicom_reader.volumes_in`.
 
     Raises:
         DataError: an input is missing or holds no volumes.
         UsageError: ``out`` is a folder of images or of their masks, or two inputs have the same output, suffix aside.
     """
     names_in = lru_cache(_names_in)
-    files = [file for path in inputs for file in _volumes(path)]
+    files = [file for path in inputs for file in _volumes(path, series)]
     for folder in {file.parent for file in files}:
         for place in (folder, mask_folder(folder)):
             if place is not None and place.resolve() == out.resolve():
@@ -74,13 +90,30 @@ def _refuse(one: Path, two: Path, output: Path) -> UsageError:
 def left_out(inputs: Sequence[Path]) -> list[str]:
     """Say in a sentence for each folder of :func:`collect_jobs` which of its files are not read."""
     folders = dict.fromkeys(folder for path in inputs if path.is_dir() for folder in _folders(path))
-    found = ((folder, unread_files(folder)) for folder in folders)
+    found = ((folder, unread_files(folder)) for folder in folders if volume_files(folder) or not is_dicom(folder))
     return [describe(folder, files) for folder, files in found if files]
 
 
-def _volumes(path: Path) -> list[Path]:
+def series_read(sources: Sequence[Path]) -> list[str]:
+    """Say of volumes that are DICOM which series each is, where there was a choice, and what is not read."""
+    series = [path for path in sources if suffix_of_name(path) is None and is_dicom(path)]
+    if not series:
+        return []
+    from spine_ignite.volumes.dicom.dicom_reader import remarks
+
+    return remarks(series)
+
+
+def _volumes(path: Path, series: Sequence[str]) -> list[Path]:
+    suffix = volume_suffix(path)
+    if series or (suffix == DICOM and not path.is_dir()):
+        if not is_dicom(path):
+            raise UsageError(f"{path} is not DICOM, and --series is for DICOM alone")
+        from spine_ignite.volumes.dicom.dicom_reader import volumes_in
+
+        return volumes_in(path, tuple(series))
     if path.is_file():
-        if volume_suffix(path) is None:
+        if suffix is None:
             raise DataError(no_volume(path))
         return [path]
     if not path.is_dir():
@@ -94,26 +127,28 @@ def _volumes(path: Path) -> list[Path]:
 
 def _found(path: Path) -> list[Path]:
     """The volumes in a folder, in a split of a dataset, or of a dataset."""
-    found = [file for folder in _folders(path) for file in volume_files(folder)]
+    found = [file for folder in _folders(path) for file in image_volumes(folder)]
     if found:
         return found
     try:
         images = image_files(path)
     except DataError:
+        if is_dicom(path):  # why there is none among its series
+            raise
         return []
     return images.get("test") or [file for files in images.values() for file in files]
 
 
 def _folders(path: Path) -> list[Path]:
     """The folders whose volumes are meant by a folder: itself, a split's images, or a dataset's."""
-    if volume_files(path):
+    if image_volumes(path):
         return [path]
-    if (path / "source").is_dir() and volume_files(path / "source"):
+    if (path / "source").is_dir() and image_volumes(path / "source"):
         return [path / "source"]
     try:
         folders = image_folders(path)
     except DataError:
         return [path]
-    if "test" in folders and volume_files(folders["test"]):
+    if "test" in folders and image_volumes(folders["test"]):
         return [folders["test"]]
     return list(folders.values())

@@ -16,6 +16,7 @@ from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import Predictor, load_predictor
 from spine_ignite.inference.records import is_done, require_replaceable, write_record
 from spine_ignite.locks import lock_folder
+from spine_ignite.volumes.dicom.segmentations import require_series, write_segmentation
 from spine_ignite.volumes.digests import volume_sha256
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.maps import PlaneSpool, write_map, write_maps
@@ -25,6 +26,7 @@ from spine_ignite.volumes.volume import read_image, write_label_like
 
 Progress = Callable[[Any], Any]
 Jobs = Sequence[tuple[Path, Path]]
+_SEG = "dicom-seg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,21 @@ class Extras:
     Args:
         probabilities: ``probabilities/<name>.nii.gz``, float32 ``(I, J, K, classes)``.
         uncertainty: ``uncertainty/<name>.nii.gz``, float32 ``(I, J, K)``, see :class:`~.predictor.Segmentation`.
+        dicom_seg: ``dicom-seg/<name>.dcm``, of inputs that are DICOM, see :mod:`~.dicom.segmentations`.
     """
 
     probabilities: bool = False
     uncertainty: bool = False
+    dicom_seg: bool = False
 
     def paths(self, output: Path) -> dict[str, Path]:
         """Return the files that belong to a label volume."""
         name = f"{volume_stem(output)}.nii.gz"
         wanted = {"probabilities": self.probabilities, "uncertainty": self.uncertainty}
-        return {kind: output.parent / kind / name for kind, is_wanted in wanted.items() if is_wanted}
+        found = {kind: output.parent / kind / name for kind, is_wanted in wanted.items() if is_wanted}
+        if self.dicom_seg:
+            found[_SEG] = output.parent / _SEG / f"{volume_stem(output)}.dcm"
+        return found
 
 
 def predict(
@@ -134,6 +141,8 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
     if skip_existing and is_done(output, image, predictor.settings, paths):
         return Prediction(source, output, skipped=True)
     require_replaceable(output)
+    if extras.dicom_seg:
+        require_series(source)
     volume = read_image(source, predictor.reading)
     if volume_sha256(source) != image:
         raise DataError(f"{source} was replaced while it was read; predict it again")
@@ -150,6 +159,9 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
         if spool is not None:
             maps = (grid.to_volume(spool.read(index)) for index in range(spool.classes))
             write_maps(paths["probabilities"], maps, spool.classes, volume)
+    if extras.dicom_seg:
+        made_by = str(predictor.settings["checkpoint"])
+        write_segmentation(paths[_SEG], found.values, source, predictor.scheme, made_by)
     made = {
         "image": str(source),
         "image_sha256": image,

@@ -205,8 +205,10 @@ def _describe(path: Path) -> SourceFile:
 
 def _state(path: Path) -> tuple[int, int]:
     """Size of a volume's file, or files, and the latest time of change."""
-    file_size(path)  # refuses what is not a file, or is gone since it was found
-    found = [part.stat() for part in parts_of(path)]
+    parts = parts_of(path)
+    if path in parts:  # a series is no file
+        file_size(path)  # refuses what is not a file, or is gone since it was found
+    found = [part.stat() for part in parts]
     return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
 
 

@@ -28,7 +28,7 @@ def store_folder(data: DataConfig) -> Path:
         others = [(str(item.root.resolve()), item.name, item.masks, item.labelled) for item in data.also]
         settings += repr((data.masks, data.labelled, others))
     key = hashlib.sha256(settings.encode()).hexdigest()[:8]
-    if os.access(data.root, os.W_OK):
+    if data.root.is_dir() and os.access(data.root, os.W_OK):
         return stores_of(data.root) / key
     where = hashlib.sha256(str(data.root.resolve()).encode()).hexdigest()[:8]
     return Path(".spine-ignite-cache") / f"{data.root.resolve().name}-{where}" / key

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from spine_ignite.errors import DataError
+from spine_ignite.volumes import reader
 from spine_ignite.volumes.headers import file_size
-from spine_ignite.volumes.reader import further_files
 from spine_ignite.volumes.volume import Volume
 
 
@@ -25,19 +25,21 @@ def file_sha256(path: Path) -> str:
 def volume_sha256(path: Path) -> str:
     """Return the SHA-256 of a volume's file, and of the one beside a header by itself (.mhd, .hdr) with the voxels.
 
+    Of DICOM it is that of the files of the series, in whatever order and under whatever names.
+
     Raises:
         DataError: it is missing, no file, or may not be read; of a header by itself, it cannot be read.
     """
-    return _sha256(parts_of(path))
+    return reader.digest(path) or _sha256(parts_of(path))
 
 
 def parts_of(path: Path) -> list[Path]:
-    """Return the files that a volume is made of: its own, and the one beside a header by itself (.mhd, .nhdr, .hdr).
+    """Return the files that a volume is made of: its own, the one beside a header by itself (.mhd), those of a series.
 
     Raises:
         DataError: a header by itself cannot be read.
     """
-    return [path, *further_files(path)]
+    return reader.files_of(path)
 
 
 def voxels_sha256(volume: Volume) -> str:

@@ -16,6 +16,7 @@ from spine_ignite.names import cut
 from spine_ignite.registry import Chosen, Registered, Registry, load_registry
 from spine_ignite.registry.origins import remembered
 from spine_ignite.spec import Component
+from spine_ignite.volumes.dicom import dicom_paths
 from spine_ignite.volumes.headers import check_affine, spatial_shape
 
 T = TypeVar("T")
@@ -44,7 +45,8 @@ class Reader(Protocol):
     """Reads one format; what a component of the kind ``reader`` returns when it is called.
 
     It may also have ``write(path, array, affine, header)``, with ``writes``, the suffixes that it writes, and
-    ``further_files(path)``, the files besides ``path`` that hold the volume.
+    ``further_files(path)``, the files besides ``path`` that hold the volume. Where ``path`` is no file itself it has
+    ``files(path)``, those that hold the volume, and ``digest(path)``, the SHA-256 of their content.
     """
 
     def read_geometry(self, path: Path) -> tuple[tuple[int, ...], Affine, bool]:
@@ -57,7 +59,7 @@ class Reader(Protocol):
 
 
 def suffixes() -> tuple[str, ...]:
-    """Return the endings of all files that can be read, in the order of their readers."""
+    """Return the endings of all files that are volumes, in the order of their readers: not of slices of DICOM."""
     return _suffixes(load_registry())
 
 
@@ -70,18 +72,24 @@ def suffixes_listed() -> str:
 @lru_cache(maxsize=1)
 def _suffixes(registry: Registry) -> tuple[str, ...]:
     found = [suffix for item in registry.components("reader") for suffix in item.value.suffixes]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(suffix for suffix in found if suffix != dicom_paths.SUFFIX))
 
 
 def volume_suffix(path: Path) -> str | None:
-    """Return the file name's volume suffix (``.nii.gz`` …), or None if it has none."""
+    """Return the file name's volume suffix (``.nii.gz`` …), ``.dcm`` of whatever is DICOM, or None if it is neither."""
+    return suffix_of_name(path) or (dicom_paths.SUFFIX if dicom_paths.is_dicom(path) else None)
+
+
+def suffix_of_name(path: Path) -> str | None:
+    """Return the suffix of a file that is a volume by itself, by its name alone: DICOM, a slice as a rule, is not."""
     name = path.name.lower()
     return max((suffix for suffix in suffixes() if name.endswith(suffix)), key=len, default=None)
 
 
 def volume_stem(path: Path) -> str:
-    """Return the file name without its volume suffix."""
-    return path.name[: len(path.name) - len(volume_suffix(path) or "")]
+    """Return the file name without its volume suffix; of DICOM, see :func:`~.dicom_paths.stem`."""
+    suffix = volume_suffix(path)
+    return dicom_paths.stem(path) if suffix == dicom_paths.SUFFIX else path.name[: len(path.name) - len(suffix or "")]
 
 
 def written_suffix(suffix: str | None) -> str:
@@ -135,6 +143,28 @@ def further_files(path: Path) -> list[Path]:
     chosen = _chosen(volume_suffix(path))
     find: Callable[[Path], list[Path]] | None = getattr(_reader(chosen), "further_files", None)
     return [] if find is None else _told(chosen, path, lambda: find(path))
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that hold a volume: its own and further ones, or those that its reader finds.
+
+    Raises:
+        DataError: the file is missing, or not what its name says.
+    """
+    chosen = _chosen(volume_suffix(path))
+    find: Callable[[Path], list[Path]] | None = getattr(_reader(chosen), "files", None)
+    return [path, *further_files(path)] if find is None else _told(chosen, path, lambda: find(path))
+
+
+def digest(path: Path) -> str | None:
+    """Return the SHA-256 of a volume's content, if its reader has one of its own.
+
+    Raises:
+        DataError: the file is missing, or not what its name says.
+    """
+    chosen = _chosen(volume_suffix(path))
+    find: Callable[[Path], str] | None = getattr(_reader(chosen), "digest", None)
+    return None if find is None else _told(chosen, path, lambda: find(path))
 
 
 def reader_of(path: Path) -> Registered[Component]:

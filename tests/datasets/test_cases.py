@@ -250,7 +250,9 @@ def test_a_plugin_brings_a_layout(install: Install, tmp_path: Path) -> None:
         *(f"exam-{n}/scan/exam-{n}_T2w.nii.gz" for n in "12"),
         *(f"drawn/exam-{n}_T2w_dseg.nii.gz" for n in "12"),
     )
-    with pytest.raises(DataError, match=r"has no known layout; expected nnU-Net raw .*, or a datalist of MONAI \(.*\)"):
+    with pytest.raises(
+        DataError, match=r"has no known layout; expected nnU-Net raw .*, a datalist of MONAI .*, or DICOM"
+    ):
         find_cases(root)
     component = f"Component('exams', '{__name__}:exams', 'exams')"
     install("acme", register_layouts=[component])

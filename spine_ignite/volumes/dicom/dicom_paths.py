@@ -1,0 +1,130 @@
+"""Which paths mean DICOM, and what the volumes that they name are called; no header is read here.
+
+A source is a folder with DICOM files anywhere below it, a zip of such, a DICOMDIR, or one file. ``SOURCE#4`` is its
+series 4, ``SOURCE#2.4`` that of its second study, ``SOURCE#study-2`` whatever is chosen of that study.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+SUFFIX = ".dcm"  # stands for all of DICOM where formats go by endings
+_SLICES = (SUFFIX, ".dicom", ".ima")
+_KEY = re.compile(r"study-\d+|(\d+\.)?\d+[a-z]*")
+# Files that lie beside images, and images of other formats, are not opened to see whether they are DICOM.
+_OTHERS = re.compile(
+    r"\.(nii|gz|mha|mhd|z?raw|nrrd|nhdr|mgz|mgh|hdr|img|zip|json|jsonl|txt|csv|tsv|md|rst|ya?ml|xml|html?|css|js|pdf|xlsx?"
+    r"|ods|docx?|log|lock|py|sh|sha256|md5|bval|bvec|np[yz]|png|jpe?g|gif|bmp|tiff?|svg|pt|pth|pt2|safetensors|exe|dll|inf)"
+)
+
+
+def split_key(path: Path) -> tuple[Path, str | None]:
+    """Return a source, and the key of what is meant of it, None where nothing is said."""
+    base, mark, key = path.name.rpartition("#")
+    if mark and base and _KEY.fullmatch(key) and not path.exists():
+        return path.with_name(base), key
+    return path, None
+
+
+def with_key(source: Path, key: str) -> Path:
+    """Return the path that names a series, or a study, of a source."""
+    resolved = source if source.name else source.resolve()
+    return resolved.with_name(f"{resolved.name}#{key}")
+
+
+def is_slice_name(path: Path) -> bool:
+    """Whether a file's name says that it is DICOM: one image of many, as a rule."""
+    return path.name.lower().endswith(_SLICES) or path.name.upper() == "DICOMDIR"
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a path names a source of DICOM, or a series of one."""
+    source, _ = split_key(path)
+    try:
+        if source.is_dir():
+            return any(True for _ in _dicom_files(source))
+        if not source.is_file():
+            return False
+        status = source.stat()
+        if source.suffix.lower() == ".zip":
+            return _zip_holds_dicom(source, status.st_mtime_ns, status.st_size)
+        if _OTHERS.fullmatch(source.suffix.lower()):
+            return False
+        return is_slice_name(source) or looks_like(_head(source))
+    except OSError:  # told where it is read
+        return False
+
+
+def stem(path: Path) -> str:
+    """Return what the volume of a path is called: by what the user typed, never by what lies in it."""
+    source, key = split_key(path)
+    if source.name.upper() == "DICOMDIR":
+        source = source.resolve().parent
+    elif not source.name or source.name == "..":
+        source = source.resolve()
+    name = source.name
+    for suffix in (".zip", *_SLICES):
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            name = name[: -len(suffix)]
+            break
+    name = name.strip(" .") or "dicom"
+    if key is None:
+        return name
+    return f"{name}-{key}" if key.startswith("study") else f"{name}-series-{key}"
+
+
+def looks_like(head: bytes) -> bool:
+    """Whether the first 132 bytes of a file are those of DICOM, with the preamble or without it."""
+    if head[128:132] == b"DICM":
+        return True
+    if len(head) < 132 or head[0] not in (2, 8) or head[1] != 0 or head[3] != 0:
+        return False
+    explicit, length = head[4:6], int.from_bytes(head[4:8], "little")
+    return (explicit.isalpha() and explicit.isupper()) or length < 1024
+
+
+def candidates(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder that may be DICOM, in the order of their names."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(parent, name)
+            if not name.startswith(".") and not _OTHERS.fullmatch(path.suffix.lower()):
+                yield path
+
+
+def _dicom_files(folder: Path) -> Iterator[Path]:
+    for path in candidates(folder):
+        with suppress(OSError):
+            if path.is_file() and looks_like(_head(path)):
+                yield path
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(132)
+
+
+@lru_cache(maxsize=64)
+def _zip_holds_dicom(path: Path, _time: int, _size: int) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for item in archive.infolist():
+                if not item.is_dir() and not item.flag_bits & 1 and not _OTHERS.fullmatch(_ending(item.filename)):
+                    with suppress(zipfile.BadZipFile, NotImplementedError, EOFError), archive.open(item) as file:
+                        if looks_like(file.read(132)):
+                            return True
+            # What cannot be looked into is told by who reads it.
+            return any(item.flag_bits & 1 for item in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
