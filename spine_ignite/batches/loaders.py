@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,11 +14,9 @@ from spine_ignite.batches.sampling import Request, TrainingStream
 from spine_ignite.batches.slice_dataset import Batch, SliceDataset
 from spine_ignite.config import AugmentConfig, DataConfig
 from spine_ignite.errors import DataError
+from spine_ignite.machine.share import WHOLE, Share
 from spine_ignite.seeds import derive_seed
 from spine_ignite.slices.store import SliceStore, StoredCase
-
-if TYPE_CHECKING:
-    pass
 
 
 class TrainingLoader(Protocol):
@@ -100,6 +98,7 @@ def create_training_loader(
     seed: int,
     steps_per_epoch: int | None = None,
     pin: bool = False,
+    share: Share = WHOLE,
 ) -> TrainingLoader:
     """Return the loader of the cases ``names``, of whole slices or patches as ``data.sampling`` says.
 
@@ -111,6 +110,7 @@ def create_training_loader(
         seed: the run's.
         steps_per_epoch: default: once through the slices or patches.
         pin: whether batches go to a GPU.
+        share: the rows of each batch that this process reads.
     """
     cases = select(store, names)
     transform = None
@@ -121,7 +121,7 @@ def create_training_loader(
     if data.sampling == "patches":
         from spine_ignite.batches.patches import PatchLoader
 
-        return PatchLoader(store, cases, data, transform, seed=seed, steps_per_epoch=steps_per_epoch)
+        return PatchLoader(store, cases, data, transform, seed=seed, steps_per_epoch=steps_per_epoch, share=share)
     size = training_size(store, data.size)
     dataset = SliceDataset(store, cases, data.context_slices, size, transform, seed)
     steps = steps_per_epoch or max(1, len(dataset) // data.items_per_batch)
@@ -131,17 +131,23 @@ def create_training_loader(
         from spine_ignite.batches.phantom_rows import PhantomRows
 
         dataset.phantoms = PhantomRows(data, store.scheme, store.settings.spacing, steps, seed)
-    stream = TrainingStream(len(dataset), data.items_per_batch, steps, seed, dataset.foreground, data.foreground_share)
+    foreground = (dataset.foreground, data.foreground_share)
+    stream = TrainingStream(len(dataset), data.items_per_batch, steps, seed, *foreground, share)
     return SliceLoader(_loader(dataset, stream, data.workers, seed, pin), dataset, stream, steps)
 
 
 def create_validation_loader(
-    store: SliceStore, names: Sequence[str], data: DataConfig, *, seed: int, pin: bool = False
+    store: SliceStore, names: Sequence[str], data: DataConfig, *, seed: int, pin: bool = False, share: Share = WHOLE
 ) -> DataLoader[Batch]:
     """Return the loader of all slices of the cases ``names``, in order and as they are.
 
     A slice that is larger than a training slice stays whole, as in prediction. A batch of such slices has fewer of
     them, so that it has no more pixels than a batch of training slices, or one slice.
+
+    Of several processes each has every n-th batch; where there are too few batches, these are of single slices.
+
+    Raises:
+        DataError: there are fewer slices than processes.
     """
     size = training_size(store, data.size)
     dataset = SliceDataset(store, select(store, names), data.context_slices, size, crop=False)
@@ -154,7 +160,14 @@ def create_validation_loader(
             batches[-1] = batch
         else:
             batches.append([index])
-    requests = [Request(step, batch) for step, batch in enumerate(batches)]
+    if len(dataset) < share.processes:
+        raise DataError(
+            f"validation has {len(dataset)} slices, too few to share over {share.processes} processes; raise "
+            "data.validation, or use fewer processes"
+        )
+    if len(batches) < share.processes:
+        batches = [[index] for index in range(len(dataset))]
+    requests = [Request(step, batches[step]) for step in share.rows(len(batches))]
     return _loader(dataset, requests, data.workers, seed, pin)
 
 

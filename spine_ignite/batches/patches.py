@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 from spine_ignite.batches.augment.torchio_transforms import apply_torchio
 from spine_ignite.batches.slice_dataset import labelled_classes
 from spine_ignite.config import DataConfig
+from spine_ignite.machine.share import WHOLE, Share
 from spine_ignite.seeds import derive_seed
 from spine_ignite.slices.store import ReaderHold, SliceStore, StoredCase
 
@@ -118,7 +119,8 @@ class CaseSubjects(Dataset[Any]):
 class PatchLoader:
     """Batches of patches; an epoch depends on the seed and its number alone.
 
-    A resumed run that starts within an epoch draws the epoch's earlier patches again and drops them.
+    A resumed run that starts within an epoch draws the epoch's earlier patches again and drops them. A process that has
+    some rows of each batch draws the patches of all rows, since the queue is one stream, and keeps its own.
     """
 
     def __init__(
@@ -130,8 +132,10 @@ class PatchLoader:
         *,
         seed: int,
         steps_per_epoch: int | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self.seed = seed
+        self.rows = share.read(data.items_per_batch)
         self.patch = data.patch
         self.batch_size = data.items_per_batch
         self.workers = data.workers
@@ -187,7 +191,7 @@ class PatchLoader:
                 patches = [queue[0] for _ in range(self.batch_size)]
                 state = torch.get_rng_state()
             if number >= skip:
-                yield self._collate(patches)
+                yield self._collate([patches[row] for row in self.rows])
         self._step = (epoch + 1) * self.steps_per_epoch
 
     def _collate(self, patches: list[Any]) -> Batch:

@@ -91,21 +91,26 @@ class PhantomRows:
         """Return how many rows of a step's batch show phantoms: the last ones."""
         return self.slices * len(self.numbers(step))
 
-    def fill(self, step: int, image: Tensor, label: Tensor) -> None:
-        """Draw a step's phantoms into its batch.
+    def fill(self, step: int, image: Tensor, label: Tensor, rows: Sequence[int] | None = None) -> None:
+        """Draw a step's phantoms into its batch, or into some rows of it; a phantom that is in none is not drawn.
 
         Args:
             step: of training.
             image: ``(B, C, H, W)``, whose last rows are overwritten.
             label: ``(B, H, W)``, likewise.
+            rows: which rows of the batch these are; by default all.
         """
+        places = {row: place for place, row in enumerate(range(len(image)) if rows is None else rows)}
         for turn, number in enumerate(self.numbers(step)):
-            row = self.batch_size - self.rows(step) + turn * self.slices
+            first = self.batch_size - self.rows(step) + turn * self.slices
+            wanted = [(n, places[first + n]) for n in range(self.slices) if first + n in places]
+            if not wanted:
+                continue
             planes, masks = self._draw(number)
-            for place in range(self.slices):
+            for plane, place in wanted:
                 for channel in range(image.shape[1]):
-                    place_centred(planes[place, channel], image[row + place, channel].numpy(), fill=None)
-                place_centred(masks[place], label[row + place].numpy(), fill=0)
+                    place_centred(planes[plane, channel], image[place, channel].numpy(), fill=None)
+                place_centred(masks[plane], label[place].numpy(), fill=0)
 
     def origins(self, step: int) -> list[str]:
         """Say which phantoms a step's batch holds, row by row."""

@@ -10,13 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from spine_ignite.machine.share import WHOLE, Share
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a loader asks a dataset for: a step and the indices of its batch."""
+    """What a loader asks a dataset for: a step, the indices of its batch, and the rows of it that are wanted.
+
+    Args:
+        step: of training.
+        indices: of all rows.
+        rows: those that are wanted; None: all.
+    """
 
     step: int
     indices: list[int]
+    rows: range | None = None
 
 
 class TrainingStream(Sampler[Request]):
@@ -36,6 +45,7 @@ class TrainingStream(Sampler[Request]):
         seed: the run's seed.
         foreground: indices of the items that contain a structure.
         foreground_share: least share of such items in a batch.
+        share: the rows of each batch that are asked for; which items these are does not depend on it.
     """
 
     def __init__(
@@ -46,7 +56,9 @@ class TrainingStream(Sampler[Request]):
         seed: int,
         foreground: Sequence[int] = (),
         foreground_share: float = 0.0,
+        share: Share = WHOLE,
     ) -> None:
+        self.share = share
         self.num_items = num_items
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch
@@ -66,7 +78,7 @@ class TrainingStream(Sampler[Request]):
     def __iter__(self) -> Iterator[Request]:
         end = (self._step // self.steps_per_epoch + 1) * self.steps_per_epoch
         for step in range(self._step, end):
-            yield Request(step, self.batch(step))
+            yield Request(step, self.batch(step), self.share.read(self.batch_size))
         self._step = end
 
     def __len__(self) -> int:

@@ -107,20 +107,23 @@ class SliceDataset(Dataset[Batch]):
         return max(rows for rows, _ in sizes), max(columns for _, columns in sizes)
 
     def __getitem__(self, request: Request) -> Batch:
-        count, channels = len(request.indices), 2 * self.context + 1
+        count = len(request.indices)
+        rows = range(count) if request.rows is None else request.rows
+        indices = [request.indices[row] for row in rows]
         size = self.size if self.crop else self.whole(request.indices)
-        image = torch.empty((count, channels, *size))
-        label = torch.empty((count, *size), dtype=torch.uint8)
-        labelled = self.labelled[[self._number(index) for index in request.indices]]
+        image = torch.empty((len(rows), 2 * self.context + 1, *size))
+        label = torch.empty((len(rows), *size), dtype=torch.uint8)
+        labelled = self.labelled[[self._number(index) for index in indices]]
         real = count - (self.phantoms.rows(request.step) if self.phantoms is not None else 0)
-        for place, index in enumerate(request.indices[:real]):
-            self._read(index, image[place].numpy(), label[place].numpy())
+        for place, (row, index) in enumerate(zip(rows, indices, strict=True)):
+            if row < real:
+                self._read(index, image[place].numpy(), label[place].numpy())
         if self.phantoms is not None:
-            self.phantoms.fill(request.step, image, label)
-            labelled[real:] = self.phantoms.labelled
+            self.phantoms.fill(request.step, image, label, rows)
+            labelled[[row >= real for row in rows]] = self.phantoms.labelled
         if self.transform is not None:
-            for place in range(count):
-                self._augment(image[place], label[place], derive_seed(self.seed, 3, request.step, place))
+            for place, row in enumerate(rows):
+                self._augment(image[place], label[place], derive_seed(self.seed, 3, request.step, row))
         return {"image": image, "label": label, "labelled": labelled}
 
     def _read(self, index: int, image: NDArray[np.float32], label: NDArray[np.uint8]) -> None:

@@ -19,6 +19,7 @@ from spine_ignite.batches.sampling import Request
 from spine_ignite.batches.slice_dataset import SliceDataset, place_centred
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import DataError, UsageError
+from spine_ignite.machine.share import Share
 from spine_ignite.slices.build import build_store
 from spine_ignite.slices.store import SliceStore
 
@@ -40,7 +41,7 @@ def training_loader(store: SliceStore, names: list[str], settings: RunConfig) ->
 
 
 def epoch(loader: Any) -> list[dict[str, torch.Tensor]]:
-    return [{key: value.clone() for key, value in batch.items()} for batch in loader.loader]
+    return [{key: value.clone() for key, value in batch.items()} for batch in getattr(loader, "loader", loader)]
 
 
 def same(first: list[dict[str, torch.Tensor]], second: list[dict[str, torch.Tensor]]) -> bool:
@@ -243,3 +244,47 @@ def test_training_goes_on_while_the_store_is_rebuilt(
     assert build_store(config(tiny_dataset).data).built == 3
     running.start_at(0)
     assert same(epoch(running), expected)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data.phantoms=3", "data.phantom_options={slices: 2, variety: 0.0}", "data.spacing=[6,6]"],
+        ["augment.torchio=[{RandomNoise: {}}]", "data.foreground_share=0.5"],
+        ["data.sampling=patches", "data.patch.size=[32,32]", "data.patch.samples_per_volume=3"],
+    ],
+)
+def test_processes_share_the_rows_of_the_batches_that_one_would_have(tiny_dataset: Path, overrides: list[str]) -> None:
+    settings = config(tiny_dataset, "data.batch_size=3", *overrides)
+    store = build_store(settings.data).store
+
+    def batches_of(share: Share) -> list[dict[str, torch.Tensor]]:
+        return epoch(
+            create_training_loader(
+                store, NAMES, settings.data, settings.augment, seed=1, steps_per_epoch=3, share=share
+            )
+        )
+
+    whole = batches_of(Share())
+    for processes in (2, 4):
+        for first in range(processes):
+            rows = [*range(first, 3, processes)] or [first % 3]  # one that is left over reads what another has
+            expected = [{key: value[rows] for key, value in batch.items()} for batch in whole]
+            assert same(batches_of(Share(first, processes)), expected)
+
+
+def test_processes_share_the_batches_of_validation(store: SliceStore, tiny_dataset: Path) -> None:
+    data = config(tiny_dataset).data
+    whole = epoch(create_validation_loader(store, NAMES, data, seed=0))
+
+    def shared(processes: int) -> list[list[dict[str, torch.Tensor]]]:
+        shares = [Share(first, processes) for first in range(processes)]
+        return [epoch(create_validation_loader(store, NAMES, data, seed=0, share=share)) for share in shares]
+
+    assert len(whole) == 4
+    for part, expected in zip(shared(3), (whole[::3], whole[1::3], whole[2::3]), strict=True):
+        assert same(part, expected)
+    slices = [len(batch["image"]) for part in shared(7) for batch in part]  # more processes than batches
+    assert slices == [1] * 15
+    with pytest.raises(DataError, match="validation has 15 slices, too few to share over 16 processes; raise data.val"):
+        shared(16)

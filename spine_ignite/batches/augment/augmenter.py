@@ -1,8 +1,9 @@
 """Augmentation of a training batch, on the device it is on.
 
-Whatever is random is drawn from generators seeded by ``(seed, iteration)`` alone: a resumed run augments as the
-uninterrupted one, and nothing else in the program (loader workers, dropout) can change it. Decisions and parameters are
-drawn on the CPU, so that they are the same on every device; only noise is drawn on the batch's device.
+Whatever is random depends on the seed, the iteration and the row of the batch alone: a resumed run augments as the
+uninterrupted one, several processes that share a batch augment as one, and nothing else in the program (loader workers,
+dropout) can change it. Decisions and parameters are drawn on the CPU, so that they are the same on every device; only
+noise is drawn on the batch's device.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class BatchAugmenter:
 
     Args:
         config: Probabilities and ranges.
-        seed: Start of all randomness, any integer; processes of one distributed run should get different ones.
+        seed: Start of all randomness, any integer; the same in all processes of a run.
         tissues: Of each class, which tissue it is of (names or numbers): random contrasts give a tissue one brightness.
             By default each class is of its own.
     """
@@ -46,13 +47,22 @@ class BatchAugmenter:
         self.seed = seed
         self.tissues: list[Hashable] = list(range(LABELS) if tissues is None else tissues)
 
-    def __call__(self, image: Tensor, label: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
-        """Augment a batch; the tensors given are not changed.
+    def __call__(
+        self,
+        image: Tensor,
+        label: Tensor,
+        iteration: int,
+        rows: Sequence[int] | None = None,
+        of: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Augment a batch, or some rows of one; the tensors given are not changed.
 
         Args:
             image: ``(B, C, H, W)``, floating point, any memory format. The channels of a slice get the same transforms.
             label: ``(B, H, W)``, integers up to 2**24 (uint8 in this program), on the image's device.
-            iteration: Number of the training step. With the seed it decides everything that is random.
+            iteration: Number of the training step. With the seed and the row it decides everything that is random.
+            rows: Which rows of the batch these are, if not all.
+            of: Rows of that batch.
 
         Returns:
             New, contiguous tensors of the same shapes, dtypes and device; the given ones if augmentation is disabled.
@@ -69,7 +79,7 @@ class BatchAugmenter:
             return image, label
         # Half precision and autocast are for the network; coordinates and statistics need float32.
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-            batch = RandomBatch(image, label, self.seed, iteration)
+            batch = RandomBatch(image, label, self.seed, iteration, rows, of)
             _deform(batch, self.config)
             _change_tissues(batch, self.config.tissue, self.tissues)
             _remap(batch, self.config.remap)
@@ -85,7 +95,7 @@ def _deform(batch: RandomBatch, config: AugmentConfig) -> None:
             batch.image[row] = batch.image[row].flip(axis)
             batch.label[row] = batch.label[row].flip(axis)
     if config.flip.neighbours > 0:  # drawn from a stream of its own: another column of the table would move all others
-        reverse = torch.rand(len(batch.image), generator=batch.generator("neighbours")) < config.flip.neighbours
+        reverse = batch.draw(torch.rand, "neighbours") < config.flip.neighbours
         for row in reverse.nonzero()[:, 0].tolist():
             batch.image[row] = batch.image[row].flip(0)
 
@@ -135,7 +145,7 @@ def _control(batch: RandomBatch, config: AugmentConfig) -> Tensor:
     rows = batch.chosen("elastic", elastic.p)
     magnitude = torch.zeros(count)
     magnitude[rows] = batch.uniform("magnitude", elastic.magnitude)[rows] * min(batch.image.shape[-2:])
-    control = torch.randn(count, 2, points, points, generator=batch.generator("elastic"))
+    control = batch.draw(torch.randn, "elastic", 2, points, points)
     return control * magnitude[:, None, None, None]
 
 
@@ -144,9 +154,9 @@ def _change_tissues(batch: RandomBatch, config: TissueConfig, tissues: Sequence[
     if config.p == 0:
         return
     generator, count = batch.generator("tissue"), len(batch.image)
-    hit, knots = torch.rand(2, count, generator=generator)
-    means, texture, heights = torch.rand(3, count, LABELS, generator=generator)
-    spread = torch.randn(count, LABELS, generator=generator) * config.spread
+    hit, knots = batch.own(torch.rand(2, batch.of, generator=generator), 1)
+    means, texture, heights = batch.own(torch.rand(3, batch.of, LABELS, generator=generator), 1)
+    spread = batch.own(torch.randn(batch.of, LABELS, generator=generator)) * config.spread
     number = {tissue: place for place, tissue in enumerate(dict.fromkeys(tissues))}
     of_class = torch.tensor([number[tissue] for tissue in tissues])
     means[:, : len(tissues)] = means[:, of_class]
@@ -166,7 +176,7 @@ def _remap(batch: RandomBatch, config: RemapConfig) -> None:
     """Random maps of intensities, from a stream of their own."""
     if config.p == 0:
         return
-    drawn = torch.rand(len(batch.image), 3 + config.knots[1], generator=batch.generator("remap"))
+    drawn = batch.draw(torch.rand, "remap", 3 + config.knots[1])
     hit, monotone = drawn[:, 0] < config.p, drawn[:, 1] < config.monotone
     for chosen, number in _by_number(drawn[:, 2], config.knots, hit):
         batch.edit(chosen, remap, intensity_map(drawn[:, 3 : 3 + number], monotone))
@@ -191,7 +201,7 @@ def _recolour(batch: RandomBatch, config: AugmentConfig) -> None:
     batch.edit(
         batch.chosen("gamma", config.gamma.p), change_gamma, batch.log_uniform("gamma_exponent", config.gamma.gamma)
     )
-    coefficients = torch.randn(len(batch.image), 4, 4, generator=batch.generator("bias_field"))
+    coefficients = batch.draw(torch.randn, "bias_field", 4, 4)
     control = bias_control(coefficients, batch.uniform("coefficient", config.bias_field.coefficient))
     batch.edit(batch.chosen("bias_field", config.bias_field.p), apply_bias_field, control)
 
@@ -213,9 +223,8 @@ def _acquire(batch: RandomBatch, config: AugmentConfig) -> None:
     for chosen, axis in ((rows[vertical], -2), (rows[~vertical], -1)):
         batch.edit(chosen, lambda image, n, a, axis=axis: add_ghosts(image, n, a, axis), ghosts, intensity)
 
-    noise = batch.generator("noise", batch.image.device)
-    batch.edit(
-        batch.chosen("noise", config.noise.p),
-        lambda image, std: add_noise(image, std, noise),
-        batch.uniform("std", config.noise.std),
-    )
+    for group in batch.groups(batch.chosen("noise", config.noise.p)):
+        part = batch.select(batch.image, group)
+        add_noise(part, batch.uniform("std", config.noise.std)[group], batch.normal("noise", group))
+        if 1 < len(group) < len(batch.image):
+            batch.store(batch.image, group, part)

@@ -156,14 +156,13 @@ def add_ghosts(image: Tensor, ghosts: Tensor, intensity: Tensor, axis: int) -> N
     image.copy_(torch.fft.irfft(spectrum, n=length, dim=axis)).abs_().add_(low)
 
 
-def add_noise(image: Tensor, std: Tensor, generator: torch.Generator) -> None:
+def add_noise(image: Tensor, std: Tensor, noise: Tensor) -> None:
     """Add Gaussian noise of ``std`` times each image's own standard deviation.
 
     Args:
         image: ``(N, C, H, W)``, changed in place; each channel gets noise of its own.
         std: ``(N,)``, in standard deviations of the image.
-        generator: Draws the noise; on the image's device.
+        noise: Standard normal numbers of the image's shape, on its device.
     """
     _, deviation = moments(image)
-    noise = torch.randn(image.shape, generator=generator, device=image.device)
     image.addcmul_(noise, deviation * _each(std, image))

@@ -1,7 +1,8 @@
-"""A copy of a batch with its random numbers, which depend on seed and iteration alone.
+"""A copy of a batch with its random numbers, which depend on seed, iteration and row alone.
 
 Decisions and parameters are drawn on the CPU, so that they are the same on every device; only noise is drawn on the
-batch's device.
+batch's device. A process that has some rows of a batch draws the small tables for all of them and takes its own, so
+that a row gets the same numbers wherever it is; noise, which is as large as the image, has a generator for each row.
 """
 
 from __future__ import annotations
@@ -36,18 +37,53 @@ class RandomBatch:
         label: ``(B, H, W)``.
         seed: Start of all randomness.
         iteration: Number of the training step.
+        rows: Which rows these are of a batch whose other rows are elsewhere; by default all.
+        of: Rows of that batch.
     """
 
-    def __init__(self, image: Tensor, label: Tensor, seed: int, iteration: int) -> None:
+    def __init__(
+        self,
+        image: Tensor,
+        label: Tensor,
+        seed: int,
+        iteration: int,
+        rows: Sequence[int] | None = None,
+        of: int | None = None,
+    ) -> None:
         self.image = torch.empty(image.shape, dtype=torch.float32, device=image.device).copy_(image)
         self.label = label.clone(memory_format=torch.contiguous_format)
         self._key = (seed, iteration)
-        table = torch.rand(len(image), len(_DRAWS), generator=self.generator("draws"))
+        self.rows = range(len(image)) if rows is None else rows
+        self.of = len(image) if of is None else of
+        self._here = None if rows is None else torch.tensor(rows)
+        table = self.draw(torch.rand, "draws", len(_DRAWS))
         self._draws = dict(zip(_DRAWS, table.T, strict=True))
 
-    def generator(self, stream: str, device: torch.device | str = "cpu") -> torch.Generator:
+    def generator(self, stream: str) -> torch.Generator:
         """Start one of the streams of random numbers, which do not move each other."""
-        return torch.Generator(device).manual_seed(_mix(*self._key, _STREAMS.index(stream)))
+        return torch.Generator().manual_seed(_mix(*self._key, _STREAMS.index(stream)))
+
+    def draw(self, how: Callable[..., Tensor], stream: str, *size: int) -> Tensor:
+        """Return random numbers ``(B, *size)`` of a stream, with ``torch.rand`` or ``torch.randn``."""
+        return self.own(how(self.of, *size, generator=self.generator(stream)))
+
+    def own(self, drawn: Tensor, dim: int = 0) -> Tensor:
+        """Return the rows that are here of what was drawn for the whole batch."""
+        return drawn if self._here is None else drawn.index_select(dim, self._here)
+
+    def normal(self, stream: str, group: Tensor) -> Tensor:
+        """Return normal numbers of the size of some slices, on their device; each row has a generator of its own."""
+        device, number = self.image.device, _STREAMS.index(stream)
+        size = (1, *self.image.shape[1:])
+        drawn = [
+            torch.randn(
+                size,
+                generator=torch.Generator(device).manual_seed(_mix(*self._key, number, self.rows[place])),
+                device=device,
+            )
+            for place in group.tolist()
+        ]
+        return drawn[0] if len(drawn) == 1 else torch.cat(drawn)
 
     def chosen(self, name: str, p: float) -> Tensor:
         """Indices of the slices that get a transform."""
@@ -67,7 +103,7 @@ class RandomBatch:
         return drawn.exp() * low
 
     def edit(self, rows: Tensor, transform: Callable[..., None], *parameters: Tensor) -> None:
-        """Run ``transform(images, *parameters)`` on some slices; ``parameters`` are of the whole batch, on the CPU."""
+        """Run ``transform(images, *parameters)`` on some slices; ``parameters`` are of all rows here, on the CPU."""
         for group in self.groups(rows):
             part = self.select(self.image, group)
             transform(part, *(parameter[group] for parameter in parameters))

@@ -197,13 +197,29 @@ def test_channels_of_a_slice_are_treated_alike() -> None:
 
 def test_working_slice_by_slice_or_on_all_at_once_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     image, label = batch(count=6)
-    config = AugmentConfig.model_validate({name: {"p": 0.6} for name in TRANSFORMS if name != "noise"})
+    config = AugmentConfig.model_validate({name: {"p": 0.6} for name in TRANSFORMS})
     alone = [BatchAugmenter(config, 0)(image, label, i) for i in range(4)]
     monkeypatch.setattr(random_batch, "_works_slice_by_slice", lambda device: False)
     together = [BatchAugmenter(config, 0)(image, label, i) for i in range(4)]
     for (a, label_a), (b, label_b) in zip(alone, together, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
         assert torch.equal(label_a, label_b)
+
+
+@given(count=st.integers(1, 7), shares=st.integers(1, 5), seed=st.integers(0, 2**40), p=st.sampled_from([0.5, 1.0]))
+@settings(max_examples=40, deadline=None)
+def test_a_row_is_augmented_alike_wherever_the_others_of_its_batch_are(
+    count: int, shares: int, seed: int, p: float
+) -> None:
+    image, label = batch(count, channels=3)
+    config = AugmentConfig.model_validate({name: {"p": p} for name in TRANSFORMS} | {"flip": {"neighbours": p}})
+    augment = BatchAugmenter(config, seed)
+    whole, classes = augment(image, label, 3)
+    for first in range(min(shares, count)):
+        rows = range(first, count, shares)
+        part, part_classes = augment(image[first::shares], label[first::shares], 3, rows, count)
+        assert torch.equal(part, whole[first::shares])
+        assert torch.equal(part_classes, classes[first::shares])
 
 
 def test_autocast_changes_nothing() -> None:

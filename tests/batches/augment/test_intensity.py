@@ -117,7 +117,8 @@ def test_ghosts_are_copies_a_fraction_of_the_field_of_view_apart(axis: int, leng
 def test_noise_has_the_configured_deviation_and_its_own_draw_per_channel() -> None:
     image = images(count=3, channels=2, height=200, width=200)
     source = image.clone()
-    add_noise(image, torch.tensor([0.0, 0.05, 0.2]), torch.Generator().manual_seed(3))
+    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(3))
+    add_noise(image, torch.tensor([0.0, 0.05, 0.2]), noise)
     noise = image - source
     assert torch.equal(image[0], source[0])
     deviation = moments(source)[1].flatten()
@@ -132,5 +133,5 @@ def test_a_constant_image_stays_finite_and_constant() -> None:
     change_contrast(image, 1.3 * one, 0.1 * one)
     change_gamma(image, 0.7 * one)
     apply_bias_field(image, bias_control(torch.ones(1, 4, 4), 0.5 * one))
-    add_noise(image, 0.1 * one, torch.Generator())
+    add_noise(image, 0.1 * one, torch.randn(image.shape))
     torch.testing.assert_close(image, torch.full((1, 1, 16, 16), 4.0))
