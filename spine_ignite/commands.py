@@ -28,5 +28,6 @@ COMMANDS = {
     "measure": "Measure label volumes: heights, wedges, slips, angles, canal, volumes of each level.",
     "verify": "Hold a run against its manifest; compute its tables, predictions and weights again.",
     "export": "Write a run's network to a file for other programs, verified.",
+    "new-plugin": "Write a new plugin that installs and passes its tests as it is.",
     "pack": "Pack the logs of runs into a .zip or .tar.gz.",
 }

@@ -63,6 +63,38 @@ def write_atomically(path: Path) -> Iterator[Path]:
             part.close()
 
 
+@contextmanager
+def make_folder(folder: Path) -> Iterator[Path]:
+    """Give a new folder beside ``folder``, which takes that name when it is complete; on any error it is removed.
+
+    A process that is killed leaves it there, under a name that begins with ``.part-spine-ignite-``.
+
+    Raises:
+        RunError: there is something of that name already, or it cannot be written.
+    """
+    folder = Path(folder)
+    part: Path | None = None
+    try:
+        refuse_links(folder)
+        if folder.is_symlink() or folder.exists():
+            raise RunError(f"{folder} exists already; choose another place, or remove it")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = _part_name(folder)
+        part.mkdir()
+        yield part
+        for path in part.rglob("*"):
+            if path.is_file():
+                _flush(path)
+        os.rename(part, folder)
+        part = None
+        _flush(folder.parent)
+    except OSError as error:
+        raise RunError(explain(error, folder)) from error
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically; see :func:`write_atomically`."""
     with write_atomically(path) as temporary:

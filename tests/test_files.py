@@ -14,7 +14,15 @@ import pytest
 
 from spine_ignite import files
 from spine_ignite.errors import RunError
-from spine_ignite.files import guard, keep_as, open_to_append, remove_abandoned, write_atomically, write_text
+from spine_ignite.files import (
+    guard,
+    keep_as,
+    make_folder,
+    open_to_append,
+    remove_abandoned,
+    write_atomically,
+    write_text,
+)
 from spine_ignite.locks import lock_folder
 
 WRITE = """
@@ -209,3 +217,24 @@ def test_a_file_is_kept_under_another_name(tmp_path: Path, monkeypatch: pytest.M
     if links:
         keep_as(path, other)  # both are one file by now
     assert {entry.name for entry in tmp_path.iterdir()} == ({"last.pt", "previous.pt"} if links else {"previous.pt"})
+
+
+def test_a_folder_is_there_when_it_is_whole_and_never_half(tmp_path: Path) -> None:
+    with make_folder(tmp_path / "new" / "folder") as part:
+        (part / "sub").mkdir()
+        (part / "sub" / "a.txt").write_text("a")
+        assert not (tmp_path / "new" / "folder").exists()
+    assert (tmp_path / "new" / "folder" / "sub" / "a.txt").read_text() == "a"
+
+    def fail() -> None:
+        with make_folder(tmp_path / "other") as part:
+            (part / "a.txt").write_text("a")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("new", "link"):
+        with pytest.raises(RunError, match=f"{name} exists already; choose another place, or remove it"):
+            make_folder(tmp_path / name).__enter__()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "new"]

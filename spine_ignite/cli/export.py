@@ -3,53 +3,106 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from spine_ignite.cli.options import echo_json, json_option, say
+from spine_ignite.errors import UsageError
+from spine_ignite.names import counted
 
 if TYPE_CHECKING:
-    from spine_ignite.inference.export import Format
+    from spine_ignite.inference.same_logits import Compared
 
 EPILOG = """\b
 Examples:
   spine-ignite export runs/unet -o unet.safetensors
   spine-ignite predict unet.safetensors scan.nii.gz -o labels
+  spine-ignite export runs/unet --format onnx -o unet.onnx
   spine-ignite export runs/unet --format torch-export -o unet.pt2
+  spine-ignite export runs/unet --format hub --license CC-BY-4.0 -o unet-lumbar
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The file; default: beside the checkpoint.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="The file, or new folder; default: beside the checkpoint."
+)
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["safetensors", "torch-export"]),
+    type=click.Choice(["safetensors", "onnx", "torch-export", "hub"]),
     default="safetensors",
     show_default=True,
-    help="Weights (.safetensors), or a program that PyTorch runs without spine-ignite (.pt2).",
+    help="Weights (.safetensors), a graph for onnxruntime (.onnx), a program that PyTorch runs without spine-ignite "
+    "(.pt2), or a folder for a model hub, with a card.",
 )
 @click.option("--checkpoint", default="best", show_default=True, metavar="best|last|FILE", help="Which weights.")
 @click.option("--half", is_flag=True, help="Store weights in half precision; they are used in single.")
+@click.option("--license", "license_id", metavar="SPDX", help="Under which the network may be used, such as MIT.")
 @json_option
-def command(run: Path, out: Path | None, file_format: Format, checkpoint: str, half: bool, as_json: bool) -> None:
+def command(
+    run: Path,
+    out: Path | None,
+    file_format: str,
+    checkpoint: str,
+    half: bool,
+    license_id: str | None,
+    as_json: bool,
+) -> None:
     """Write the network of RUN to a file for other programs, with the averaged weights if the run averaged.
 
-    The file is read back and compared with the original on a random batch before it takes its place. A .safetensors
-    file may stand in the place of a run in `predict` and `train.start_from`.
+    The file is read back and compared with the original on a batch of slices before it takes its place. A .safetensors
+    or .onnx file, or a folder for a hub, may stand in the place of a run in `predict`.
     """
+    if file_format == "hub":
+        _hub(run, out, checkpoint, half, license_id, as_json)
+        return
     from spine_ignite.inference.export import export_run
 
-    exported = export_run(run, out, file_format=file_format, checkpoint=checkpoint, half=half)
+    exported = export_run(
+        run,
+        out,
+        file_format=file_format,  # type: ignore[arg-type]  # click has checked it
+        checkpoint=checkpoint,
+        half=half,
+        license_id=license_id,
+    )
+    told = {"file": exported.path, "format": file_format, "checkpoint": exported.source, "model": exported.model}
     if as_json:
-        echo_json(
-            {"file": exported.path, "format": file_format, "checkpoint": exported.source, "model": exported.model}
-            | {"bytes": exported.size, "batch": exported.batch, "difference": exported.difference}
-        )
+        sizes = {"fixed": exported.fixed} if file_format == "onnx" else {}
+        echo_json(told | {"bytes": exported.size} | _compared(exported.compared) | sizes)
         return
-    shape = " x ".join(map(str, exported.batch))
-    same = "equal" if exported.difference == 0 else f"equal to {exported.difference:.1e}"
     say(f"Exported: {exported.path} ({exported.size / 1e6:.1f} MB), the {exported.model} of {exported.source}")
-    say(f"Verified: read back, its logits on a random batch of {shape} are {same}")
+    say(f"Verified: {_verified(exported.compared)}")
+    if exported.fixed is not None:
+        height, width = exported.compared.batches[0][2:]
+        say(f"Note:     height and width are fixed to {height} x {width}: {exported.fixed}")
+
+
+def _hub(run: Path, out: Path | None, checkpoint: str, half: bool, license_id: str | None, as_json: bool) -> None:
+    if out is None:
+        raise UsageError("--format hub writes a new folder; say which with -o")
+    from spine_ignite.hub.hub_folder import export_hub
+
+    exported = export_hub(run, out, checkpoint=checkpoint, half=half, license_id=license_id)
+    if as_json:
+        echo_json({"folder": exported.folder, "format": "hub", "checkpoint": exported.source, "files": exported.files})
+        return
+    say(f"Exported: {exported.folder}, {counted(len(exported.files), 'file')}: {', '.join(exported.files)}")
+    say(f"Verified: {_verified(exported.compared)}")
+    for note in exported.notes:
+        say(f"Note:     {note}")
+
+
+def _compared(compared: Compared) -> dict[str, Any]:
+    return {"batch": compared.batches[0], "difference": compared.difference}
+
+
+def _verified(compared: Compared) -> str:
+    what = "slices of the run's own data" if compared.real else "a random batch"
+    shapes = " and ".join(" x ".join(map(str, shape)) for shape in compared.batches)
+    same = "equal" if compared.difference == 0 else f"equal to {compared.difference:.1e}"
+    of = f"; the largest is {compared.largest:.3g}" if compared.largest else ""
+    return f"read back, its logits on {what} of {shapes} are {same}{of}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -10,26 +11,31 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_atomically
+from spine_ignite.inference.export_onnx import save_onnx
 from spine_ignite.inference.members import window_of
 from spine_ignite.inference.network_sources import checkpoint_file
 from spine_ignite.inference.postprocess.learned import steps_of_run
+from spine_ignite.inference.same_logits import Compared, compare, noise
+from spine_ignite.names import cut, printable
 from spine_ignite.places import require_file_apart
 from spine_ignite.registry import load_registry
+from spine_ignite.runs import onnx_file
 from spine_ignite.runs.checkpoints import TrainedNetwork, load_network
-from spine_ignite.runs.directory import open_run_directory
+from spine_ignite.runs.directory import RunDirectory, open_run_directory
 from spine_ignite.runs.exported import SUFFIX, Header, to_bytes
 from spine_ignite.runs.starting_point import images_seen
 
-Format = Literal["safetensors", "torch-export"]
-SUFFIXES: dict[Format, str] = {"safetensors": SUFFIX, "torch-export": ".pt2"}
+Format = Literal["safetensors", "torch-export", "onnx"]
+SUFFIXES: dict[Format, str] = {"safetensors": SUFFIX, "torch-export": ".pt2", "onnx": onnx_file.SUFFIX}
 HEADER_FILE = "spine_ignite.json"  # in a .pt2 file
 HALF_TOLERANCE = 0.05  # of logits with weights in half precision, likewise; they have 11 significant bits
 TOLERANCE = 1e-4  # of a program's logits, as a share of the largest; arithmetic may be in another order
+_LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ ()-]{0,99}")  # an SPDX expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +46,30 @@ class Exported:
         path: the file.
         source: the checkpoint.
         model: the architecture.
-        batch: ``(B, channels, H, W)`` of the random batch that was compared.
-        difference: the largest of any logit from the original's; 0 for safetensors in single precision.
+        compared: what was compared, and by how much it differs.
+        fixed: of an ONNX file whose height and width are fixed, why they cannot be open; else None.
     """
 
     path: Path
     source: Path
     model: str
-    batch: tuple[int, ...]
-    difference: float
+    compared: Compared
+    fixed: str | None = None
 
     @property
     def size(self) -> int:
         """Bytes of the file."""
         return self.path.stat().st_size
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """``(B, channels, H, W)`` of the batch that was compared, the first if there were several."""
+        return self.compared.batches[0]
+
+    @property
+    def difference(self) -> float:
+        """The largest of any logit from the original's; 0 for safetensors in single precision."""
+        return self.compared.difference
 
 
 def export_run(
@@ -63,6 +79,7 @@ def export_run(
     file_format: Format = "safetensors",
     checkpoint: str = "best",
     half: bool = False,
+    license_id: str | None = None,
 ) -> Exported:
     """Write the network of a run, with its judged weights, to one file; compare what the file holds with the original.
 
@@ -70,13 +87,15 @@ def export_run(
         root: the run's directory.
         out: the file; default: beside the checkpoint, with the suffix of the format.
         file_format: ``safetensors``: weights. ``torch-export``: the program that ``torch.export`` captures, for any
-            batch size, and the height and width of the run's training slices.
+            batch size, and the height and width of the run's training slices. ``onnx``: a graph for onnxruntime and
+            others, for any batch size, and any height and width where the architecture allows that.
         checkpoint: ``best``, ``last`` or a file.
         half: store weights in half precision, half the size; they are read, and used, in single.
+        license_id: under which the network may be used, as an SPDX identifier, for the file's header.
 
     Raises:
-        UsageError: the file's suffix is not that of the format, it would lie in the data, or it is a program, which
-            does not come in half precision.
+        UsageError: the file's suffix is not that of the format, it would lie in the data, it is a program, which
+            does not come in half precision, or the licence is none.
         RunError: the checkpoint cannot be used, the architecture cannot be exported, the file cannot be written (as
             while a training goes on in the run), or does not give the same logits; a former file stays then.
     """
@@ -89,25 +108,52 @@ def export_run(
         raise UsageError(f"the suffix of {out} does not fit the format {file_format}: use {known}")
     if half and file_format != "safetensors":
         raise UsageError(f"half precision is for weights: the program in a {out.suffix} file computes in single")
-    config = load_config(run.config)
-    require_file_apart("--out", out, config.data.roots)
-    trained = load_network(source)
-    description = replace(trained.description, images=images_seen(trained.description, run))
-    trained = replace(trained, description=description)
-    plugin = str(description.plugin or load_registry().find(description.model).distribution)
-    shape = (description.in_channels, *description.size)
-    batch = torch.randn((3, *shape), generator=torch.Generator().manual_seed(0))
+    require_file_apart("--out", out, load_config(run.config).data.roots)
+    trained, header = describe_network(run, source, license_id)
+    fixed = None
     with run.lock("is exporting into it") if beside else nullcontext(), write_atomically(out) as temporary:
         if file_format == "safetensors":
-            temporary.write_bytes(to_bytes(trained, plugin, _settings(config, steps_of_run(run)), half=half))
-            tolerance = HALF_TOLERANCE if half else 0.0
-            difference = _compare(trained.network, load_network(temporary).network, batch, tolerance, out)
+            compared = save_weights(trained, header, temporary, out, half=half)
+        elif file_format == "onnx":
+            compared, fixed = save_onnx(trained, header, run, temporary, out)
         else:
-            header = Header(plugin=plugin, description=description.state_dict())
-            read_back = _save_program(trained, batch, temporary, header)
-            difference = _compare(trained.network, read_back, batch, TOLERANCE, out)
-            difference = max(difference, _compare(trained.network, read_back, batch[:1], TOLERANCE, out))
-    return Exported(out, source, description.model, tuple(batch.shape), difference)
+            compared = _save_program(trained, header, temporary, out)
+    return Exported(out, source, trained.description.model, compared, fixed)
+
+
+def describe_network(run: RunDirectory, source: Path, license_id: str | None) -> tuple[TrainedNetwork, Header]:
+    """Load the network of a checkpoint, and say of it all that a file of it should.
+
+    Raises:
+        UsageError: the licence is none.
+        RunError: the checkpoint cannot be used.
+    """
+    if license_id is not None and not _LICENSE.fullmatch(license_id):
+        raise UsageError(
+            f"'{cut(printable(license_id), 60)}' is no licence: give its SPDX identifier, such as MIT or CC-BY-4.0"
+        )
+    config = load_config(run.config)
+    trained = load_network(source)
+    description = replace(trained.description, images=images_seen(trained.description, run))
+    header = Header(
+        plugin=str(description.plugin or load_registry().find(description.model).distribution),
+        description=description.state_dict(),
+        license=license_id,
+        settings=_settings(config, steps_of_run(run)),
+    )
+    return replace(trained, description=description), header
+
+
+def save_weights(trained: TrainedNetwork, header: Header, path: Path, out: Path, *, half: bool = False) -> Compared:
+    """Write weights to ``path``, which is to become ``out``, and compare what was read back.
+
+    Raises:
+        RunError: the network cannot be stored so, or does not come back.
+    """
+    path.write_bytes(to_bytes(trained, header, half=half))
+    batch = noise(trained.description)
+    difference = compare(trained.network, load_network(path).network, batch, HALF_TOLERANCE if half else 0.0, out)
+    return Compared((tuple(batch.shape),), difference)
 
 
 def _settings(config: RunConfig, steps: tuple[str, ...]) -> dict[str, Any]:
@@ -118,7 +164,14 @@ def _settings(config: RunConfig, steps: tuple[str, ...]) -> dict[str, Any]:
     return {"predict": predict.model_dump(mode="json"), "augment": augment}
 
 
-def _save_program(trained: TrainedNetwork, batch: Tensor, path: Path, header: Header) -> Callable[[Tensor], Tensor]:
+def _save_program(trained: TrainedNetwork, header: Header, path: Path, out: Path) -> Compared:
+    batch = noise(trained.description)
+    read_back = _capture(trained, batch, path, header)
+    difference = max(compare(trained.network, read_back, part, TOLERANCE, out) for part in (batch, batch[:1]))
+    return Compared((tuple(batch.shape),), difference)
+
+
+def _capture(trained: TrainedNetwork, batch: Tensor, path: Path, header: Header) -> Callable[[Tensor], Tensor]:
     """Capture the network with an open batch size, write it, and return what was read back."""
     try:
         program = torch.export.export(
@@ -135,17 +188,3 @@ def _save_program(trained: TrainedNetwork, batch: Tensor, path: Path, header: He
     path.write_bytes(content.getbuffer())
     read_back: Callable[[Tensor], Tensor] = torch.export.load(path).module()
     return read_back
-
-
-@torch.inference_mode()
-def _compare(
-    network: nn.Module, other: Callable[[Tensor], Tensor], batch: Tensor, tolerance: float, out: Path
-) -> float:
-    """Return the largest difference of logits; refuse one above ``tolerance`` times the largest logit."""
-    expected, found = network(batch), other(batch)
-    if not expected.isfinite().all():
-        raise RunError(f"{out} is not written: the logits of the checkpoint's network are not finite")
-    difference = float((found - expected).abs().max())
-    if not difference <= tolerance * float(expected.abs().max()):
-        raise RunError(f"{out} is not written: what it would hold gives other logits, by up to {difference:g}")
-    return difference

@@ -16,10 +16,14 @@ from spine_ignite.inference.levels.calibration import Calibration, read_calibrat
 from spine_ignite.inference.options import CHECKPOINTS
 from spine_ignite.inference.postprocess.learned import steps_of_run
 from spine_ignite.runs.directory import RunDirectory, open_run_directory
-from spine_ignite.runs.exported import SUFFIX, read_header
+from spine_ignite.runs.exported import SUFFIX, Header, read_header
 from spine_ignite.runs.folds_directory import FoldsDirectory
+from spine_ignite.runs.onnx_file import SUFFIX as ONNX
+from spine_ignite.runs.onnx_file import read_onnx_header
 from spine_ignite.runs.provenance import as_recorded
 from spine_ignite.runs.published import nothing_of_this_name, published, weights_of
+
+HUB_FILE = f"model{SUFFIX}"  # in a folder for a model hub
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,18 @@ class ExportedNetwork:
             RunError: the file cannot be used.
         """
         try:
-            return parse_config(read_header(self.path).settings, source=f"what is said in {self.path}")
+            return parse_config(self.header.settings, source=f"what is said in {self.path}")
         except UsageError as error:
             raise RunError(f"{error}; export it again") from error
+
+    @cached_property
+    def header(self) -> Header:
+        """What it says about itself.
+
+        Raises:
+            RunError: the file cannot be used.
+        """
+        return read_onnx_header(self.path) if self.path.suffix == ONNX else read_header(self.path)
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -118,7 +131,9 @@ Source: TypeAlias = TrainedRun | ExportedNetwork
 
 
 def find_sources(name: Path) -> list[Source]:
-    """Return what a name stands for: a published network, an exported file, or runs (:func:`find_runs`).
+    """Return what a name stands for: a published network, an exported file, a folder for a hub, or runs.
+
+    Runs are found as by :func:`find_runs`.
 
     Raises:
         UsageError: it stands for two things.
@@ -127,8 +142,10 @@ def find_sources(name: Path) -> list[Source]:
     item = published(name)
     if item is not None:
         return [ExportedNetwork(weights_of(item))]
-    if name.suffix == SUFFIX and not name.is_dir():
+    if name.suffix in (SUFFIX, ONNX) and not name.is_dir():
         return [ExportedNetwork(name)]
+    if (name / HUB_FILE).is_file() and not (name / "config.yaml").exists():
+        return [ExportedNetwork(name / HUB_FILE)]
     if not name.exists():
         raise nothing_of_this_name(name)
     return [TrainedRun(run) for run in find_runs(name)]
@@ -148,13 +165,19 @@ def find_runs(path: Path) -> list[RunDirectory]:
         runs = [RunDirectory(folder) for folder in folders if (folder / "config.yaml").is_file()]
         if runs:
             return runs
-        raise RunError(f"{path} is not a run directory: it has no config.yaml, nor has any folder in it")
-    if not path.is_dir() and (path.suffix == SUFFIX or published(path) is not None):
-        raise RunError(
-            f"{path} is a network without a run, which has no cases of its own; predict with it, and judge its label "
-            "volumes: spine-ignite evaluate --predictions DIR --labels DIR"
-        )
+        if not (path / HUB_FILE).is_file():
+            raise RunError(f"{path} is not a run directory: it has no config.yaml, nor has any folder in it")
+        raise _without_run(path)
+    if not path.is_dir() and (path.suffix in (SUFFIX, ONNX) or published(path) is not None):
+        raise _without_run(path)
     return [open_run_directory(path)]
+
+
+def _without_run(path: Path) -> RunError:
+    return RunError(
+        f"{path} is a network without a run, which has no cases of its own; predict with it, and judge its label "
+        "volumes: spine-ignite evaluate --predictions DIR --labels DIR"
+    )
 
 
 def checkpoint_file(run: RunDirectory, name: str) -> Path:

@@ -29,6 +29,7 @@ from spine_ignite.inference.postprocess import Cleaned, clean
 from spine_ignite.labels import LabelScheme
 from spine_ignite.machine.precision import Precision, choose_device, choose_precision
 from spine_ignite.runs.description import Description
+from spine_ignite.runs.onnx_file import SUFFIX as ONNX
 from spine_ignite.slices.normalise import prepare_image
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.maps import PlaneSpool
@@ -170,7 +171,7 @@ class Predictor:
         for start in range(0, native.num_slices, self.batch_size):
             batch = total[: native.num_slices - start].zero_()
             for member, slices, grid in work:
-                image = _batch(slices, start, len(batch), member.trained.description).to(self.device)
+                image = slice_batch(slices, start, len(batch), member.trained.description).to(self.device)
                 # Softmax over classes that lie side by side in memory (channels_last) takes three times as long.
                 scores = _unpad(member.scores(image, self.precision), grid).contiguous()
                 # Slice by slice, so that not a batch but a slice is in memory twice more on the volume's own pixels.
@@ -225,6 +226,8 @@ def load_predictor(run: Path, options: InferenceOptions) -> Predictor:
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
     sources = [found for path in (run, *options.ensemble) for found in find_sources(path)]
+    if all(source.root.suffix == ONNX for source in sources):
+        precision = Precision(torch.float32, device.type, "onnxruntime's")
     return Predictor(
         load_members(sources, options, device),
         device=device,
@@ -269,7 +272,7 @@ def _preparation(member: Member) -> tuple[tuple[float, float], tuple[float, floa
     return description.spacing, description.clip_percentiles, description.border
 
 
-def _batch(slices: Slices, start: int, count: int, description: Description) -> Tensor:
+def slice_batch(slices: Slices, start: int, count: int, description: Description) -> Tensor:
     """Slices from ``start`` on as a batch ``(B, 1 + 2 context, H, W)``, at least of the training size."""
     context = description.context_slices
     size = [max(have, want) for have, want in zip(slices.shape[1:], description.size, strict=True)]

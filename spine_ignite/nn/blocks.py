@@ -110,6 +110,11 @@ def resize(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Ten
     return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
 
 
+def divide_up(size: int, stride: int) -> int:
+    """Return ``size / stride`` rounded up; of positive numbers, since ONNX rounds negative ones otherwise."""
+    return (size + stride - 1) // stride
+
+
 def crop_or_resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bring ``(B, C, h, w)`` that was upsampled by a whole factor to ``(B, C, *size)``, that of a finer map.
 

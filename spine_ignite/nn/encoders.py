@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from spine_ignite.errors import RunError, UsageError
+from spine_ignite.nn.blocks import divide_up
 from spine_ignite.nn.padding import pad_to_multiple
 from spine_ignite.nn.timm_import import import_timm
 
@@ -73,7 +74,7 @@ class Encoder(nn.Module):
         height, width = x.shape[-2:]
         maps = self.net(pad_to_multiple(x, self.multiple))
         return [
-            level[..., : -(-height // stride), : -(-width // stride)]
+            level[..., : divide_up(height, stride), : divide_up(width, stride)]
             for level, stride in zip(maps, self.strides, strict=True)
         ]
 

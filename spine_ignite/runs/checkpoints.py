@@ -108,12 +108,16 @@ def load_network(path: Path, device: torch.device | str = "cpu") -> TrainedNetwo
     """Build the network of a checkpoint and load its weights (the averaged ones, if the run averaged).
 
     Args:
-        path: a checkpoint of a run, or a ``.safetensors`` file of ``spine-ignite export``.
-        device: where the network is wanted.
+        path: a checkpoint of a run, or a ``.safetensors`` or ``.onnx`` file of ``spine-ignite export``.
+        device: where the network is wanted; one in an ONNX file computes on the CPU all the same.
 
     Raises:
         RunError: the checkpoint cannot be used, or its architecture is not installed.
     """
+    if path.suffix == ".onnx":
+        from spine_ignite.runs.onnx_file import load_onnx  # it needs the class above
+
+        return load_onnx(path)
     weights, description = read_weights(path, device)
     network = build_network(description, weights, path)
     return TrainedNetwork(network.to(device).eval(), description, path)
@@ -123,7 +127,7 @@ def read_weights(path: Path, device: torch.device | str = "cpu") -> tuple[Any, D
     """Read the judged weights in a file, and what they belong to; nothing is built.
 
     Args:
-        path: as to :func:`load_network`.
+        path: as to :func:`load_network`, but for ONNX files, whose numbers have no names that an architecture knows.
         device: where the weights of a checkpoint are wanted.
 
     Returns:
@@ -132,6 +136,8 @@ def read_weights(path: Path, device: torch.device | str = "cpu") -> tuple[Any, D
     Raises:
         RunError: the file cannot be used.
     """
+    if path.suffix == ".onnx":
+        raise RunError(f"{path} is a program, which no training can start from; give a run or a .safetensors file")
     if path.suffix == ".safetensors":
         from spine_ignite.runs.exported import read_exported  # it needs the class above
 

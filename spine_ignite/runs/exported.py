@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, ValidationError
@@ -35,18 +35,20 @@ class Header(Section):
     plugin: str = Field(description="name and version of the distribution of the architecture")
     sha256: str | None = Field(None, description="of the weights")
     description: dict[str, Any] = Field(description="of the network, as in a checkpoint")
+    license: Annotated[str, Field(max_length=100)] | None = Field(
+        None, description="under which the network may be used, as an SPDX identifier; None: nothing is said"
+    )
     settings: dict[str, Any] = Field(
         default_factory=dict, description="how its run predicts: sections of a configuration; none: the defaults"
     )
 
 
-def to_bytes(trained: TrainedNetwork, plugin: str, settings: Mapping[str, Any], *, half: bool = False) -> bytes:
+def to_bytes(trained: TrainedNetwork, header: Header, *, half: bool = False) -> bytes:
     """Return the content of a safetensors file with the weights of a network and its header.
 
     Args:
-        trained: the network, with its description.
-        plugin: name and version of the distribution of the architecture.
-        settings: how its run predicts.
+        trained: the network.
+        header: what is said about it; the checksum is added here.
         half: store numbers in half precision; they are read as single.
 
     Raises:
@@ -65,12 +67,7 @@ def to_bytes(trained: TrainedNetwork, plugin: str, settings: Mapping[str, Any], 
             weights[name] = weights[name].half()
             if weights[name].isinf().any() and not value.isinf().any():
                 raise RunError(f"{trained.path} cannot be stored in half precision: '{name}' is too large for it")
-    header = Header(
-        plugin=plugin,
-        sha256=fingerprint(weights),
-        description=trained.description.state_dict(),
-        settings=dict(settings),
-    )
+    header = header.model_copy(update={"sha256": fingerprint(weights)})
     content: bytes = save(weights, metadata={KEY: header.model_dump_json()})
     return content
 
@@ -115,8 +112,17 @@ def _read(path: Path, *, with_weights: bool) -> tuple[Header, dict[str, Tensor]]
         raise RunError(
             f"{path} has weights, but was not written by `spine-ignite export`: what they belong to is unknown"
         )
+    return parse_header(text, path), weights
+
+
+def parse_header(text: str, path: Path) -> Header:
+    """Read a header from its JSON; nothing in it is believed.
+
+    Raises:
+        RunError: it is none of this version.
+    """
     try:
-        return Header.model_validate_json(text), weights
+        return Header.model_validate_json(text)
     except ValidationError as error:
         reason = describe(error, Header)
         raise RunError(f"{path} is not an export of this version of spine-ignite (format 1): {reason}") from error

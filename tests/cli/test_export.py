@@ -77,7 +77,7 @@ def test_mistakes_are_told(tmp_path: Path, write_run: RunWriter, capsys: pytest.
     predict = ("predict", folder, tmp_path / "x.nii.gz", "-o", tmp_path / "out", "--checkpoint")
     for arguments, code, message in (
         (("export", tmp_path / "none"), 1, "none is not a run directory: it has no config.yaml"),
-        (("export", folder, "--format", "onnx"), 2, "'onnx' is not one of 'safetensors', 'torch-export'"),
+        (("export", folder, "--format", "pt"), 2, "'pt' is not one of 'safetensors', 'onnx', 'torch-export', 'hub'"),
         (("export", folder, "-o", tmp_path / "a.pt"), 2, "does not fit the format safetensors"),
         (("export", folder, "--checkpoint", "bets"), 2, "there is no checkpoint 'bets'. Did you mean 'best'?"),
         ((*predict, "bets"), 2, "checkpoints are 'best', 'last' or files, got ['bets']"),

@@ -179,7 +179,7 @@ class RebuiltProjection(torch.autograd.Function):
         """Map ``(D, C)``, ``(B, C, bases)`` and ``(B, bases, N)`` to ``(B, D, N)``."""
         ctx.save_for_backward(bases, assignment)
         with torch.autocast(weight.device.type, enabled=False):
-            return torch.bmm(weight.expand(len(bases), -1, -1), _rebuild(bases, assignment))
+            return torch.bmm(weight.expand(bases.shape[0], -1, -1), _rebuild(bases, assignment))
 
     @staticmethod
     @once_differentiable

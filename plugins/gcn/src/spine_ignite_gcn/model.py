@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from spine_ignite.nn.blocks import crop_or_resize, resize
+from spine_ignite.nn.blocks import crop_or_resize, divide_up, resize
 from spine_ignite.nn.encoder_options import BackboneArguments
 from spine_ignite.nn.encoders import build_encoder
 
@@ -51,7 +51,7 @@ class GCN(nn.Module):
         levels = self.encoder(x)[-len(self.score) :]
         scores = [score(level) for score, level in zip(self.score, levels, strict=True)]
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels[-2::-1]]
-        sizes += [(-(-x.shape[-2] // stride), -(-x.shape[-1] // stride)) for stride in self.last_strides]
+        sizes += [(divide_up(x.shape[-2], stride), divide_up(x.shape[-1], stride)) for stride in self.last_strides]
         logits: Tensor = scores.pop()
         for up, refine, size in zip(self.up, self.refine, sizes, strict=True):
             logits = up(logits, size)
