@@ -32,6 +32,7 @@ from spine_ignite.runs.description import Description
 from spine_ignite.slices.build import build_store
 from spine_ignite.slices.store import open_store
 from spine_ignite.volumes.metaimage import write as write_metaimage
+from spine_ignite.volumes.nrrd import NrrdReader
 from spine_ignite.volumes.volume import read_geometry, read_image, read_label
 
 # NIfTI-1: offsets and formats of the header's fields that decide how much is read, and as what.
@@ -247,12 +248,37 @@ def build_targets(folder: Path) -> dict[str, Target]:
         "nifti.gz": Target(tuple(volumes), ".nii.gz", read_volume, payload=True),
         "gzip stream": Target((gzip.compress(volumes[0]),), ".nii.gz", read_volume),
         "mha": Target(((folder / "seed.mha").read_bytes(), _plain_mha(label)), ".mha", read_volume),
+        **_other_volumes(folder, label, affine),
         "configuration": Target((config, short), ".yaml", load_config),
         "dataset": Target((b"0123456789abcdef",), ".bin", read_dataset),
         "checkpoint": Target(((folder / "seed.pt").read_bytes(),), ".pt", load_network),
         "evaluation": Target((evaluation,), ".bin", read_evaluation),
         "slice store": Target((manifest,), ".bin", lambda path: _store(path)),
         "command line": Target((config, short, volumes[0]), ".yaml", run_command),
+    }
+
+
+def _other_volumes(folder: Path, label: Any, affine: Any) -> dict[str, Target]:
+    """NRRD, compressed and as it is; MGH; and the headers of pairs, whose voxels are sound."""
+    NrrdReader().write(folder / "seed.nrrd", label, affine, None)
+    packed = (folder / "seed.nrrd").read_bytes()
+    head, _, _ = packed.replace(b"encoding: gzip", b"encoding: raw").partition(b"\n\n")
+    plain = head + b"\n\n" + label.tobytes(order="F")
+    mgh = tuple(nib.MGHImage(label.astype(kind), affine).to_bytes() for kind in (np.uint8, np.int16, np.float32))
+    headers = []
+    for kind in (nib.Nifti1Pair, nib.nifti2.Nifti2Pair, nib.AnalyzeImage):
+        nib.save(kind(label, affine if kind is not nib.AnalyzeImage else None), folder / "seed.hdr")
+        headers.append((folder / "seed.hdr").read_bytes())
+
+    def read_pair(path: Path) -> None:
+        path.with_suffix(".img").write_bytes(label.tobytes(order="F"))
+        read_volume(path)
+
+    return {
+        "nrrd": Target((packed, plain), ".nrrd", read_volume),
+        "mgh": Target(mgh, ".mgh", read_volume),
+        "mgz": Target(mgh, ".mgz", read_volume, payload=True),
+        "pair": Target(tuple(headers), ".hdr", read_pair),
     }
 
 

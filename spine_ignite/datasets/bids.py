@@ -70,9 +70,15 @@ def find(root: Path) -> list[Case] | None:
 def _anatomical(root: Path) -> Iterator[tuple[Path, BidsName]]:
     for folder in sorted([*root.glob("sub-*/anat"), *root.glob("sub-*/ses-*/anat")]):
         for path in sorted(folder.iterdir()):
-            name = bids_name(volume_stem(path)) if volume_suffix(path) else None
+            name = (bids_name(volume_stem(path)) or _of_two(volume_stem(path))) if volume_suffix(path) else None
             if name is not None and name.entities[0][0] == "sub":
                 yield path, name
+
+
+def _of_two(stem: str) -> BidsName | None:
+    """``sub-1_T2w_dseg``, with two suffixes, is no name of BIDS, but many tools for the cord write such."""
+    image = bids_name(stem.removesuffix("_dseg"))
+    return BidsName((*image.entities, ("desc", image.suffix)), "dseg") if image is not None else None
 
 
 def _masks_of(

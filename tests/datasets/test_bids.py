@@ -67,6 +67,12 @@ def test_one_mask_of_two_contrasts_needs_its_source(tmp_path: Path) -> None:
     assert ("sub-1_T1w", "train", "sub-1_desc-T1w_dseg.nii.gz") in pairs(tmp_path)
 
 
+def test_a_mask_may_have_the_whole_name_of_its_image(tmp_path: Path) -> None:
+    touch(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_T2w.nii.gz")
+    touch(tmp_path, "derivatives/labels/sub-1/anat/sub-1_T2w_dseg.nii.gz")
+    assert pairs(tmp_path) == [("sub-1_T1w", "test", None), ("sub-1_T2w", "train", "sub-1_T2w_dseg.nii.gz")]
+
+
 def test_a_mask_too_many_is_told(tmp_path: Path) -> None:
     touch(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", "derivatives/a/sub-1/anat/sub-1_dseg.nii.gz")
     touch(tmp_path, "derivatives/b/sub-1/anat/sub-1_desc-x_dseg.nii.gz")

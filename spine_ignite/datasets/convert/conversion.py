@@ -238,7 +238,10 @@ def _require_readable(folder: Path, layout: Written, contents: Contents) -> None
 def _notes(mapping: SchemeMap, source: LabelScheme, written: LabelScheme) -> list[str]:
     notes = [note for _, note in mapping.notes]
     if mapping.without:
-        notes.append(f"{', '.join(mapping.without)} of the scheme '{source.name}' became background")
+        notes.append(
+            f"{', '.join(mapping.without)} of the scheme '{source.name}' are background now, where masks have them: "
+            f"the scheme '{written.name}' does not tell them apart"
+        )
     absent = [c.name for c, reached in zip(written.classes, mapping.reached, strict=True) if not reached]
     if absent:
         notes.append(f"no mask can hold {', '.join(absent)}, which the scheme '{source.name}' does not have")
