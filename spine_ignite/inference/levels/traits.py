@@ -20,6 +20,7 @@ from spine_ignite.volumes.geometry import sagittal_axis
 Floats = NDArray[np.float64]
 Row = dict[str, float]
 _MOST_POINTS = 20_000  # of the canal that are looked at
+_LEAST_POINTS = 50
 _DIGITS = 4
 
 
@@ -55,10 +56,12 @@ TRAITS = {
     "breadth_mm": Trait(8.0, _SIZE),
     "step_mm": Trait(4.0, "distances of the vertebrae are unlike those of the known cases"),
     "uneven_steps": Trait(0.3, "distances of the vertebrae are unlike those of the known cases"),
+    "taper": Trait(0.02, "the vertebrae do not grow down the column as in the known cases"),
     "disc_size": Trait(0.1, "sizes of the discs are unlike those of the known cases"),
     "canal_mm2": Trait(60.0, "the canal is wider or narrower than in the known cases"),
     "canal_behind_mm": Trait(5.0, _PLACE),
     "canal_aside_mm": Trait(3.0, _PLACE),
+    "cord_above": Trait(0.5, "the cord does not end as in the known cases"),
     "sacrum_behind_mm": Trait(10.0, _PLACE),
     "sacrum_size": Trait(0.5, _PLACE),
     "lean_deg": Trait(5.0, _SHAPE),
@@ -124,6 +127,9 @@ def _of_pieces(column: Column, before: NDArray[np.uint8]) -> Iterator[tuple[str,
     yield "size_mm", 10 * usual ** (1 / 3)
     yield "smallest", float(volumes.min()) / usual
     yield "largest", float(volumes.max()) / usual
+    if len(whole) > 2:
+        growth = np.polyfit([v.id for v in whole], np.log(volumes) / 3, 1)[0]  # of lengths, from one to the next above
+        yield "taper", float(growth)
     if found.discs:
         yield "disc_size", float(np.median([disc.volume for disc in found.discs])) / usual
     if found.sacrum is not None:
@@ -152,6 +158,9 @@ def _of_places(column: Column) -> Iterator[tuple[str, float]]:
         between = np.array([v.middle for v in found.vertebrae])
         share = (between[:, 2] - lowest.middle[2]) / along[2] if along[2] else np.zeros(len(between))
         yield "bend_mm", float((between[:, 1] - lowest.middle[1] - share * along[1]).mean())
+    above = cord_above(column)
+    if above is not None:
+        yield "cord_above", above
     canal = canal_places(column)
     if canal is not None:
         to_front, to_side, area = canal
@@ -181,6 +190,22 @@ def canal_places(column: Column) -> tuple[float, float, float] | None:
     voxel = abs(float(np.linalg.det(found.affine[:3, :3])))
     area = len(places) * float(beside.mean()) * voxel / (high - low)
     return float(offset[:, 1].mean()), float(np.abs(offset[:, 0]).mean()), area
+
+
+def cord_above(column: Column) -> float | None:
+    """Return how far the cord's middle lies above that of the canal without it, in usual distances of vertebrae.
+
+    None where too little is labelled of either. The cord ends at L1 or nearby: below are nerves alone.
+    """
+    found = column.found
+    cord, rest = (_kind_places(column, (kind,)) for kind in ("cord", "canal"))
+    if found.curve is None or len(found.vertebrae) < 2 or min(len(cord), len(rest)) < _LEAST_POINTS:
+        return None
+    step = (found.vertebrae[-1].height - found.vertebrae[0].height) / (len(found.vertebrae) - 1)
+    high, middle = (
+        float(found.curve.heights(places[:: 1 + len(places) // _MOST_POINTS]).mean()) for places in (cord, rest)
+    )
+    return (high - middle) / step if step > 0 else None
 
 
 def _kind_places(column: Column, kinds: tuple[Kind, ...]) -> Floats:

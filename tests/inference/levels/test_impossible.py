@@ -56,14 +56,17 @@ def test_how_a_volume_is_stored_does_not_matter(spine: tuple[Labels, Affine]) ->
     assert said(labels.transpose(1, 2, 0), affine[:, [1, 2, 0, 3]]) == []
 
 
-def test_an_image_upside_down_is_told_by_sacrum_and_names(spine: tuple[Labels, Affine]) -> None:
+def test_an_image_upside_down_is_told_by_sacrum_cord_and_names(spine: tuple[Labels, Affine]) -> None:
     labels, affine = spine
     told = said(flipped(labels, affine, 1), affine)
     assert "the sacrum lies above the vertebrae: the image is upside down, or its directions are wrong" in told
-    without_sacrum = np.where(labels == SCHEME.names.index("S"), 0, labels)
-    assert said(flipped(without_sacrum, affine, 1), affine) == [
-        "the names of the vertebrae run from above to below: the image is upside down, or its directions are wrong"
-    ]
+    cord = "the cord lies in the lower part of the canal: the image is upside down, or its directions are wrong"
+    names = "the names of the vertebrae run from above to below: the image is upside down, or its directions are wrong"
+    without = labels.copy()
+    without[labels == SCHEME.names.index("S")] = 0
+    assert said(flipped(without, affine, 1), affine) == [cord, names]
+    without[labels == SCHEME.names.index("cord")] = SCHEME.names.index("canal")
+    assert said(flipped(without, affine, 1), affine) == [names]
 
 
 def test_a_mirrored_image_is_told_by_the_canal_or_the_sacrum(spine: tuple[Labels, Affine]) -> None:

@@ -47,6 +47,9 @@ def test_places_are_those_of_the_phantom(phantom: Phantom, column: Column) -> No
     assert row["canal_aside_mm"] < 8
     assert row["sacrum_behind_mm"] > 10
     assert row["scattered"] == 0
+    sizes = [np.log(v.height * v.depth * v.width) / 3 for v in vertebrae]
+    assert row["taper"] == pytest.approx(np.polyfit(range(len(sizes)), sizes, 1)[0], abs=0.01)
+    assert row["cord_above"] > 1
 
 
 def test_certainty_is_that_of_the_probabilities(phantom: Phantom, column: Column) -> None:
