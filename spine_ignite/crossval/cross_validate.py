@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,25 @@ from typing import Any
 from spine_ignite.config import RunConfig
 from spine_ignite.crossval.calibrate import calibrate, told
 from spine_ignite.crossval.cross_validation_entry import record_cross_validation
-from spine_ignite.crossval.folds_plan import Echo, Plan, Progress, make_plan, plan_cross_validation, require_alike
+from spine_ignite.crossval.folds_at_once import train_at_once
+from spine_ignite.crossval.folds_plan import (
+    Echo,
+    Plan,
+    Progress,
+    make_plan,
+    open_plan,
+    plan_cross_validation,
+    require_alike,
+)
 from spine_ignite.crossval.out_of_fold import judge_out_of_fold, predict_out_of_fold
 from spine_ignite.crossval.result import FoldResult, fold_results, read_result, write_result
 from spine_ignite.crossval.suspect_pictures import show_suspects
 from spine_ignite.crossval.suspect_table import Suspect, find_suspects, read_suspects, write_suspects
-from spine_ignite.errors import RunError, RunOverError
+from spine_ignite.errors import UsageError
 from spine_ignite.evaluation.tables import Summary
 from spine_ignite.ownership import own_folder
 from spine_ignite.runs.folds_directory import cross_validate_command
-from spine_ignite.training.run import resume
-from spine_ignite.tuning.start import train
+from spine_ignite.tuning.start import train_or_resume
 
 PICTURES = 10
 
@@ -64,6 +72,8 @@ def cross_validate(
     echo: Echo = print,
     progress: Progress | None = None,
     show_steps: bool = False,
+    at_once: int = 1,
+    devices: Sequence[str] | None = None,
 ) -> CrossValidation:
     """Train every fold, and judge every training case by the network that has not seen its patient.
 
@@ -77,6 +87,8 @@ def cross_validate(
         echo: takes the lines that tell how it goes.
         progress: wraps what is done one by one, to show how far it is.
         show_steps: show a progress bar over the steps of each epoch.
+        at_once: how many folds are trained at once; with more than one, each by a process of its own.
+        devices: GPUs that these are given, one each; default: those that are there.
 
     Raises:
         UsageError: the configuration cannot be used, or is another one than it was begun with.
@@ -88,40 +100,69 @@ def cross_validate(
         plan = make_plan(directory, config, progress, echo)
         trained = directory.trained_folds()
         plan.write()
-        count = len(plan.folds.folds)
-        for number in range(count):
-            if number in trained:
-                require_alike(plan, number)
-                continue
-            echo(f"Fold {number} ({number + 1} of {count}): {directory.fold(number).root}")
-            stopped = _train_fold(plan, number, echo, progress, show_steps)
-            if stopped is not None:
-                echo(f"Go on with all folds: {cross_validate_command(directory.root)}")
-                return CrossValidation(directory.root, count, len(directory.trained_folds()), signal=stopped)
-            directory.add_trained(number)
-            gc.collect()  # of a network there are circles, and its memory is needed for the next
+        for number in trained:
+            require_alike(plan, number)
+        left = [number for number in range(len(plan.folds.folds)) if number not in trained]
+        if at_once > 1:
+            stopped = train_at_once(plan, left, at_once, devices, echo)
+        else:
+            stopped = _train_in_turn(plan, left, echo, progress, show_steps)
+        if stopped is not None:
+            echo(f"Go on with all folds: {cross_validate_command(directory.root)}")
+            count = len(directory.trained_folds())
+            return CrossValidation(directory.root, len(plan.folds.folds), count, signal=stopped)
         return _conclude(plan, pictures, progress, echo)
+
+
+def train_fold(
+    root: Path,
+    number: int,
+    *,
+    echo: Echo = print,
+    progress: Progress | None = None,
+    show_steps: bool = False,
+) -> int | None:
+    """Train one fold of a cross-validation that was begun, or go on with it, beside whoever trains others.
+
+    Returns:
+        The signal that stopped it before its end, or None.
+
+    Raises:
+        UsageError: there is no such fold.
+        RunError: ``root`` is no cross-validation, or another process trains this fold.
+    """
+    plan = open_plan(root)
+    count = len(plan.folds.folds)
+    if number >= count:
+        raise UsageError(f"{root} has no fold {number}: its folds are numbered 0 to {count - 1}")
+    return _train_fold(plan, number, echo, progress, show_steps)
+
+
+def _train_in_turn(
+    plan: Plan, numbers: Sequence[int], echo: Echo, progress: Progress | None, show_steps: bool
+) -> int | None:
+    """Train folds one after the other; return the signal that stopped them."""
+    count = len(plan.folds.folds)
+    for number in numbers:
+        echo(f"Fold {number} ({number + 1} of {count}): {plan.directory.fold(number).root}")
+        stopped = _train_fold(plan, number, echo, progress, show_steps)
+        if stopped is not None:
+            return stopped
+        plan.directory.add_trained(number)
+        gc.collect()  # of a network there are circles, and its memory is needed for the next
+    return None
 
 
 def _train_fold(
     plan: Plan, number: int, echo: Echo, progress: Callable[[Any], Any] | None, show_steps: bool
 ) -> int | None:
     """Train a fold from its start, or go on with it; return the signal that stopped it before its end."""
-    run = plan.directory.fold(number)
+    run, changes = plan.directory.fold(number), None
     if run.config.is_file():
         require_alike(plan, number)
-        try:
-            result = resume(
-                run.root, given=plan.changes_of(number), echo=echo, progress=progress, show_steps=show_steps
-            )
-        except RunOverError:  # it was killed between its last step and our note of that
-            return None
-        return result.signal
-    if any(path.is_file() for path in (run.last, run.previous, run.best)):
-        raise RunError(f"{run.root} has networks but no {run.config.name}; restore that, or remove the folder")
-    # A process that was killed as it began may have left parts of the record, which are written again.
-    result = train(plan.of_fold(number), run.root, force=True, echo=echo, progress=progress, show_steps=show_steps)
-    return result.signal
+        changes = plan.changes_of(number)
+    result = train_or_resume(plan.of_fold(number), run, changes, echo=echo, progress=progress, show_steps=show_steps)
+    return None if result is None else result.signal
 
 
 def _conclude(plan: Plan, pictures: int, progress: Progress | None, echo: Echo) -> CrossValidation:

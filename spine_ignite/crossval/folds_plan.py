@@ -116,6 +116,17 @@ def make_plan(directory: FoldsDirectory, config: RunConfig, progress: Progress |
     return Plan(directory, config.model_copy(update={"data": section}), folds, is_new=True)
 
 
+def open_plan(root: Path) -> Plan:
+    """Return the plan of a cross-validation as it is recorded.
+
+    Raises:
+        RunError: there is none in ``root``.
+        DataError: its folds cannot be read.
+    """
+    directory = open_folds_directory(root)
+    return Plan(directory, load_config(directory.config), read_folds(directory.splits), is_new=False)
+
+
 def recorded_config(root: Path, overrides: tuple[str, ...], given: dict[str, Any]) -> RunConfig:
     """Return the configuration of a cross-validation that was begun, with changes.
 

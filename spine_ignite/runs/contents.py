@@ -40,6 +40,7 @@ _FILES = {
 _OF_FOLDS = {
     Sort.LOG: (
         Listed("", r"cross-validation\.yaml|(splits|trained|result|calibration)\.json|suspects\.csv|manifest\.jsonl"),
+        Listed("logs", r"(fold\d+|judge)\.log"),
         Listed("evaluation/(out-of-fold|test)", r"summary\.json|(cases|classes|confusion)\.csv"),
     ),
     Sort.WEIGHTS: (),

@@ -70,6 +70,15 @@ class FoldsDirectory:
         """Table and pictures as one page."""
         return self.root / "suspects.html"
 
+    def log(self, number: int) -> Path:
+        """What the process of a fold has printed, where folds are trained by processes of their own."""
+        return self.root / "logs" / f"fold{number}.log"
+
+    @property
+    def slurm(self) -> Path:
+        """What submitit keeps of jobs."""
+        return self.root / "slurm"
+
     def fold(self, number: int) -> RunDirectory:
         """The run of a fold, numbered from 0."""
         return RunDirectory(self.root / f"fold{number}")

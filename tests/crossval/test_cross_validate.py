@@ -17,7 +17,7 @@ import torch
 from ignite.engine import Events
 
 from spine_ignite.config import load_config
-from spine_ignite.crossval.cross_validate import CrossValidation, cross_validate
+from spine_ignite.crossval.cross_validate import CrossValidation, cross_validate, train_fold
 from spine_ignite.datasets.split import read_split
 from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.evaluation.table_files import read_tables
@@ -120,6 +120,33 @@ def test_a_kill_at_any_rename_between_the_folds_is_made_good(
         die_at_rename(number, True, lambda out=out: void(quiet(config, out)))
         quiet(config, out)
         assert results(out) == whole
+
+
+def test_folds_at_once_give_the_same_bytes(validated: CrossValidation, configure: Configure, tmp_path: Path) -> None:
+    """Each fold in a process of its own; what was trained in turn is left, and an interrupted one goes on."""
+    out, said = tmp_path / "at-once", []
+    result = cross_validate(configure(), out, pictures=1, echo=said.append, at_once=2)
+    assert results(out) == results(validated.directory)
+    assert result.suspects == validated.suspects
+    assert {line.partition(" ")[0] for line in said} >= {"Begins:", "Trained:"}
+    assert "Best validation Dice" in (out / "logs" / "fold1.log").read_text()
+    again = cross_validate(configure(), out, pictures=1, echo=lambda _line: None, at_once=2)
+    assert again.trained == 2
+
+
+def test_a_fold_that_fails_among_others_is_told(configure: Configure, tmp_path: Path, install: Any) -> None:
+    source = (
+        "from spine_ignite.hookspecs import hookimpl\n@hookimpl\ndef attach_handlers(trainer, evaluator, run):\n"
+        "    assert run.config.data.fold != 1, 'no such luck'\n"
+    )
+    install("acme-luck", source)
+    out = tmp_path / "folds"
+    with pytest.raises(RunError, match="1 fold of .* are not trained: fold1 ended with code 1; see .*fold1.log; go on"):
+        cross_validate(configure("train.epochs=1"), out, echo=lambda _line: None, at_once=2)
+    assert "no such luck" in (out / "logs" / "fold1.log").read_text()
+    assert json.loads((out / "trained.json").read_text())["weights"].keys() == {"0"}
+    with pytest.raises(UsageError, match="has no fold 2: its folds are numbered 0 to 1"):
+        train_fold(out, 2)
 
 
 def test_a_signal_stops_it_with_the_command_that_goes_on(configure: Configure, tmp_path: Path, stopped: Any) -> None:
