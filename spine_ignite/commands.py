@@ -18,6 +18,7 @@ COMMANDS = {
     "find-lr": "Suggest a learning rate by a range test, with a plot.",
     "train": "Train a network, or resume a run.",
     "cross-validate": "Train all folds; judge, and find suspect masks, on cases that a network has not seen.",
+    "study": "Train many models, folds, seeds and settings as one plan, here or on a cluster; one table.",
     "evaluate": "Judge a run, or any tool's predictions, in 3D per case and class.",
     "compare": "Compare evaluated runs: the paper's table, tests of all pairs, figures.",
     "report": "Write a run as one HTML page with pictures, curves and a viewer.",

@@ -69,6 +69,26 @@ def lock_folder(folder: Path, what: str, name: str = ".lock") -> Iterator[None]:
                     parent.rmdir()
 
 
+def is_locked(folder: Path, name: str = ".lock") -> bool:
+    """Whether a process holds the lock of a folder at this moment.
+
+    To know it the lock is taken, shared with others who look, and let go at once: who wants it in that very moment is
+    refused, and should try again.
+    """
+    try:
+        descriptor = open_plain(folder / name, os.O_RDONLY)
+    except (OSError, RunError):
+        return False
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _take(path: Path, what: str, made: list[Path]) -> int:
     """Make the folder and lock the file in it; ``made`` gets the folders that were made, the innermost first."""
     while True:

@@ -24,6 +24,7 @@ FORMAT = 1
 _KINDS = {
     "run": "a run",
     "cross-validation": "a cross-validation",
+    "study": "a study",
     "store": "a slice store",
     "evaluation": "an evaluation",
     "comparison": "a comparison",
@@ -33,7 +34,16 @@ _KINDS = {
     "conversion": "a converted dataset",
 }
 Kind = Literal[
-    "run", "cross-validation", "store", "evaluation", "comparison", "slices", "phantoms", "reviewed", "conversion"
+    "run",
+    "cross-validation",
+    "study",
+    "store",
+    "evaluation",
+    "comparison",
+    "slices",
+    "phantoms",
+    "reviewed",
+    "conversion",
 ]
 _NOBODYS = re.compile(rf"{re.escape(MARKER)}|\.lock(-[a-z]+)?|\.readers")
 

@@ -17,7 +17,14 @@ CITED = re.compile(
     r"|configs/[\w/.-]*\.yaml|\w+\.md|test_\w+\.py)\b"
 )
 # What the program writes, what an example invents. What code puts together from quoted parts is not looked for.
-OTHERS = {"comparison.md", "test_mynet.py", "tests/test_mynet.py", "test_acme.py", "configs/models/NAME.yaml"}
+OTHERS = {
+    "comparison.md",
+    "study.md",
+    "test_mynet.py",
+    "tests/test_mynet.py",
+    "test_acme.py",
+    "configs/models/NAME.yaml",
+}
 PLACE = re.compile(r"(?<![\w/])(?:tests|benchmarks|docs)/[\w./-]*[\w/]")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 

@@ -98,11 +98,50 @@ def compare(
         UsageError: fewer than two runs, one given twice, unfit names or an unknown measure.
         DataError: a run was not judged, or not in the same way as the others.
     """
+    require_rankable(measure)
+    runs = open_runs(paths, split, names)
+    return compare_scores(
+        runs, stack(runs), measure=measure, seed=seed, resamples=resamples, cost=cost, device=device, progress=progress
+    )
+
+
+def require_rankable(measure: str) -> None:
+    """Refuse a measure that runs cannot be ranked by.
+
+    Raises:
+        UsageError: it is none that there is.
+    """
     if measure not in RANKABLE:
         closest = suggest(measure, RANKABLE)
         raise UsageError(f"runs cannot be ranked by '{measure}'.{closest} Choose one of {', '.join(RANKABLE)}")
-    runs = open_runs(paths, split, names)
-    scores = stack(runs)
+
+
+def compare_scores(
+    runs: Sequence[EvaluatedRun],
+    scores: Scores,
+    *,
+    measure: str = "dice",
+    seed: int = 0,
+    resamples: int = 10_000,
+    cost: bool = True,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Comparison:
+    """Compare runs, or what stands for several runs as their mean, by the figures of each case.
+
+    Args:
+        runs: what tables and figures name.
+        scores: their figures, a row for each.
+        measure: what to rank by.
+        seed: of the bootstrap; the same seed gives the same figures.
+        resamples: of the bootstrap.
+        cost: measure FLOPs and latency, unless that was done before.
+        device: where to measure them.
+        progress: wraps the runs whose cost is measured.
+
+    Raises:
+        DataError: the record of a run's split is damaged.
+    """
     per_case = scores.per_case(measure)
     ranking = rank(per_case, SHOWN[measure].better > 0)
     paired = np.stack([per_case[i] - per_case[j] for i, j in combinations(range(len(runs)), 2)])[..., None]

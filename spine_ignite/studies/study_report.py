@@ -1,0 +1,308 @@
+"""The report of a study: the comparison over all cells, and what a comparison of single runs cannot say."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spine_ignite.compare.comparison import Comparison, Progress, compare_scores, require_rankable
+from spine_ignite.compare.output import comparison_record, write_comparison
+from spine_ignite.csv_files import csv_text
+from spine_ignite.evaluation.measures import SHOWN, shown
+from spine_ignite.files import write_text
+from spine_ignite.names import counted, in_json, in_markdown
+from spine_ignite.studies.making import Study
+from spine_ignite.studies.pooling import Pooled, Split, pool
+from spine_ignite.studies.seal import Opening, judged_beside, read_openings, read_seal
+from spine_ignite.studies.spread import DIFFERENCE, POWER, Interval, interval, needed_cases, visible_difference
+
+
+@dataclass(frozen=True)
+class OfMethod:
+    """A method over its trainings.
+
+    Args:
+        name: of the method.
+        cells: over all cells; the interval allows for what folds have in common.
+        seeds: over the means of each seed.
+        folds: over the means of each fold.
+    """
+
+    name: str
+    cells: Interval
+    seeds: Interval
+    folds: Interval
+
+
+@dataclass(frozen=True)
+class OfPair:
+    """Two methods, cell by cell and case by case.
+
+    Args:
+        first: name of a method.
+        second: of another.
+        cells: differences, first minus second, of cells of one fold and seed.
+        deviation: of the differences per case, each the mean over trainings.
+        needed: cases that a paired test needs to see the difference that was asked for.
+        visible: the smallest difference that the cases there are let be seen.
+    """
+
+    first: str
+    second: str
+    cells: Interval
+    deviation: float
+    needed: float
+    visible: float
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """What a study found.
+
+    Args:
+        study: the study.
+        split: which cases were judged.
+        comparison: of the methods, case by case, each case as the mean over trainings.
+        pooled: the figures of the cells.
+        methods: over their trainings.
+        pairs: of methods.
+        difference: that is to be seen.
+        openings: of the test set, until now.
+        notes: what a reader must know besides the comparison's own.
+    """
+
+    study: Study
+    split: Split
+    comparison: Comparison
+    pooled: Pooled
+    methods: tuple[OfMethod, ...]
+    pairs: tuple[OfPair, ...]
+    difference: float
+    openings: tuple[Opening, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where its tables and figures lie."""
+        return self.study.directory.report(self.split)
+
+
+def report_study(
+    study: Study,
+    split: Split = "validation",
+    *,
+    measure: str = "dice",
+    difference: float = DIFFERENCE,
+    seed: int = 0,
+    resamples: int = 10_000,
+    cost: bool = True,
+    progress: Progress | None = None,
+) -> StudyReport:
+    """Compare all cells of a study, and write tables and figures into its ``report/``.
+
+    Args:
+        study: the study.
+        split: the validation cases, each judged by the cells that have not seen it, or the test cases, once opened.
+        measure: what to rank by.
+        difference: that is to be seen, in the measure's unit.
+        seed: of the bootstrap over cases.
+        resamples: of the bootstrap.
+        cost: measure FLOPs and latency of each method.
+        progress: wraps the methods whose cost is measured.
+
+    Raises:
+        UsageError: an unknown measure.
+        RunError: there is nothing to compare yet, or a network has changed since its cell was done.
+        DataError: results are damaged or missing.
+    """
+    require_rankable(measure)
+    pooled = pool(study, split)
+    comparison = compare_scores(
+        pooled.runs, pooled.scores, measure=measure, seed=seed, resamples=resamples, cost=cost, progress=progress
+    )
+    figures = pooled.cells[measure]
+    overlap = pooled.overlap if split == "validation" else 0.0
+    methods = tuple(
+        OfMethod(run.name, interval(own.ravel(), overlap), interval(own.mean(axis=1)), interval(own.mean(axis=0)))
+        for run, own in zip(pooled.runs, figures, strict=True)
+    )
+    per_case = pooled.scores.per_case(measure)
+    pairs = tuple(
+        _pair(pooled, i, j, interval((figures[i] - figures[j]).ravel(), overlap), per_case[i] - per_case[j], difference)
+        for i, j in combinations(range(len(pooled.runs)), 2)
+    )
+    notes = (*pooled.notes, *_of_test(study))
+    openings = read_openings(study.directory)
+    report = StudyReport(study, split, comparison, pooled, methods, pairs, difference, openings, notes)
+    write_comparison(comparison, report.folder)
+    _write(report)
+    return report
+
+
+def _pair(pooled: Pooled, i: int, j: int, cells: Interval, differences: Any, difference: float) -> OfPair:
+    known = differences[~np.isnan(differences)]
+    deviation = float(known.std(ddof=1)) if len(known) > 1 else math.nan
+    first, second = (pooled.runs[place].name for place in (i, j))
+    needed, visible = needed_cases(deviation, difference), visible_difference(deviation, len(known))
+    return OfPair(first, second, cells, deviation, needed, visible)
+
+
+def _of_test(study: Study) -> list[str]:
+    """Say how often the test set was opened, and whether it was looked at otherwise."""
+    seal, openings = read_seal(study.directory), read_openings(study.directory)
+    told = f"opened {counted(len(openings), 'time')}, first {openings[0].when}" if openings else "not opened"
+    notes = [f"Test set: {counted(len(seal.cases), 'case')}, sealed {seal.made} ({seal.sha256[:16]}…), {told}."]
+    beside = judged_beside(study.directory, [cell.name for cell in study.cells])
+    if beside:
+        more = f" and {len(beside) - 1} more" if len(beside) > 1 else ""
+        notes.append(f"The test set was judged outside of any recorded opening: {beside[0]}{more}.")
+    return notes
+
+
+def method_rows(report: StudyReport) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the table of methods over their trainings."""
+    how = shown(report.comparison.measure, report.comparison.surfaces)
+    order = report.comparison.ranking.order
+    rows = [
+        [
+            found.name,
+            how.text(found.cells.mean),
+            _limits(how.text, found.cells),
+            how.text(found.seeds.deviation),
+            _limits(how.text, found.seeds),
+            how.text(found.folds.deviation),
+        ]
+        for found in (report.methods[i] for i in order)
+    ]
+    columns = ["method", how.heading, "95 % over folds and seeds", "SD of seeds", "95 % over seeds", "SD of folds"]
+    return columns, rows
+
+
+def pair_rows(report: StudyReport) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the table of pairs."""
+    how = shown(report.comparison.measure, report.comparison.surfaces)
+    rows = [
+        [
+            f"{pair.first} - {pair.second}",
+            how.text(pair.cells.mean),
+            _limits(how.text, pair.cells),
+            how.text(pair.deviation),
+            "-" if math.isnan(pair.needed) else f"{pair.needed:,.0f}",
+            how.text(pair.visible),
+        ]
+        for pair in report.pairs
+    ]
+    columns = ["pair", "difference", "95 % over folds and seeds", "SD of cases", "cases needed", "can be seen"]
+    return columns, rows
+
+
+def _limits(text: Any, found: Interval) -> str:
+    return "-" if math.isnan(found.low) else f"[{text(found.low)}, {text(found.high)}]"
+
+
+def method_text(report: StudyReport) -> str:
+    """Say how the figures over trainings came about, for a methods section."""
+    title = SHOWN[report.comparison.measure].title
+    folds, seeds = report.study.declaration.folds, len(report.pooled.seeds)
+    overlap = (
+        "allow for what the training sets of folds have in common by the variance "
+        f"(1/n + {report.pooled.overlap:.3g}) s² (Nadeau and Bengio 2003; Bouckaert and Frank 2004)"
+        if report.split == "validation"
+        else "take trainings for independent, which those on folds are not quite"
+    )
+    return (
+        f"Each method was trained {folds * seeds} times ({folds} folds of the patients x {counted(seeds, 'seed')}). "
+        "The figure of a case is its mean over the trainings that have judged it. Intervals over folds and seeds are "
+        f"by Student's t and {overlap}. Cases needed: for a paired t-test at 5 % (two-sided) to see a mean difference "
+        f"of {report.difference:g} in {title} with a probability of {POWER:.0%}, n = (z(0.975) + z(0.8))² s² / d² + "
+        "z(0.975)² / 2, s the standard deviation of the differences per case (Guenther 1981); Wilcoxon's test needs at "
+        "most 16 % more (Hodges and Lehmann 1956). Can be seen: the same, solved for d."
+    )
+
+
+def study_page(report: StudyReport) -> str:
+    """Return what a study found beside its comparison, as Markdown."""
+    parts = [
+        f"# {in_markdown(report.study.directory.root.absolute().name)}: {report.split}",
+        "\n".join(f"- {in_markdown(note)}" for note in report.notes),
+        "## Methods over their trainings",
+        _markdown(*method_rows(report)),
+        "## Pairs",
+        _markdown(*pair_rows(report)),
+        "Case by case, with tests and figures: [comparison.md](comparison.md).",
+        "## How this was computed",
+        method_text(report),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *([in_markdown(cell) for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def report_record(report: StudyReport) -> dict[str, Any]:
+    """Everything as plain data for JSON; NaN becomes None."""
+    methods = [
+        {"name": found.name, **{name: _interval(getattr(found, name)) for name in ("cells", "seeds", "folds")}}
+        for found in report.methods
+    ]
+    shared = ("first", "second", "deviation", "needed", "visible")
+    pairs = [
+        {**{name: getattr(pair, name) for name in shared}, "cells": _interval(pair.cells)} for pair in report.pairs
+    ]
+    record = {
+        "study": str(report.study.directory.root.absolute()),
+        "split": report.split,
+        "measure": report.comparison.measure,
+        "difference": report.difference,
+        "seal": read_seal(report.study.directory).sha256,
+        "openings": [opening.model_dump(mode="json") for opening in report.openings],
+        "methods": methods,
+        "pairs": pairs,
+        "cells": _cells(report),
+        "notes": list(report.notes),
+    }
+    plain: dict[str, Any] = _plain(record)
+    return plain | {"comparison": comparison_record(report.comparison)}
+
+
+def _cells(report: StudyReport) -> list[dict[str, Any]]:
+    """The figures of each cell, a row for each."""
+    pooled, folds = report.pooled, range(report.study.declaration.folds)
+    return [
+        {"method": run.name, "seed": seed, "fold": fold} | {key: of[m, s, fold] for key, of in pooled.cells.items()}
+        for m, run in enumerate(pooled.runs)
+        for s, seed in enumerate(pooled.seeds)
+        for fold in folds
+    ]
+
+
+def _interval(found: Interval) -> dict[str, float]:
+    return {name: getattr(found, name) for name in ("mean", "deviation", "low", "high", "p")}
+
+
+def _write(report: StudyReport) -> None:
+    record = report_record(report)
+    names = list(record["cells"][0])
+    write_text(report.folder / "cells.csv", csv_text(names, ([row[name] for name in names] for row in record["cells"])))
+    write_text(report.folder / "study.md", study_page(report))
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(report.folder / "study.json", in_json(text) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return None if math.isnan(value) else float(value)
+    return value
