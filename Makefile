@@ -9,7 +9,7 @@ JOBS ?= auto
 BENCHMARKS := startup trainer_overhead augmentation loss attention every_model prediction_memory evaluation compare memory growth gpu
 ON_VOLUMES := nnunet_training nnunet_preprocessing nnunet_prediction precision architectures time_to_dice label_grid
 
-.PHONY: install demo ready test lint audit bench stress clean
+.PHONY: install demo ready test cluster lint audit bench stress clean
 
 install: .venv/.installed
 
@@ -55,6 +55,10 @@ $(READY)/.trained: $(READY)/.phantoms | install
 # One process a core, each with one thread: two that share the cores of a machine would wait for each other.
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered
+
+# Trainings and studies on Slurm itself, which runs on this machine for as long (Debian: slurm-wlm and munge; as root).
+cluster: install
+	OMP_NUM_THREADS=1 REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/cluster
 
 lint: install
 	$(BIN)/ruff check .
