@@ -20,6 +20,7 @@ CITED = re.compile(
 OTHERS = {
     "comparison.md",
     "study.md",
+    "FILE.md",
     "test_mynet.py",
     "tests/test_mynet.py",
     "test_acme.py",

@@ -20,7 +20,7 @@ from spine_ignite.evaluation.judge import evaluate
 from spine_ignite.files import write_text
 from spine_ignite.locks import is_locked
 from spine_ignite.runs.resumption import changes_between, may_change
-from spine_ignite.studies.claims import CLAIM, claim
+from spine_ignite.studies.at_work import CLAIM, claim
 from spine_ignite.studies.making import Study, load_study
 from spine_ignite.studies.study_directory import Cell, StudyDirectory
 from spine_ignite.tuning.start import train_or_resume

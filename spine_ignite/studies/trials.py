@@ -13,7 +13,7 @@ from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import RunError, SpineIgniteError, UsageError, reason
 from spine_ignite.files import guard, open_to_append
 from spine_ignite.runs.directory import RunDirectory, read_rows
-from spine_ignite.studies.claims import claim, wait_for_lock
+from spine_ignite.studies.at_work import claim, wait_for_lock
 from spine_ignite.studies.declaration import SearchSection, SearchSpace
 from spine_ignite.studies.making import Study, load_study
 from spine_ignite.studies.standing import best_of

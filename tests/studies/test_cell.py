@@ -15,8 +15,8 @@ from spine_ignite.datasets.split import read_split
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.evaluation.table_files import read_tables
 from spine_ignite.locks import lock_folder
+from spine_ignite.studies.at_work import CLAIM
 from spine_ignite.studies.cell import ELSEWHERE, is_running, read_record, run_cell
-from spine_ignite.studies.claims import CLAIM
 from spine_ignite.studies.making import Study
 from spine_ignite.studies.standing import due, standings, summary_line
 from spine_ignite.training.run import resume
