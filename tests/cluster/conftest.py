@@ -154,7 +154,8 @@ class Cluster:
 
     def hurry(self) -> None:
         """Let jobs start now that were put back into the queue: Slurm gives them two minutes' rest."""
-        for line in self.run("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i %r").splitlines():
+        pending = ("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i %r")
+        for line in self.run(*pending, check=False).splitlines():
             job, _, reason = line.partition(" ")
             if reason.strip() == "BeginTime":
                 self.run("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
@@ -163,7 +164,9 @@ class Cluster:
         """Wait until something is so."""
         end = time.monotonic() + seconds
         while not ready():
-            assert time.monotonic() < end, f"{what}: not within {seconds:g} s\n{self.run('squeue')}\n{self.told()}"
+            assert time.monotonic() < end, (
+                f"{what}: not within {seconds:g} s\n{self.run('squeue', check=False)}\n{self.told()}"
+            )
             self.hurry()
             time.sleep(0.2)
 
