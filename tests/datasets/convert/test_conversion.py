@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -272,3 +273,25 @@ def test_a_folder_of_others_is_refused(tiny_dataset: Path, tmp_path: Path) -> No
         convert(tiny_dataset, tmp_path / "full", "nnunet", LUMBAR)
     with pytest.raises(UsageError, match="lies in the data"):
         convert(tiny_dataset, tiny_dataset / "raw", "nnunet", LUMBAR)
+
+
+def test_folders_of_dicom_become_volumes_without_a_patient_s_name(tmp_path: Path, write_series: Writer) -> None:
+    root, affine = tmp_path / "exams", np.array([[0, 0, 4.0, -8], [1, 0, 0, -10], [0, -1, 0, 20], [0, 0, 0, 1]])
+    rng = np.random.default_rng(0)
+    arrays = {number: rng.integers(0, 400, (12, 10, 5)).astype(np.uint16) for number in (1, 2)}
+    for number, array in arrays.items():
+        write_series(root / f"train/source/Case{number}/series", array, affine)
+        mask = nib.Nifti1Image(np.full(array.shape, 2, np.uint8), affine)
+        (root / "train/label").mkdir(exist_ok=True)
+        nib.save(mask, root / f"train/label/mask_case{number}.nii.gz")
+    convert(root, tmp_path / "raw", "nnunet", LUMBAR)
+    for number, array in arrays.items():
+        image = nib.load(tmp_path / f"raw/imagesTr/Case{number}_0000.nii.gz")
+        to = nib.orientations.io_orientation(np.linalg.inv(affine) @ image.affine)
+        np.testing.assert_array_equal(nib.orientations.apply_orientation(image.dataobj, to), array)
+        np.testing.assert_allclose(nib.load(tmp_path / f"raw/labelsTr/Case{number}.nii.gz").affine, image.affine)
+    files = tree(tmp_path / "raw")
+    assert len(files) == 8
+    for name, content in files.items():
+        plain = gzip.decompress(content) if name.endswith(".gz") else content
+        assert b"SECRET" not in plain.upper(), name
