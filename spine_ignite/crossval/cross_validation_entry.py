@@ -32,7 +32,8 @@ def record_cross_validation(plan: Plan, predictions: Predictions, summary: Summa
         machine=newest[0].machine if newest else {},
         data={case.name: Fingerprint(case.image, case.mask) for case in (*plan.folds.cases, *plan.folds.test)},
         files=[
-            directory.config, directory.splits, directory.trained, directory.result, directory.suspects, *tables, *kept
+            *(directory.config, directory.splits, directory.trained, directory.result, directory.calibration),
+            *(directory.suspects, *tables, *kept),
         ],
         parts={name: NOTHING if chain is None else chain.head for name, chain in chains.items()},
         settings={

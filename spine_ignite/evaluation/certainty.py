@@ -64,7 +64,7 @@ class Bin:
 def column_result(
     case: str, patient: str, confusion: NDArray[np.int64], described: Mapping[str, Any], scheme: LabelScheme
 ) -> ColumnResult | None:
-    """Hold a column against the reference; None where that has none, or none of its vertebrae was found.
+    """Hold a column against the reference; None where that has no vertebrae, or the prediction has none.
 
     Args:
         case: its name.

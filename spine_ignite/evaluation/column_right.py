@@ -38,7 +38,8 @@ def judge_column(confusion: Confusion, vertebrae: Sequence[int]) -> ColumnJudgem
     A vertebra's name is the one that most of its voxels have that are predicted as any vertebra. A name is given to
     what is no vertebra if most of its voxels lie in another structure of the reference, or lie in its background though
     the reference has this vertebra elsewhere: references often end before the image does. What is smaller than a tenth
-    of the reference's median vertebra counts neither way.
+    of the reference's median vertebra counts neither way, but where none of the reference's vertebrae is found every
+    name is wrong.
 
     Args:
         confusion: voxels by class in the reference (rows) and in the prediction (columns), ``(C, C)``, the background
@@ -46,7 +47,7 @@ def judge_column(confusion: Confusion, vertebrae: Sequence[int]) -> ColumnJudgem
         vertebrae: class indices of the vertebrae.
 
     Returns:
-        None if the reference has no vertebra, or none of them is found.
+        None if the reference has no vertebra, or the prediction has none.
     """
     chosen = list(vertebrae)
     reference, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
@@ -69,4 +70,6 @@ def judge_column(confusion: Confusion, vertebrae: Sequence[int]) -> ColumnJudgem
             elsewhere = reference[index] > 0 and 2 * here[0] > predicted[index]
             if elsewhere or 2 * here[others].sum() > predicted[index]:
                 wrong.add(index)
+    if not found:  # names there are, but none of them on a vertebra of the reference
+        wrong |= {index for index in chosen if predicted[index]}
     return ColumnJudgement(tuple(sorted(wrong)), tuple(missed)) if found or wrong else None

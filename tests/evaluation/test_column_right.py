@@ -49,6 +49,12 @@ def test_what_is_wrong_and_what_is_missed(
     assert judged.is_right == (not wrong)
 
 
+def test_names_that_lie_on_no_vertebra_at_all_are_wrong() -> None:
+    judged = judge_column(confusion((L5, BACKGROUND, 900), (BACKGROUND, L4, 30), (SACRUM, L3, 5)), VERTEBRAE)
+    assert judged is not None
+    assert judged.wrong == (L4, L3)
+
+
 def test_nothing_to_judge() -> None:
     assert judge_column(confusion((SACRUM, SACRUM, 900)), VERTEBRAE) is None
     assert judge_column(confusion((L5, BACKGROUND, 900)), VERTEBRAE) is None
