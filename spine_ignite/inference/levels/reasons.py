@@ -19,8 +19,8 @@ _FEWEST = 3  # vertebrae that a column must show for its distances to be known
 _LIKELY = 0.05  # probability from which another naming is told
 _UNSURE = 0.8  # share of a vertebra's names that agree, below which it is told that they do not
 # Of the lumbar vertebrae: where the share that agrees is below _TORN in one, or below _DIVIDED on average, the network
-# has two namings in mind, which the posterior, in which names count for little, tells too little of. Chosen on 63
-# phantoms, with another sixth lumbar or a lacking fifth vertebra in most of those that are divided.
+# has two namings in mind, which the posterior, in which names count for little, tells too little of. Chosen on
+# phantoms, of which most that are divided so have a sixth lumbar vertebra, or no fifth.
 _TORN, _DIVIDED = 0.7, 0.9
 _TIGHT = 0.35  # of the usual distance that lacks between the sacrum and the lowest vertebra where they look fused
 _COUNTS = {4: "four", 5: "five", 6: "six", 11: "eleven", 12: "twelve", 13: "thirteen"}
