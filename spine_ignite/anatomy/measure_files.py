@@ -19,10 +19,13 @@ from spine_ignite.labels import LabelScheme
 from spine_ignite.labels.scheme import IGNORE
 from spine_ignite.names import in_json
 from spine_ignite.volumes.alignment import aligned
+from spine_ignite.volumes.dicom.dicom_paths import is_slice_name
+from spine_ignite.volumes.dicom.segmentation_reading import identifiers, is_segmentation
 from spine_ignite.volumes.volume import STRICT, Reading, read_image, read_label
 
 FORMATS = (".csv", ".json")
 _DECIMALS = 3
+_SERIES = ("study_instance_uid", "series_instance_uid")
 _HEADINGS = ("file", "level", "kind", *FIGURES, "flags", "use")
 
 
@@ -35,12 +38,14 @@ class Measured:
         rows: what was measured, from the head down.
         image: the image of which the signal was measured.
         error: why it cannot be measured.
+        series: UIDs of the study and of the series, of a DICOM segmentation.
     """
 
     file: Path
     rows: tuple[Row, ...] = ()
     image: Path | None = None
     error: str | None = None
+    series: tuple[str, str] | None = None
 
 
 def measure_files(
@@ -82,7 +87,11 @@ def write_measurements(path: Path, measured: Sequence[Measured], scheme: LabelSc
     """
     require_format(path)
     if path.suffix.lower() == ".csv":
-        write_text(path, csv_text(_HEADINGS, _cells(measured)))
+        headings, cells = _HEADINGS, _cells(measured)
+        if any(item.series for item in measured):
+            headings = (*_HEADINGS, *_SERIES)
+            cells = ([*row, *(item.series or ("", ""))] for item in measured for row in _cells([item]))
+        write_text(path, csv_text(headings, cells))
     else:
         document = json.dumps(as_json(measured, scheme), indent=2, ensure_ascii=False, allow_nan=False)
         write_text(path, in_json(document) + "\n")
@@ -114,6 +123,8 @@ def _file_json(item: Measured) -> dict[str, Any]:
     about: dict[str, Any] = {"file": str(item.file), "error": item.error}
     if item.image is not None:
         about["image"] = str(item.image)
+    if item.series is not None:
+        about |= dict(zip(_SERIES, item.series, strict=True))
     levels = [
         {"level": row.level, "kind": row.kind, "flags": list(row.flags)}
         | {name: _rounded(value) for name, value in row.figures.items()}
@@ -145,7 +156,9 @@ def _measure(file: Path, scheme: LabelScheme, image: Path | None, reading: Readi
         volume = read_image(image, reading)
         # On the grid of the label volume, as all else is measured there.
         intensities = aligned(volume, label, "label volume")
-    return Measured(file, tuple(measure_volume(indices, label.affine, scheme, intensities)), image)
+    series = identifiers(file) if is_slice_name(file) and is_segmentation(file) else None
+    rows = tuple(measure_volume(indices, label.affine, scheme, intensities))
+    return Measured(file, rows, image, series=series)
 
 
 def _images_of(files: Sequence[Path], images: Path | None) -> dict[Path, Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spine_ignite.datasets.case_ids import CHANNEL, bare_id, natural_order, without_channel
-from spine_ignite.datasets.unread import describe, is_image, stem_of, unread_files, unreadable
+from spine_ignite.datasets.unread import describe, is_image, no_volume, stem_of, unread_files, unreadable
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.names import printable
 from spine_ignite.registry import Registered, load_registry
@@ -185,6 +185,8 @@ def find_cases(root: Path, layout: str | None = None) -> tuple[Dataset, list[Pro
         UsageError: there is no such layout.
     """
     root = Path(root)
+    if root.suffix.lower() == ".zip" and root.is_file() and not is_dicom(root):
+        raise DataError(no_volume(root))
     if not root.is_dir() and not is_dicom(root):
         raise DataError(f"dataset folder {root} does not exist; expected {_layouts()}")
     item, found = _recognise(root) if layout is None else _as_said(root, layout)

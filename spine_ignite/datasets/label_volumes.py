@@ -8,6 +8,7 @@ from pathlib import Path
 from spine_ignite.datasets.cases import volume_files
 from spine_ignite.datasets.unread import no_volume
 from spine_ignite.errors import DataError
+from spine_ignite.volumes.dicom.segmentation_reading import is_segmentation
 from spine_ignite.volumes.reader import volume_suffix
 
 
@@ -20,7 +21,7 @@ def label_volumes(inputs: Sequence[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in inputs:
         if path.is_dir():
-            inside = volume_files(path)
+            inside = volume_files(path) or [file for file in sorted(path.glob("*.dcm")) if is_segmentation(file)]
             if not inside:
                 raise DataError(f"folder {path} holds no volumes; give the folder in which the label volumes are")
         elif not path.exists():

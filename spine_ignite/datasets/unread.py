@@ -48,6 +48,8 @@ def no_volume(path: Path) -> str:
     """Say in a sentence that a file that was named is no volume."""
     if is_voxels(path):
         return f"{path} has voxels alone; name the header that lies beside it"
+    if path.suffix.lower() == ".zip":
+        return f"{path} holds no image of DICOM"
     return f"{path} is not a volume; {suffixes_listed()} are read"
 
 

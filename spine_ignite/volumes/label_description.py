@@ -14,7 +14,9 @@ import nibabel as nib
 
 from spine_ignite.errors import UsageError
 from spine_ignite.files import write_text
-from spine_ignite.labels import LabelScheme
+from spine_ignite.labels import LabelScheme, load_scheme
+from spine_ignite.labels.scheme import FILES
+from spine_ignite.volumes.dicom import dicom_paths
 
 COMMENT = 6  # NIFTI_ECODE_COMMENT
 _KEY = "spine-ignite label scheme"
@@ -30,7 +32,9 @@ def as_comment(scheme: LabelScheme) -> str:
 
 
 def scheme_in(path: Path) -> LabelScheme | None:
-    """Return the scheme that a NIfTI label volume carries; None if it is of another format, or carries none."""
+    """Return the scheme that a label volume carries, NIfTI or a DICOM segmentation of ours; None if it carries none."""
+    if dicom_paths.is_slice_name(path):
+        return _named_scheme(path)
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         return None
     try:
@@ -41,6 +45,21 @@ def scheme_in(path: Path) -> LabelScheme | None:
         if extension.get_code() == COMMENT and (scheme := _parsed(extension.get_content())) is not None:
             return scheme
     return None
+
+
+def _named_scheme(path: Path) -> LabelScheme | None:
+    """Return the scheme that segments name, if it is installed and gives their values their names."""
+    from spine_ignite.volumes.dicom.segmentation_reading import described_scheme
+
+    try:
+        described = described_scheme(path)
+        scheme = load_scheme(described[0]) if described is not None and not described[0].endswith(FILES) else None
+    except UsageError:
+        return None
+    if scheme is None or described is None:
+        return None
+    names = {c.value: c.name for c in scheme.classes}
+    return scheme if all(names.get(value) == name for value, name in described[1].items()) else None
 
 
 def _parsed(content: Any) -> LabelScheme | None:

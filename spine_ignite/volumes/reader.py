@@ -163,7 +163,7 @@ def digest(path: Path) -> str | None:
         DataError: the file is missing, or not what its name says.
     """
     chosen = _chosen(volume_suffix(path))
-    find: Callable[[Path], str] | None = getattr(_reader(chosen), "digest", None)
+    find: Callable[[Path], str | None] | None = getattr(_reader(chosen), "digest", None)
     return None if find is None else _told(chosen, path, lambda: find(path))
 
 

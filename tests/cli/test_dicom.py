@@ -181,7 +181,13 @@ def test_ten_thousand_files_of_which_none_is_an_image(command: Command, tmp_path
     assert f"folder {folder} holds neither volumes nor a dataset: 5000 files in {folder} are not read" in result.output
     result = command("predict", network, tmp_path / "many.zip", "-o", tmp_path / "out")
     assert result.code == 1
-    assert result.output.strip().splitlines()[-1].startswith(f"Error: {tmp_path / 'many.zip'} is not a volume")
+    assert f"Error: {tmp_path / 'many.zip'} holds no image of DICOM\n" in result.output
+    assert f"Error: {tmp_path / 'many.zip'} holds no image of DICOM\n" in command("check", tmp_path / "many.zip").output
+    (tmp_path / "cut.zip").write_bytes((tmp_path / "many.zip").read_bytes()[:-100])
+    cut = f"Error: {tmp_path / 'cut.zip'} is not a readable zip: it is truncated or corrupt\n"
+    for name in ("check", "predict"):
+        rest = (network, tmp_path / "cut.zip", "-o", tmp_path / "out") if name == "predict" else (tmp_path / "cut.zip",)
+        assert cut in command(name, *rest).output
     assert not (tmp_path / "out").exists()
 
 

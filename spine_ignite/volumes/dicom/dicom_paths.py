@@ -48,7 +48,7 @@ def is_dicom(path: Path) -> bool:
     source, _ = split_key(path)
     try:
         if source.is_dir():
-            return any(True for _ in _dicom_files(source))
+            return _folder_holds_dicom(source, _folders_in(source))
         if not source.is_file():
             return False
         status = source.stat()
@@ -99,6 +99,20 @@ def candidates(folder: Path) -> Iterator[Path]:
                 yield path
 
 
+def _folders_in(folder: Path) -> tuple[tuple[str, int], ...]:
+    """What tells whether files were added below a folder, or taken away, without a look at each."""
+    found = []
+    for parent, folders, _ in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found.append((parent, os.stat(parent).st_mtime_ns))
+    return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _folder_holds_dicom(folder: Path, _folders: tuple[tuple[str, int], ...]) -> bool:
+    return any(True for _ in _dicom_files(folder))
+
+
 def _dicom_files(folder: Path) -> Iterator[Path]:
     for path in candidates(folder):
         with suppress(OSError):
@@ -120,10 +134,9 @@ def _zip_holds_dicom(path: Path, _time: int, _size: int) -> bool:
                     with suppress(zipfile.BadZipFile, NotImplementedError, EOFError), archive.open(item) as file:
                         if looks_like(file.read(132)):
                             return True
-            # What cannot be looked into is told by who reads it.
             return any(item.flag_bits & 1 for item in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False
+        return True  # for all that is known: what is wrong with it is told where it is read
 
 
 def _ending(name: str) -> str:

@@ -16,6 +16,7 @@ from spine_ignite.volumes.dicom.archives import Archive, open_archive
 from spine_ignite.volumes.dicom.decoding import read_voxels, same_pixels
 from spine_ignite.volumes.dicom.dicom_headers import read_headers
 from spine_ignite.volumes.dicom.dicom_paths import split_key, with_key
+from spine_ignite.volumes.dicom.segmentation_reading import is_segmentation, read_segmentation
 from spine_ignite.volumes.dicom.series_choice import Contents
 from spine_ignite.volumes.dicom.stacks import Stack
 from spine_ignite.volumes.reader import Stored
@@ -33,6 +34,9 @@ class DicomReader:
             DataError: there is no such series, or its slices are not a volume.
             UsageError: pydicom is not installed.
         """
+        if is_segmentation(path):
+            array, affine = read_segmentation(path)
+            return array.shape, affine, True
         _, stack = usable_series(path)
         return stack.shape, stack.affine, True
 
@@ -42,6 +46,9 @@ class DicomReader:
         Raises:
             DataError: likewise, or its pixels cannot be read.
         """
+        if is_segmentation(path):
+            labels, affine = read_segmentation(path)
+            return Stored(np.asarray(labels, dtype), affine)
         found, stack = usable_series(path)
         array = read_voxels(found.archive, stack, f"{series_choice.shown(stack)} of {found.path}")
         return Stored(np.asarray(array, dtype), stack.affine)
@@ -52,15 +59,19 @@ class DicomReader:
         Raises:
             DataError: there is no such series.
         """
+        if is_segmentation(path):
+            return [path]
         found, stack = series_of(path)
         return list(dict.fromkeys(found.archive.file(image.member) for image in stack.images))
 
-    def digest(self, path: Path) -> str:
-        """Return the SHA-256 of the files of a series, whatever their names and order, in a zip or not.
+    def digest(self, path: Path) -> str | None:
+        """Return the SHA-256 of the files of a series, whatever their names and order, in a zip or not; else None.
 
         Raises:
             DataError: there is no such series, or a file is gone.
         """
+        if is_segmentation(path):
+            return None
         found, stack = series_of(path)
         members = dict.fromkeys(image.member for image in stack.images)
         try:

@@ -21,6 +21,7 @@ from spine_ignite.volumes.dicom.decoding import headers_of
 from spine_ignite.volumes.dicom.dicom_headers import INSTALL, quiet
 from spine_ignite.volumes.dicom.dicom_paths import is_dicom
 from spine_ignite.volumes.dicom.dicom_reader import usable_series
+from spine_ignite.volumes.dicom.segmentation_reading import VALUE
 from spine_ignite.volumes.dicom.stacks import Stack
 
 _SERIES_NUMBER = 1000  # added to that of the source
@@ -80,11 +81,16 @@ def write_segmentation(path: Path, values: NDArray[Any], source: Path, scheme: L
         numbers[structure.index] = number
     with quiet():
         frames = _frames(numbers[indices], stack, headers)
-        segmentation = _segmentation(frames, headers, [_segment(n, c, made_by) for n, c in enumerate(present, 1)])
-        number = headers[0].get("SeriesNumber")
-        segmentation.SeriesNumber = _SERIES_NUMBER + int(number or 0)
+        segments = [_segment(number, structure, made_by) for number, structure in enumerate(present, 1)]
+        try:
+            segmentation = _segmentation(frames, headers, _measures(stack), segments)
+        except Exception:  # highdicom has many kinds, and what they say may quote the headers
+            raise DataError(
+                f"{source} has headers that no segmentation can refer to: they lack or contradict what DICOM asks for"
+            ) from None
+        segmentation.SeriesNumber = _SERIES_NUMBER + int(headers[0].get("SeriesNumber") or 0)
         for item, structure in zip(segmentation.SegmentSequence, present, strict=True):
-            item.SegmentDescription = f"value {structure.value} of the label scheme {scheme.name}"[:1024]
+            item.SegmentDescription = VALUE.format(structure.value, scheme.name)
         with write_atomically(path) as temporary:
             segmentation.save_as(temporary)
 
@@ -127,13 +133,21 @@ def _segment(number: int, structure: Any, made_by: str) -> Any:
     )
 
 
-def _segmentation(frames: NDArray[np.uint8], headers: list[Any], segments: list[Any]) -> Any:
+def _measures(stack: Stack) -> Any:
+    """Say how far slices are apart: those without a label are left out, and the rest would not tell."""
+    between = float(np.linalg.norm(stack.affine[:3, 2]))
+    spacing = stack.first.spacing or (1.0, 1.0)
+    return _highdicom().PixelMeasuresSequence(spacing, stack.first.thickness, between)
+
+
+def _segmentation(frames: NDArray[np.uint8], headers: list[Any], measures: Any, segments: list[Any]) -> Any:
     highdicom = _highdicom()
     return highdicom.seg.Segmentation(
         source_images=headers,
         pixel_array=frames,
         segmentation_type="BINARY",
         segment_descriptions=segments,
+        pixel_measures=measures,
         series_instance_uid=highdicom.UID(),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=highdicom.UID(),

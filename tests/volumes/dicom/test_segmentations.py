@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from spine_ignite.anatomy.measure_files import measure_files, write_measurements
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.labels import load_scheme
 from spine_ignite.volumes.dicom.codes import code_of
 from spine_ignite.volumes.dicom.segmentations import require_series, write_segmentation
+from spine_ignite.volumes.digests import file_sha256, volume_sha256
+from spine_ignite.volumes.label_description import scheme_in
 from spine_ignite.volumes.reader import read
 
 pydicom = pytest.importorskip("pydicom")
@@ -119,6 +122,40 @@ def test_dcmqi_reads_the_same_voxels_names_codes_and_colours(written: Any, tmp_p
         "L4/L5": ("SCT", "84020006", "L4/L5 disc"),
         "canal": ("SCT", "61853006", "Vertebral canal"),
     }
+
+
+def test_it_is_read_back_as_a_label_volume(written: Any, tmp_path: Path) -> None:
+    file, values, affine = written
+    stored = read(file, None)
+    for value in np.unique(values)[1:]:
+        found = {tuple(point) for point in _world(stored.array == value, stored.affine)}
+        assert found == {tuple(point) for point in _world(values == value, affine)}
+    assert scheme_in(file) == SCHEME
+    assert volume_sha256(file) == file_sha256(file)
+    header = pydicom.dcmread(file)
+    for segment in header.SegmentSequence:
+        del segment.SegmentDescription
+    header.save_as(tmp_path / "other.dcm")
+    assert scheme_in(tmp_path / "other.dcm") is None
+    assert np.unique(read(tmp_path / "other.dcm", None).array).tolist() == [0, 1, 2, 3, 4, 5]
+    (tmp_path / "cut.dcm").write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(DataError, match="is no readable DICOM segmentation: it is truncated or corrupt"):
+        read(tmp_path / "cut.dcm", None)
+
+
+def test_measurements_carry_the_identifiers_of_the_series(series: Path, written: Any, tmp_path: Path) -> None:
+    file, values, affine = written
+    nib.save(nib.Nifti1Image(values, affine), tmp_path / "same.nii.gz")
+    ours, same = measure_files([file, tmp_path / "same.nii.gz"], SCHEME)
+    assert ours.error is None
+    assert [row.level for row in ours.rows] == [row.level for row in same.rows]
+    source = pydicom.dcmread(next(series.iterdir()))
+    write_measurements(tmp_path / "figures.csv", [ours], SCHEME)
+    heading, first = (tmp_path / "figures.csv").read_text().splitlines()[:2]
+    assert heading.endswith(",study_instance_uid,series_instance_uid")
+    assert first.endswith(f",{source.StudyInstanceUID},{source.SeriesInstanceUID}")
+    write_measurements(tmp_path / "plain.csv", [same], SCHEME)
+    assert "uid" not in (tmp_path / "plain.csv").read_text()
 
 
 def test_every_level_has_the_code_of_snomed() -> None:

@@ -1,0 +1,147 @@
+"""DICOM segmentations as label volumes: ours, with the values of their label scheme, and those of other programs."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spine_ignite.errors import DataError
+from spine_ignite.volumes.dicom.dicom_headers import quiet
+
+VALUE = "value {} of the label scheme {}"  # the description of a segment
+_VALUE = re.compile(r"value (\d+) of the label scheme (.+)")
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_OFF = 0.05  # of the distance between slices
+
+
+def is_segmentation(path: Path) -> bool:
+    """Whether a path is one file, and that a segmentation."""
+    try:
+        if not path.is_file() or path.suffix.lower() == ".zip":
+            return False
+        status = path.stat()
+    except OSError:
+        return False
+    return _modality(path, status.st_mtime_ns, status.st_size) == "SEG"
+
+
+@lru_cache(maxsize=256)
+def _modality(path: Path, _time: int, _size: int) -> str:
+    with quiet() as pydicom:
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["Modality"])
+            return str(header.get("Modality") or "")
+        except Exception:  # told where it is read
+            return ""
+
+
+def read_segmentation(path: Path) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
+    """Return label values ``(columns, rows, slices)`` and the affine (RAS+ mm) of the slices that have a segment.
+
+    Values are those of the label scheme, where a segment tells its own, else the numbers of the segments.
+
+    Raises:
+        DataError: it is truncated or corrupt, not binary, its segments overlap, or its slices are not evenly spaced.
+    """
+    with quiet() as pydicom:
+        try:
+            header = pydicom.dcmread(path)
+            kind = str(header.get("SegmentationType") or "")
+            frames = np.asarray(pydicom.pixels.pixel_array(header)) if kind == "BINARY" else np.zeros(0)
+            frames = frames.reshape(-1, int(header.Rows), int(header.Columns))
+            places = [_place(header, frame) for frame in header.PerFrameFunctionalGroupsSequence]
+            values = {int(segment.SegmentNumber): _value(segment) for segment in header.SegmentSequence}
+            if kind == "BINARY" and len(frames) != len(places):
+                raise ValueError("frames are missing")
+        except Exception:
+            raise DataError(f"{path} is no readable DICOM segmentation: it is truncated or corrupt") from None
+    if kind != "BINARY":
+        raise DataError(f"{path} is a segmentation of shares ({kind}); one of whole voxels (BINARY) is needed")
+    return _volume(path, frames, places, values)
+
+
+def described_scheme(path: Path) -> tuple[str, dict[int, str]] | None:
+    """Return the name of the label scheme that a segmentation of ours is in, and the names of its values."""
+    found, names = _segments(path)
+    schemes = {name for _, name in found}
+    return (schemes.pop(), names) if len(schemes) == 1 and len(found) == len(names) else None
+
+
+def _segments(path: Path) -> tuple[list[tuple[int, str]], dict[int, str]]:
+    with quiet() as pydicom:
+        try:
+            segments = pydicom.dcmread(path, stop_before_pixels=True).SegmentSequence
+            told = [_VALUE.fullmatch(str(segment.get("SegmentDescription") or "")) for segment in segments]
+            labels = [str(segment.SegmentLabel) for segment in segments]
+        except Exception:  # told where it is read
+            return [], {0: ""}
+    found = [(int(match.group(1)), match.group(2)) for match in told if match is not None]
+    return found, {_value(segment): label for segment, label in zip(segments, labels, strict=True)}
+
+
+def identifiers(path: Path) -> tuple[str, str]:
+    """Return the UIDs of the study, and of the series that a segmentation was made of.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    with quiet() as pydicom:
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True)
+            referred = header.get("ReferencedSeriesSequence") or []
+            return str(header.StudyInstanceUID), "; ".join(str(item.SeriesInstanceUID) for item in referred)
+        except Exception:
+            raise DataError(f"{path} is no readable DICOM segmentation: it is truncated or corrupt") from None
+
+
+def _value(segment: Any) -> int:
+    match = _VALUE.fullmatch(str(segment.get("SegmentDescription") or ""))
+    return int(match.group(1)) if match is not None else int(segment.SegmentNumber)
+
+
+def _place(header: Any, frame: Any) -> tuple[int, tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Return the segment of a frame, and position, directions, and spacing of rows, columns and slices (0: unsaid)."""
+    shared = header.SharedFunctionalGroupsSequence[0]
+
+    def group(name: str) -> Any:
+        return (frame.get(name) or shared.get(name))[0]
+
+    measures = group("PixelMeasuresSequence")
+    spacing = (*map(float, measures.PixelSpacing), abs(float(measures.get("SpacingBetweenSlices") or 0)))
+    number = int(group("SegmentIdentificationSequence").ReferencedSegmentNumber)
+    position = tuple(map(float, group("PlanePositionSequence").ImagePositionPatient))
+    return number, position, tuple(map(float, group("PlaneOrientationSequence").ImageOrientationPatient)), spacing
+
+
+def _volume(
+    path: Path, frames: NDArray[Any], places: list[Any], values: dict[int, int]
+) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
+    _, _, orientation, (down, along, between) = places[0]
+    if any(place[2:] != places[0][2:] for place in places):
+        raise DataError(f"{path} has frames of several directions or spacings, which are no volume")
+    row, column = np.array(orientation).reshape(2, 3)
+    positions = np.array([place[1] for place in places])
+    distances = positions @ np.cross(row, column)
+    apart = np.diff(np.unique(np.round(distances, 3)))
+    step = between or (float(apart.min()) if len(apart) else 1.0)
+    first, last = int(distances.argmin()), int(distances.argmax())
+    slices = np.rint((distances - distances[first]) / step).astype(int)
+    if np.abs(distances - distances[first] - slices * step).max() > _OFF * step:
+        raise DataError(f"{path} has slices that are not evenly spaced")
+    volume = np.zeros((*frames.shape[:0:-1], int(slices.max()) + 1), np.uint16)
+    for frame, (number, *_), k in zip(frames, places, slices, strict=True):
+        inside = frame.T > 0
+        if volume[:, :, k][inside].any():
+            raise DataError(f"{path} has segments that overlap; a label volume has one value at each place")
+        volume[:, :, k][inside] = values[number]
+    lps = np.eye(4)
+    lps[:3, 0], lps[:3, 1], lps[:3, 3] = row * along, column * down, positions[first]
+    steps = max(int(slices.max()), 1)
+    lps[:3, 2] = (positions[last] - positions[first]) / steps if slices.max() else np.cross(row, column) * step
+    affine: NDArray[np.float64] = _LPS_TO_RAS @ lps
+    return volume, affine
