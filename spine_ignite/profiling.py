@@ -122,7 +122,7 @@ def _measure(
     with torch.inference_mode(), autocast:
         _timed(network, image)
         times = [_timed(network, image) for _ in range(repeats)]
-        memory = torch.cuda.max_memory_allocated() / 2**20 if image.is_cuda else peak_memory_mib() - before
+        memory = torch.cuda.max_memory_allocated(image.device) / 2**20 if image.is_cuda else peak_memory_mib() - before
         with FlopCounterMode(display=False) as counter:
             network(image)
     latency = statistics.median(times)
@@ -145,5 +145,5 @@ def _timed(network: torch.nn.Module, image: Tensor) -> float:
     start = time.perf_counter()
     network(image)
     if image.is_cuda:
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(image.device)
     return time.perf_counter() - start

@@ -24,6 +24,10 @@ A first run, on synthetic data:
 """
 
 
+# What each process of a launcher would do again, into the same folders.
+_OF_ONE_PROCESS = ("cross-validate", "evaluate", "find-lr", "postprocess", "predict", "preprocess")
+
+
 class LazyGroup(click.Group):
     """Imports a command's module when the command is run, so that --help stays instant.
 
@@ -38,6 +42,10 @@ class LazyGroup(click.Group):
         """Import the command, or None if there is none of this name."""
         if cmd_name not in COMMANDS:
             return _of_plugin(cmd_name)
+        if cmd_name in _OF_ONE_PROCESS:
+            from spine_ignite.machine.launched import require_one
+
+            require_one(f"spine-ignite {cmd_name}")
         module = importlib.import_module(f"spine_ignite.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command

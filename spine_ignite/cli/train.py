@@ -17,6 +17,7 @@ from spine_ignite.cli.options import (
     print_table,
     progress_bar,
     say,
+    words_of,
 )
 from spine_ignite.errors import UsageError
 
@@ -29,6 +30,7 @@ Examples:
   spine-ignite train --config configs/mrspineseg.yaml --data dataset --out runs/unet
   spine-ignite train --resume runs/unet
   spine-ignite train --resume runs/unet --set train.epochs=200 --device cuda:1
+  spine-ignite train --data dataset --nproc 4               # four processes share each batch, on a GPU each
   spine-ignite train --data dataset --dry-run               # does it fit, and how long will it take?
   spine-ignite train --data dataset --overfit-batches 2     # can the network learn at all?
 """
@@ -43,6 +45,7 @@ Examples:
 @click.option("--device", help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--force", is_flag=True, help="Replace a run that is already in --out.")
 @click.option("--overfit-batches", type=click.IntRange(min=0), metavar="N", help="Check: learn N batches by heart.")
+@click.option("--nproc", type=click.IntRange(min=1), metavar="N", help="Train with N processes on this machine.")
 @click.option("--dry-run", "dry", is_flag=True, help="Build all, try one batch, print memory and time; write nothing.")
 @json_option
 def command(
@@ -55,6 +58,7 @@ def command(
     device: str | None,
     force: bool,
     overfit_batches: int | None,
+    nproc: int | None,
     dry: bool,
     as_json: bool,
 ) -> int:
@@ -66,7 +70,12 @@ def command(
 
     Exits 130 after Ctrl-C and 143 after SIGTERM, with a checkpoint to resume from.
     """
+    if nproc is not None and nproc > 1 and not dry:
+        from spine_ignite.machine.launch import launch
+
+        return launch(words_of(click.get_current_context(), but="nproc"), nproc)
     from spine_ignite.config import load_config
+    from spine_ignite.machine.launched import require_one
 
     given = {"model.name": model, "data.root": data, "device": device, "train.overfit_batches": overfit_batches}
 
@@ -92,6 +101,7 @@ def command(
     else:
         config = load_config(config_file, overrides, given=given, echo=echo)
         if dry:
+            require_one("a dry run")
             from spine_ignite.tuning.dry_run import dry_run
 
             _print_dry_run(dry_run(config, out, force=force, progress=_preprocessing, echo=echo), as_json)

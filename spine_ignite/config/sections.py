@@ -109,6 +109,9 @@ class TrainConfig(Section):
     ema: Fraction | None = Field(
         None, description="decay of an exponential moving average of the weights, judged and saved"
     )
+    sync_batch_norm: bool = Field(
+        False, description="with several processes, batch norm over the rows of all; default: each over its own"
+    )
     validate_every: PositiveInt = Field(1, description="epochs between validations")
     metrics: Components = Field(
         (),

@@ -1,4 +1,4 @@
-"""Losses by name, deep supervision and penalties; everything is computed in float32."""
+"""Losses by name, deep supervision and penalties; everything is computed in float32, or in float64 if logits are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from spine_ignite.config import LossConfig
 from spine_ignite.errors import UsageError
 from spine_ignite.labels import IGNORE
-from spine_ignite.losses.partial import or_one
+from spine_ignite.losses.softmax_sums import mean_over_pixels
+from spine_ignite.machine.whole_batch import are_shared, rows_of_all
+from spine_ignite.nn.attention import at_least_float32
 from spine_ignite.registry import Chosen, load_registry
 from spine_ignite.spec import ModelOutput
 
@@ -44,6 +46,10 @@ class Criterion(nn.Module):
     The label of a row must hold labelled classes alone. Without ``labelled`` all classes are labelled, and no pixel may
     be 255.
 
+    **Batches in several processes** (:mod:`.whole_batch`). A loss whose attribute ``of_rows`` is true computes that of
+    the whole batch from sums of each row. Any other gets the logits and labels of all rows, in each process. A penalty
+    counts by the rows of its process.
+
     Args:
         loss: of logits ``(B, K, H, W)`` for labels ``(B, H, W)`` and, if it can be used with labels that are known in
             part, ``labelled``.
@@ -63,22 +69,28 @@ class Criterion(nn.Module):
     def forward(self, output: Tensor | ModelOutput, label: Tensor, labelled: Tensor | None = None) -> LossValue:
         """Return the loss of an output for labels ``(B, H, W)`` of class indices."""
         if isinstance(output, Tensor):
-            return LossValue(self._of_classes(output.float(), label, labelled))
-        main = self._of_classes(output.logits.float(), label, labelled)
+            return LossValue(self._of_classes(at_least_float32(output), label, labelled))
+        main = self._of_classes(at_least_float32(output.logits), label, labelled)
         parts = {"main": main.detach()}
         total = main
         for name, aux in output.aux.items():
-            logits = _resize(aux.logits.float(), label, self.aux_align_corners)
+            logits = _resize(at_least_float32(aux.logits), label, self.aux_align_corners)
             of_edges = aux.target == "edge"
             value = edge_loss(logits, label, labelled) if of_edges else self._of_classes(logits, label, labelled)
             parts[f"aux/{name}"] = value.detach()
             total = total + aux.weight * value
         for name, penalty in output.penalties.items():
+            if are_shared():
+                penalty = rows_of_all(at_least_float32(penalty).reshape(1).expand(len(label)))[0].mean()
             parts[f"penalty/{name}"] = penalty.detach()
-            total = total + penalty.float()
+            total = total + at_least_float32(penalty)
         return LossValue(total, parts)
 
     def _of_classes(self, logits: Tensor, label: Tensor, labelled: Tensor | None) -> Tensor:
+        if are_shared() and not getattr(self.loss, "of_rows", False):
+            logits, whole = rows_of_all(logits, label)
+            label = whole.to(label.dtype)
+            labelled = None if labelled is None else rows_of_all(labelled.to(logits.dtype))[0] > 0
         return self.loss(logits, label) if labelled is None else self.loss(logits, label, labelled)
 
 
@@ -161,11 +173,12 @@ def edge_loss(logits: Tensor, label: Tensor, labelled: Tensor | None = None) -> 
     highest, lowest = F.max_pool2d(values, 3, 1, 1), -F.max_pool2d(-values, 3, 1, 1)
     edge = highest != lowest
     if labelled is None:
-        return F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype))
+        by_pixel = F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype), reduction="none")
+        return mean_over_pixels(by_pixel.flatten(1).sum(1), None, edge[:1].numel())
     whole = labelled[:, 1:].all(1)[:, None, None, None]
     known = ((highest != IGNORE) & (whole | (highest > 0))).to(logits.dtype)
-    total = F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype), known, reduction="sum")
-    return total / or_one(known.sum())
+    by_pixel = F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype), known, reduction="none")
+    return mean_over_pixels(by_pixel.flatten(1).sum(1), known, edge[:1].numel())
 
 
 def _resize(logits: Tensor, label: Tensor, align_corners: bool) -> Tensor:

@@ -7,13 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spine_ignite.losses.class_weights import class_weights
-from spine_ignite.losses.partial import merge_unlabelled, or_one, split_ignored
-from spine_ignite.losses.softmax_sums import pixel_weights, softmax_sums
+from spine_ignite.losses.partial import merge_unlabelled, split_ignored
+from spine_ignite.losses.softmax_sums import mean_over_pixels, pixel_weights, softmax_sums
+from spine_ignite.machine.whole_batch import are_shared
 
 
 class CrossEntropy(nn.Module):
     """The mean over the pixels that count, each weighing as much as its class in the reference."""
 
+    of_rows = True
     weight: Tensor | None
 
     def __init__(self, num_classes: int, weight: list[float] | None, label_smoothing: float) -> None:
@@ -23,9 +25,9 @@ class CrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, label: Tensor, labelled: Tensor | None = None) -> Tensor:
         """Return the loss of logits ``(B, K, H, W)`` for labels ``(B, H, W)``; see :class:`.criterion.Criterion`."""
-        if labelled is None:
+        if labelled is None and not are_shared():
             return F.cross_entropy(logits, label.long(), self.weight, label_smoothing=self.label_smoothing)
-        index, counted = split_ignored(label)
+        index, counted = (label.long(), None) if labelled is None else split_ignored(label)
         ce = -softmax_sums(logits, index, counted, self.weight, labelled)[2]
         return smoothed(ce, self.label_smoothing, logits, index, counted, labelled, self.weight)
 
@@ -55,17 +57,14 @@ def smoothed(
     if not smoothing:
         return ce
     log_p = (logits if labelled is None else merge_unlabelled(logits, labelled)).log_softmax(1)
-    if labelled is None and weight is None:
-        return (1 - smoothing) * ce - smoothing * log_p.mean()
     known = torch.ones(logits.shape[:2], dtype=logits.dtype, device=logits.device)
     if labelled is not None:
         known = labelled.to(logits.dtype)
     of_class = known / known.sum(1, keepdim=True) * (1 if weight is None else weight)
     by_pixel = torch.einsum("bkhw,bk->bhw", log_p, of_class)
     weights = pixel_weights(index, counted, weight, logits.dtype)
-    total = index.numel() if weights is None else or_one(weights.sum())
-    spread = by_pixel.sum() if counted is None else (by_pixel * counted).sum()
-    return (1 - smoothing) * ce - smoothing * spread / total
+    by_row = (by_pixel if counted is None else by_pixel * counted).flatten(1).sum(1)
+    return (1 - smoothing) * ce - smoothing * mean_over_pixels(by_row, weights, index[:1].numel())
 
 
 def cross_entropy(num_classes: int, weight: list[float] | None = None, label_smoothing: float = 0.0) -> nn.Module:

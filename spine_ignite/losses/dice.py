@@ -9,6 +9,7 @@ from spine_ignite.losses.class_weights import class_weights
 from spine_ignite.losses.cross_entropy import smoothed
 from spine_ignite.losses.partial import split_ignored, weighted_mean
 from spine_ignite.losses.softmax_sums import softmax_sums, softmax_sums_of_squares, sums_by_class
+from spine_ignite.machine.whole_batch import rows_of_all
 
 
 class SoftDice(nn.Module):
@@ -33,6 +34,7 @@ class SoftDice(nn.Module):
         weight: of each class in the mean, background included; one by default.
     """
 
+    of_rows = True
     weight: Tensor | None
 
     def __init__(
@@ -98,11 +100,16 @@ class SoftDice(nn.Module):
         index = label.long().flatten(1)
         ones = torch.ones_like(index) if counted is None else counted.flatten(1).long()
         reference = sums_by_class(ones, index, self.num_classes).to(overlap.dtype)
+        if labelled is None:
+            overlap, reference, predicted = rows_of_all(overlap, reference, predicted)
+        else:
+            if not self.batch and counted is not None:
+                labelled = labelled & counted.flatten(1).any(1, keepdim=True)
+            overlap, reference, predicted, labelled = rows_of_all(overlap, reference, predicted, labelled)
+            labelled = labelled > 0
         if self.batch:
             overlap, reference, predicted = overlap.sum(0), reference.sum(0), predicted.sum(0)
             labelled = None if labelled is None else labelled.any(0)
-        elif labelled is not None and counted is not None:
-            labelled = labelled & counted.flatten(1).any(1, keepdim=True)
         loss = 1 - (2 * overlap + self.smooth) / (reference + predicted + self.smooth)
         first = 0 if self.include_background else 1
         loss, present = loss[..., first:], reference[..., first:] > 0
@@ -118,6 +125,8 @@ class SoftDice(nn.Module):
 
 class DiceCrossEntropy(nn.Module):
     """``dice_weight * soft Dice + ce_weight * cross-entropy``, sharing one softmax."""
+
+    of_rows = True
 
     def __init__(self, dice: SoftDice, dice_weight: float, ce_weight: float, label_smoothing: float) -> None:
         super().__init__()

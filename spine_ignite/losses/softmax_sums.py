@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from spine_ignite.losses.partial import merge_unlabelled, or_one
+from spine_ignite.machine.whole_batch import rows_of_all
 
 
 def softmax_sums(
@@ -34,15 +35,15 @@ def softmax_sums(
     Returns:
         ``overlap`` ``(B, K)``, for each class the sum of its probability over the pixels that have it in the reference;
         ``predicted`` ``(B, K)``, over all pixels; ``log_likelihood``, the mean over all pixels of the log-probability
-        of the reference's class.
+        of the reference's class, in other processes too where a batch is shared.
     """
     index = label.flatten(1)
     counted = None if counted is None else counted.flatten(1)
-    share = _shares(index, counted, weight, logits.dtype)
+    weights = pixel_weights(index, counted, weight, logits.dtype)
     mask = None if counted is None else counted.to(logits.dtype)
     merged = None if labelled is None else _merged(labelled, logits.dtype)
-    sums: tuple[Tensor, Tensor, Tensor] = _SoftmaxSums.apply(logits, index, mask, share, merged)  # type: ignore[no-untyped-call]
-    return sums
+    overlap, predicted, by_row = _SoftmaxSums.apply(logits, index, mask, weights, merged)  # type: ignore[no-untyped-call]
+    return overlap, predicted, mean_over_pixels(by_row, weights, index.shape[1])
 
 
 def softmax_sums_of_squares(
@@ -55,7 +56,7 @@ def softmax_sums_of_squares(
     """As :func:`softmax_sums`, but ``predicted`` sums the squares of the probabilities; by autograd alone."""
     index = label.flatten(1)
     counted = None if counted is None else counted.flatten(1)
-    share = _shares(index, counted, weight, logits.dtype)
+    weights = pixel_weights(index, counted, weight, logits.dtype)
     if labelled is not None:
         logits = merge_unlabelled(logits, labelled)
     log_p = logits.flatten(2).log_softmax(1)
@@ -63,7 +64,8 @@ def softmax_sums_of_squares(
     chosen, squares = log_chosen.exp(), log_p.exp().square()
     if counted is not None:
         chosen, squares = chosen * counted, squares * counted[:, None]
-    log_likelihood = log_chosen.mean() if share is None else (share * log_chosen).sum()
+    by_row = (log_chosen if weights is None else weights * log_chosen).sum(1)
+    log_likelihood = mean_over_pixels(by_row, weights, index.shape[1])
     return sums_by_class(chosen, index, logits.shape[1]), squares.sum(2), log_likelihood
 
 
@@ -92,12 +94,19 @@ def pixel_weights(index: Tensor, counted: Tensor | None, weight: Tensor | None, 
     return weights if counted is None else weights * counted
 
 
-def _shares(index: Tensor, counted: Tensor | None, weight: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """Weights of pixels as shares of their sum; where nothing counts they are 0."""
-    weights = pixel_weights(index, counted, weight, dtype)
+def mean_over_pixels(by_row: Tensor, weights: Tensor | None, pixels: int) -> Tensor:
+    """Return the mean over the pixels of a batch, of which rows may be in other processes; 0 where nothing counts.
+
+    Args:
+        by_row: sums over the pixels of each row, each times its weight, ``(B,)``.
+        weights: of the pixels, ``(B, …)``; None: all are 1.
+        pixels: of a row.
+    """
     if weights is None:
-        return None
-    return weights / or_one(weights.sum())
+        (by_row,) = rows_of_all(by_row)
+        return by_row.sum() / (len(by_row) * pixels)
+    by_row, total = rows_of_all(by_row, weights.flatten(1).sum(1))
+    return by_row.sum() / or_one(total.sum())
 
 
 def sums_by_class(values: Tensor, index: Tensor, classes: int) -> Tensor:
@@ -121,7 +130,7 @@ class _SoftmaxSums(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, index: Tensor, counted: Tensor | None, share: Tensor | None, merged: Tensor | None
+        ctx: Any, logits: Tensor, index: Tensor, counted: Tensor | None, weights: Tensor | None, merged: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         few = logits.shape[1] < _LEAST_VECTOR and logits.device.type == "cpu"
         if few or logits.is_contiguous():
@@ -135,10 +144,10 @@ class _SoftmaxSums(torch.autograd.Function):
             together = torch.bmm(probabilities, merged[..., None])[..., 0]
             together = together.masked_fill((index != 0) | (together < _LEAST_SUM), 0)
             log_chosen = torch.where(together > 0, together.log(), log_chosen)
-        ctx.save_for_backward(probabilities, index, counted, share, merged, together)
+        ctx.save_for_backward(probabilities, index, counted, weights, merged, together)
         ctx.size = logits.shape[2:]
         chosen = log_chosen.exp()
-        log_likelihood = log_chosen.mean() if share is None else (share * log_chosen).sum()
+        log_likelihood = (log_chosen if weights is None else weights * log_chosen).sum(1)
         if counted is None:
             predicted = probabilities.sum(1)
         else:
@@ -154,16 +163,17 @@ class _SoftmaxSums(torch.autograd.Function):
     def backward(
         ctx: Any, overlap: Tensor, predicted: Tensor, log_likelihood: Tensor
     ) -> tuple[Tensor, None, None, None, None]:
-        # With p the softmax, y the reference's class, and o, q, l the gradients of the three sums, logit k gets
-        # p_k (q_k - sum_j p_j q_j - p_y o_y - l / N) + [k = y] (p_y o_y + l / N), and nothing where a pixel does not
-        # count. Merged classes have q of the background; if y is the background, p_y is the sum of their probabilities
-        # and the last term is theirs, each by its share p_k / p_y.
-        probabilities, index, counted, share, merged, together = ctx.saved_tensors
+        # With p the softmax, y the reference's class, w its weight, and o, q, l the gradients of the three sums, logit
+        # k gets p_k (q_k - sum_j p_j q_j - p_y o_y - l w) + [k = y] (p_y o_y + l w), and nothing where a pixel does
+        # not count. Merged classes have q of the background; if y is the background, p_y is the sum of their
+        # probabilities and the last term is theirs, each by its share p_k / p_y.
+        probabilities, index, counted, weights, merged, together = ctx.saved_tensors
         chosen = probabilities.gather(2, index[..., None])
         if merged is not None:
             predicted = torch.where(merged > 0, predicted[:, :1], predicted)
             chosen = torch.where(together[..., None] > 0, together[..., None], chosen)
-        of_mean = log_likelihood / index.numel() if share is None else log_likelihood * share[..., None]
+        of_mean = log_likelihood[:, None, None]
+        of_mean = of_mean if weights is None else of_mean * weights[..., None]
         of_reference = chosen * overlap.gather(1, index)[..., None] + of_mean
         everywhere = torch.bmm(probabilities, predicted[:, :, None]) + of_reference
         gradient = torch.empty_like(probabilities)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from spine_ignite.labels import IGNORE
 from spine_ignite.losses.class_weights import class_weights
 from spine_ignite.losses.partial import weighted_mean
+from spine_ignite.machine.whole_batch import rows_of_all
 
 
 class StructureLoss(nn.Module):
@@ -36,6 +37,7 @@ class StructureLoss(nn.Module):
         ValueError: the window is not odd, or the emphasis negative, or the weights do not fit.
     """
 
+    of_rows = True
     weight: Tensor | None
 
     def __init__(
@@ -71,23 +73,28 @@ class StructureLoss(nn.Module):
         p = log_p[:, 1:].exp()
         overlap = (weight * p * mask).sum((2, 3))
         either = (weight * (p + mask)).sum((2, 3)) - overlap
-        entropy = self._entropy(weight, bce, counted, labelled)
+        entropy, known = self._entropy(weight, bce, counted, labelled)
+        share = torch.ones_like(overlap)
+        if labelled is not None and counted is not None:
+            share = labelled[:, 1:] * counted.amax((2, 3))
+        overlap, either, entropy, known, share = rows_of_all(overlap, either, entropy, known, share)
+        entropy = entropy / known if self.weighted_bce else entropy.sum(0) / known.sum(0).clamp_min(1)
         value = entropy + 1 - (overlap + 1) / (either + 1)
         if labelled is None and self.weight is None:
             return value.mean()
-        share = torch.ones_like(value) if self.weight is None else self.weight[1:].to(value).expand_as(value)
-        if labelled is not None and counted is not None:
-            share = share * labelled[:, 1:] * counted.amax((2, 3))
-        return weighted_mean(value, share)
+        return weighted_mean(value, share if self.weight is None else share * self.weight[1:].to(value))
 
-    def _entropy(self, weight: Tensor, bce: Tensor, counted: Tensor | None, labelled: Tensor | None) -> Tensor:
+    def _entropy(
+        self, weight: Tensor, bce: Tensor, counted: Tensor | None, labelled: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return sums over the pixels of each row and class, ``(B, K - 1)``, and what they are to be divided by."""
         if self.weighted_bce:
             total = weight.sum((2, 3))  # a pixel that counts weighs at least 1
-            return (weight * bce).sum((2, 3)) / (total if counted is None else total.clamp_min(1))
+            return (weight * bce).sum((2, 3)), total if counted is None else total.clamp_min(1)
         if counted is None or labelled is None:
-            return bce.mean((0, 2, 3))
+            return bce.sum((2, 3)), torch.full_like(bce[:, :, 0, 0], bce.shape[2] * bce.shape[3])
         known = counted * labelled[:, 1:, None, None]
-        return (known * bce).sum((0, 2, 3)) / known.sum((0, 2, 3)).clamp_min(1)
+        return (known * bce).sum((2, 3)), known.sum((2, 3))
 
     def _count(self, inside: Tensor) -> Tensor:
         """Return how many pixels of the window around each are inside: running sums cost the same for any window."""

@@ -43,13 +43,20 @@ class Precision:
         return context
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, local: int = 0, local_count: int = 1) -> torch.device:
     """Return the device of this name; ``auto`` takes a GPU if there is one.
 
+    Args:
+        name: as configured.
+        local: number of this process on its machine, of several that train together: each has a GPU of its own.
+        local_count: how many they are there.
+
     Raises:
-        UsageError: no such kind of device.
+        UsageError: no such kind of device, or one GPU for several processes.
         RunError: it is not there.
     """
+    if local_count > 1 and (name.startswith("cuda") or (name == "auto" and torch.cuda.is_available())):
+        return _own_gpu(name, local, local_count)
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -68,6 +75,20 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def _own_gpu(name: str, local: int, local_count: int) -> torch.device:
+    if ":" in name:
+        raise UsageError(f"device {name} is one GPU, and {local_count} processes train here; use cuda, auto or cpu")
+    there = torch.cuda.device_count()
+    if there == 1:  # a scheduler shows each process its own
+        return torch.device("cuda", 0)
+    if there < local_count:
+        raise RunError(
+            f"{local_count} processes train here, and torch sees {there} CUDA devices; start as many processes as "
+            "there are GPUs, or use device=cpu"
+        )
+    return torch.device("cuda", local)
+
+
 def choose_precision(name: str, device: torch.device) -> Precision:
     """Return the arithmetic for a device; ``auto`` takes bfloat16 where the device computes it fast.
 
@@ -84,7 +105,9 @@ def choose_precision(name: str, device: torch.device) -> Precision:
             raise UsageError(f"precision fp16 needs a GPU with CUDA; on {kind} use bf16, fp32 or auto")
         return Precision(torch.float16, kind, "as asked, with gradient scaling")
     if kind == "cuda":
-        if torch.cuda.is_bf16_supported(including_emulation=False):
+        with torch.cuda.device(device):  # the query is about the current one
+            supported = torch.cuda.is_bf16_supported(including_emulation=False)
+        if supported:
             return Precision(torch.bfloat16, kind, "the GPU computes bfloat16")
         return Precision(torch.float32, kind, "the GPU has no bfloat16")
     if kind == "cpu":

@@ -193,7 +193,12 @@ def open_run_directory(root: Path) -> RunDirectory:
 
 
 def describe_environment(
-    device: str, precision: str, fingerprint: str, plugin: object, components: Mapping[str, object]
+    device: str,
+    precision: str,
+    fingerprint: str,
+    plugin: object,
+    components: Mapping[str, object],
+    processes: int = 1,
 ) -> str:
     """Return what a run should record about where it ran, as JSON.
 
@@ -206,6 +211,7 @@ def describe_environment(
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "device": device,
+        "processes": processes,
         "precision": precision,
         "git_revision": _git_revision(),
         "data_fingerprint": fingerprint,

@@ -11,9 +11,29 @@ from typing import Any
 import torch
 
 from spine_ignite.config import TrainConfig
+from spine_ignite.machine.processes import Processes
 
 _DEFAULT_EPOCHS = 100
 _NO_LIMIT = 1_000_000
+
+
+class AgreedClock:
+    """A clock that shows all processes of a training the same time, that of the first; it goes on by :meth:`show`.
+
+    Args:
+        processes: of the training.
+    """
+
+    def __init__(self, processes: Processes) -> None:
+        self.shown = processes.of_first(time.monotonic())
+
+    def __call__(self) -> float:
+        """Return the time that was shown last, seconds."""
+        return self.shown
+
+    def show(self, seconds: float) -> None:
+        """Go on."""
+        self.shown = seconds
 
 
 class Budget:
@@ -41,14 +61,14 @@ class Budget:
         self.validation_seconds = 0.0
         self.shares = array("d")
         self._replayed: Sequence[float] | None = None
-        self._clock = clock
+        self.clock = clock
         self._before = 0.0
         self._start = clock()
 
     @property
     def seconds(self) -> float:
         """Time used so far, earlier parts of a resumed run included."""
-        return self._before + self._clock() - self._start
+        return self._before + self.clock() - self._start
 
     def progress(self, steps_done: int) -> float:
         """Return the share of training that is done, 0 to 1."""
@@ -75,6 +95,12 @@ class Budget:
         """Let training take the steps that another has taken: as many, each with its share; no clock counts."""
         self._replayed = shares
 
+    def note_validation(self, seconds: float) -> None:
+        """Take the time of a validation, which the last one is expected to need as well."""
+        self.validation_seconds = seconds
+        if isinstance(self.clock, AgreedClock):
+            self.clock.show(self.clock() + seconds)
+
     def is_spent(self) -> bool:
         """Whether the time is up, but for the final validation."""
         if self.limit is not None and self._replayed is not None:
@@ -96,7 +122,7 @@ class Budget:
         self._before = float(state["seconds"])
         self.validation_seconds = float(state["validation_seconds"])
         self.shares = shares_in(state)
-        self._start = self._clock()
+        self._start = self.clock()
 
 
 def shares_in(state: Mapping[str, Any]) -> array[float]:

@@ -24,8 +24,11 @@ from spine_ignite.config import AugmentConfig, DataConfig, RunConfig, TrainConfi
 from spine_ignite.config.components import require_components
 from spine_ignite.config.load import Overrides
 from spine_ignite.datasets.split import Split, read_split
+from spine_ignite.errors import UsageError
 from spine_ignite.labels import LabelScheme
 from spine_ignite.losses.class_weights import with_class_weights
+from spine_ignite.machine.processes import ALONE, Processes
+from spine_ignite.machine.share import Share
 from spine_ignite.machine.workers import tell_of_crowds
 from spine_ignite.runs.choose_split import choose_split
 from spine_ignite.runs.directory import RunDirectory
@@ -117,6 +120,7 @@ def prepare(
     *,
     progress: Progress | None = None,
     find_batch_size: Callable[[RunConfig], RunConfig] | None = None,
+    processes: Processes = ALONE,
 ) -> Plan:
     """Resolve what a configuration names, bring the slice store up to date, choose the split.
 
@@ -125,15 +129,17 @@ def prepare(
         directory: of the run, which need not be there.
         progress: wraps the cases that are preprocessed, to show how far that is.
         find_batch_size: gives ``data.batch_size: auto`` a number; without it auto is refused.
+        processes: that share the batches; the first is here before the others.
 
     Raises:
         SpineIgniteError: the configuration or the data cannot be used.
     """
     require_components(config)
+    _require_shareable(config, processes)
     config = without_variety(config)
     point = open_starting_point(config.train.start_from) if config.train.start_from is not None else None
     config = find_batch_size(config) if find_batch_size is not None else config
-    return _plan(config, directory, progress).starting_from(point)
+    return _plan(config, directory, progress, processes).starting_from(point)
 
 
 def reopen(
@@ -144,6 +150,7 @@ def reopen(
     progress: Progress | None = None,
     *,
     begun: bool = True,
+    processes: Processes = ALONE,
 ) -> Plan:
     """Do the same for a run that is gone on with, whose split is the one that it recorded.
 
@@ -154,6 +161,7 @@ def reopen(
         given: values by dotted key, likewise; those that are None count as not given.
         progress: wraps the cases that are preprocessed, to show how far that is.
         begun: whether there is a checkpoint, so that what it started from is not needed any more.
+        processes: that share the batches.
 
     Raises:
         UsageError: something would make it another run, or a value is wrong.
@@ -164,12 +172,33 @@ def reopen(
     read_split(directory.split)
     section = config.data.model_copy(update={"split": directory.split})  # wherever the directory is now
     point = open_starting_point(config.train.start_from) if config.train.start_from and not begun else None
-    return _plan(config.model_copy(update={"data": section}), directory, progress).starting_from(point)
+    _require_shareable(config, processes)
+    return _plan(config.model_copy(update={"data": section}), directory, progress, processes).starting_from(point)
 
 
-def _plan(config: RunConfig, directory: RunDirectory, progress: Progress | None) -> Plan:
-    pin = pins_memory(config.device)
-    data = _read(config.data, config.augment, config.train, seed=config.seed, pin=pin, progress=progress)
+def _require_shareable(config: RunConfig, processes: Processes) -> None:
+    """Refuse what several processes cannot do.
+
+    Raises:
+        UsageError: the configuration asks for it.
+    """
+    if processes.alone:
+        return
+    size = config.data.batch_size
+    if size == "auto":
+        raise UsageError(
+            f"data.batch_size is auto, which one process finds for itself; give {processes.count} processes a number, "
+            "which counts the rows of all"
+        )
+    if config.train.overfit_batches and size < processes.count:
+        raise UsageError(
+            f"an overfit check with batches of {size} has no row for each of {processes.count} processes; use fewer"
+        )
+
+
+def _plan(config: RunConfig, directory: RunDirectory, progress: Progress | None, processes: Processes) -> Plan:
+    pin, share = pins_memory(config.device), processes.share
+    data = _read(config.data, config.augment, config.train, seed=config.seed, pin=pin, progress=progress, share=share)
     size = config.data.size if config.data.sampling == "patches" else data.size
     found = {"spacing": data.store.settings.spacing, "size": size, "cache": data.store.root}
     section = config.data.model_copy(update={**found, "split": Path(directory.split.name)})  # the file beside it
@@ -178,7 +207,14 @@ def _plan(config: RunConfig, directory: RunDirectory, progress: Progress | None)
 
 
 def _read(
-    data: DataConfig, augment: AugmentConfig, train: TrainConfig, *, seed: int, pin: bool, progress: Progress | None
+    data: DataConfig,
+    augment: AugmentConfig,
+    train: TrainConfig,
+    *,
+    seed: int,
+    pin: bool,
+    progress: Progress | None,
+    share: Share,
 ) -> RunData:
     """Bring the slice store up to date, split its cases, create the loaders."""
     crowd = tell_of_crowds(data.workers)
@@ -188,7 +224,7 @@ def _read(
     names = [case.name for case in split.training]
     held_out = [case.name for case in split.validation]
     training = create_training_loader(
-        store, names, data, augment, seed=seed, steps_per_epoch=train.steps_per_epoch, pin=pin
+        store, names, data, augment, seed=seed, steps_per_epoch=train.steps_per_epoch, pin=pin, share=share
     )
     phantoms = training.dataset.phantoms if isinstance(training, SliceLoader) else None
     validation: Iterable[Batch] | None
@@ -196,7 +232,9 @@ def _read(
         training = FixedBatches(training, train.overfit_batches, train.steps_per_epoch)
         validation, held_out = training.batches, []
     else:
-        validation = create_validation_loader(store, held_out, data, seed=seed, pin=pin) if held_out else None
+        validation = (
+            create_validation_loader(store, held_out, data, seed=seed, pin=pin, share=share) if held_out else None
+        )
     return RunData(
         store=store,
         split=split,

@@ -5,22 +5,17 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from spine_ignite.batches.cropping import lost_by_cropping
-from spine_ignite.batches.loaders import select
 from spine_ignite.config import RunConfig, dump_config
 from spine_ignite.config.load import Overrides
-from spine_ignite.datasets.split import PARTS, unused
 from spine_ignite.files import write_text
 from spine_ignite.inference.records import is_made_by_hand
+from spine_ignite.machine.processes import Processes, advise, several_processes
 from spine_ignite.machine.workers import workers_end_with_us
-from spine_ignite.names import counted, printable
 from spine_ignite.runs.checkpoints import read_newest
 from spine_ignite.runs.directory import (
     RunDirectory,
@@ -39,17 +34,20 @@ from spine_ignite.runs.resumption import (
     resume_command,
 )
 from spine_ignite.training.faults import faults_explained
-from spine_ignite.training.monitor import Monitor
+from spine_ignite.training.introduction import introduction
 from spine_ignite.training.overfit import LEARNT, verdict
-from spine_ignite.training.prepare import Plan, RunData, prepare, reopen
+from spine_ignite.training.prepare import Plan, prepare, reopen
 from spine_ignite.training.session import Session, attach
 from spine_ignite.training.setup import Run, build
-from spine_ignite.training.warm_start import frozen_as_drawn
 
 if TYPE_CHECKING:
     from spine_ignite.drawing.shown_figure import ShownFigure
 
 Echo = Callable[[str], None]
+
+
+def _silent(_line: str) -> None:
+    """Say nothing: the first process speaks."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +118,23 @@ def train(
         SpineIgniteError: the configuration, data, device or directory cannot be used; nothing was started.
         RunError: the loss is not finite, or a checkpoint cannot be written.
     """
-    directory = plan_run_directory(config, out, force)
-    plan = prepare(config, directory, progress=progress, find_batch_size=find_batch_size)
-    run = build(plan)  # a mistake must not leave a run directory behind
-    with directory.own():
-        plan_run_directory(plan.config, directory.root, force)  # another run may have come and gone meanwhile
-        session = attach(run, echo, show_steps, handlers)
-        _begin(plan, run, echo)  # only now: what fails before, a plugin's hook say, must not cost the former run
-        return _run(session, echo)
+    with several_processes() as processes:
+        if not processes.first:
+            echo, progress, show_steps = _silent, None, False
+        root = plan_run_directory(config, out, force).root if processes.first else None
+        directory = RunDirectory(processes.of_first(root) or Path())
+        with processes.first_before_others():
+            sought = find_batch_size if processes.alone else None
+            plan = prepare(config, directory, progress=progress, find_batch_size=sought, processes=processes)
+        run = build(plan, processes)  # a mistake must not leave a run directory behind
+        with directory.own() if processes.first else nullcontext():
+            if processes.first:  # another run may have come and gone meanwhile
+                plan_run_directory(plan.config, directory.root, force)
+            session = attach(run, echo, show_steps, handlers)
+            if processes.first:  # only now: what fails before, a plugin's hook say, must not cost the former run
+                _begin(plan, run, echo)
+            processes.wait()
+            return _run(session, echo)
 
 
 def resume(
@@ -156,21 +163,42 @@ def resume(
         RunError: there is no such run, it cannot be gone on with, or it has come to its end.
         DataError: an image or mask that it trains or validates on is gone, or another one than when it began.
     """
+    with several_processes() as processes:
+        if not processes.first:
+            echo, progress, show_steps = _silent, None, False
+        return _resume(root, processes, overrides, given, echo, progress, show_steps, handlers)
+
+
+def _resume(
+    root: Path,
+    processes: Processes,
+    overrides: Overrides,
+    given: Mapping[str, Any] | None,
+    echo: Echo,
+    progress: Callable[[Any], Any] | None,
+    show_steps: bool,
+    handlers: Sequence[Any],
+) -> RunResult:
     directory = open_run_directory(root)
-    with directory.lock(), as_recorded(directory):
+    with directory.lock() if processes.first else nullcontext(), as_recorded(directory):
         for sentence in changed_versions(directory):
             echo(f"Warning:   {sentence}")
         newest = read_newest((directory.last, directory.previous), echo)
         if newest is None:
             require_no_results(directory)
         trained = configuration_of(newest, directory)
-        plan = reopen(directory, trained, overrides, given, progress, begun=newest is not None)
-        session = attach(build(plan), echo, show_steps, handlers)  # before what plugins keep is restored
+        with processes.first_before_others():
+            begun = newest is not None
+            plan = reopen(directory, trained, overrides, given, progress, begun=begun, processes=processes)
+        session = attach(build(plan, processes), echo, show_steps, handlers)  # before what plugins keep is restored
         if newest is not None:
             session.restore(*newest, echo)
-        if needs_rewriting(directory, plan.config):  # only now: what is refused changes nothing
-            write_text(directory.config, dump_config(plan.config))
-        forget_later_epochs(directory, session.run.trainer.state.iteration // plan.data.training.steps_per_epoch)
+        processes.wait()
+        if processes.first:
+            if needs_rewriting(directory, plan.config):  # only now: what is refused changes nothing
+                write_text(directory.config, dump_config(plan.config))
+            forget_later_epochs(directory, session.run.trainer.state.iteration // plan.data.training.steps_per_epoch)
+        processes.wait()
         return _run(session, echo, session.jump(trained))
 
 
@@ -186,15 +214,22 @@ def _begin(plan: Plan, run: Run, echo: Echo) -> None:
     write_text(directory.config, dump_config(plan.config))
     origins = origins_of(plan.config, plan.data.images)
     environment = describe_environment(
-        str(run.device), run.precision.name, plan.data.store.fingerprint, run.description.plugin, origins
+        str(run.device),
+        run.precision.name,
+        plan.data.store.fingerprint,
+        run.description.plugin,
+        origins,
+        run.processes.count,
     )
     write_text(directory.environment, environment)
 
 
 def _run(session: Session, echo: Echo, jump: str | None = None) -> RunResult:
     run = session.run
+    advise(f"go on with: {resume_command(run.directory.root)}")
+    _have_the_same(run)
     run.data.training.start_at(run.trainer.state.iteration)
-    for line in (*_introduction(run, session.resumed), *([jump] if jump else [])):
+    for line in (*introduction(run, session.resumed), *([jump] if jump else [])):
         echo(line)
     with ExitStack() as stack:
         stack.callback(session.close)
@@ -204,6 +239,12 @@ def _run(session: Session, echo: Echo, jump: str | None = None) -> RunResult:
             steps = run.data.training.steps_per_epoch
             run.trainer.run(run.data.training.loader, max_epochs=run.budget.max_epochs, epoch_length=steps)
         return _conclude(session, echo)
+
+
+def _have_the_same(run: Run) -> None:
+    """Let all processes start from the same weights: machines may differ in the last digits of those that they draw."""
+    networks = (run.network, run.judged, run.step.criterion)
+    run.processes.copy_first([t.detach() for network in networks for t in network.state_dict().values()])
 
 
 def _conclude(session: Session, echo: Echo) -> RunResult:
@@ -225,7 +266,8 @@ def _conclude(session: Session, echo: Echo) -> RunResult:
     if dice is not None and run.config.train.overfit_batches and interruption.signal is None:
         passed = dice >= LEARNT
         echo(verdict(run.config.train.overfit_batches, dice))
-    echo(f"Manifest:  {_record(session)}")
+    if run.processes.first:
+        echo(f"Manifest:  {_record(session)}")
     return RunResult(run.directory.root, state.epoch, state.iteration, dice, interruption.signal, passed)
 
 
@@ -246,62 +288,3 @@ def _record(session: Session) -> str:
             "progress": shares_sha256(run.budget.shares),
         },
     )
-
-
-def _introduction(run: Run, resumed: bool) -> list[str]:
-    config, data = run.config, run.data
-    parameters = sum(p.numel() for p in run.network.parameters())
-    trained = sum(p.numel() for p in run.network.parameters() if p.requires_grad)
-    threads = f" with {counted(torch.get_num_threads(), 'thread')}" if run.device.type == "cpu" else ""
-    length = f"{config.train.minutes:g} minutes" if run.budget.limit else counted(run.budget.max_epochs, "epoch")
-    lines = [
-        f"Device:    {run.device}{threads}, {run.precision.name} ({run.precision.reason})",
-        f"Model:     {run.description.model}, {parameters:,} parameters"
-        f"{f' of which {trained:,} are trained' if trained < parameters else ''}, "
-        f"{counted(run.description.in_channels, 'input channel')}, {data.scheme.num_classes} classes",
-        _describe_data(data),
-        *_describe_split(data),
-        f"Training:  {length} of {counted(data.training.steps_per_epoch, 'step')} with {config.data.batch_size} "
-        f"{config.data.sampling}, loss {config.loss.name}, {config.optimizer.name}, {config.schedule.name} schedule",
-        *(run.start.lines() if run.start is not None else []),
-        *([f"Frozen:    {', '.join(config.train.freeze)}"] if config.train.freeze else []),
-        f"Run:       {run.directory.root} (config.yaml, metrics.jsonl, checkpoints/, tensorboard/)",
-    ]
-    if not run.validates:
-        best = "that of the best train.monitor" if Monitor(config.train, False).judges else "the last network"
-        lines.append(f"Validation: none (data.validation is 0): best.pt is {best}")
-    if config.train.overfit_batches:
-        lines.append("Overfit:   a check: the first batches train and validate, always the same, without augmentation")
-    lines += [f"Note:      {note}" for note in data.notes]
-    warnings = data.split.leaks()
-    if run.start is not None:
-        warnings += frozen_as_drawn(run.network, run.start)
-    if config.data.sampling == "slices":
-        warnings += lost_by_cropping(data.store, select(data.store, data.train_names), data.size)
-    lines += [f"Warning:   {sentence}" for sentence in warnings]
-    if resumed:
-        lines.append(f"Resuming:  at step {run.trainer.state.iteration}, epoch {run.trainer.state.epoch}")
-    return lines
-
-
-def _describe_data(data: RunData) -> str:
-    rows, columns = data.store.settings.spacing
-    return (
-        f"Data:      {_amount(data, data.train_names)} for training; "
-        f"{_amount(data, data.validation_names)} for validation; "
-        f"{data.size[0]} x {data.size[1]} pixels of {rows:g} x {columns:g} mm; {data.store.root}"
-    )
-
-
-def _amount(data: RunData, names: list[str]) -> str:
-    return f"{counted(len(names), 'case')}, {counted(data.slices(names), 'slice')}"
-
-
-def _describe_split(data: RunData) -> list[str]:
-    split = data.split
-    counts = [f"{len({case.patient for case in split.part(part)})} for {part}" for part in PARTS]
-    others = unused(split, [case.name for case in data.store.cases], "the dataset")
-    return [
-        f"Split:     patients {', '.join(counts)}; {printable(str(split.origin))}",
-        *(f"Unused:    {line}" for line in others),
-    ]

@@ -16,11 +16,12 @@ from spine_ignite.registry import load_registry
 from spine_ignite.runs.description import Description
 from spine_ignite.runs.resumption import repeat_command, resume_command
 from spine_ignite.runs.weights import load_weights
-from spine_ignite.training.budget import Budget
+from spine_ignite.training.budget import AgreedClock, Budget
 from spine_ignite.training.finite import Soundness
 from spine_ignite.training.given_handlers import attach_given
 from spine_ignite.training.handlers.average import Average
 from spine_ignite.training.handlers.clock import Clock
+from spine_ignite.training.handlers.consensus import Consensus
 from spine_ignite.training.handlers.early_stop import EarlyStop
 from spine_ignite.training.handlers.ending import Ending
 from spine_ignite.training.handlers.finite_guard import FiniteGuard
@@ -175,7 +176,7 @@ def _restore_kept(run: Run, states: dict[str, Any], path: Path, echo: Echo) -> N
 
 
 def attach(run: Run, echo: Echo, show_steps: bool, handlers: Sequence[Any] = ()) -> Session:
-    """Attach all handlers, those of plugins and of the caller too.
+    """Attach all handlers, those of plugins and of the caller too; what only tells, in the first process alone.
 
     Nothing is written or deleted here, so that a plugin that fails costs nothing: handlers that write open their files
     when training starts (``Events.STARTED``).
@@ -192,7 +193,8 @@ def attach(run: Run, echo: Echo, show_steps: bool, handlers: Sequence[Any] = ())
         handler.attach(run.trainer)
     if show_steps:
         ProgressBar(persist=False, desc="Training").attach(run.trainer)
-    session.handlers.update(attach_named(run, echo))
+    if run.processes.first:
+        session.handlers.update(attach_named(run, echo))
     load_registry().attach_handlers(trainer=run.trainer, evaluator=run.evaluator, run=run)
     attach_given(handlers, run)
     require_known_monitor(run, handlers)
@@ -225,18 +227,21 @@ def core_handlers(run: Run, echo: Echo) -> dict[str, Handler]:
         ),
         "guard": FiniteGuard(soundness),
         "clock": Clock(run.budget),
-        "interruption": Interruption(trainer),
+        "interruption": Interruption(trainer, run.processes.alone),
         "validation": Validation(run),
         "figures": StepFigures(run),
         "recorder": Recorder(run, echo),
         "ending": Ending(run),
         "keep_best": KeepBest(run, monitor, echo),
         "early_stop": EarlyStop(run, monitor),
-        **core_trackers(run, echo),
+        **(core_trackers(run, echo) if run.processes.first else {}),
     }
+    if isinstance(run.budget.clock, AgreedClock):
+        wish = cast(Interruption, handlers["interruption"])
+        handlers["consensus"] = Consensus(run.processes, run.budget.clock, wish)
     if run.ema is not None:
         handlers["ema"] = Average(run.ema)
-    if run.config.log.doctor:
+    if run.config.log.doctor and run.processes.first:
         from spine_ignite.training.doctor import Doctor
 
         handlers["doctor"] = Doctor(run, echo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -20,13 +21,15 @@ from spine_ignite.losses.class_weights import weights_in_order
 from spine_ignite.losses.criterion import Criterion, create_loss
 from spine_ignite.machine.allocator import keep_freed_memory
 from spine_ignite.machine.precision import Precision, choose_device, choose_precision
+from spine_ignite.machine.processes import ALONE, Processes
 from spine_ignite.models import create_model
+from spine_ignite.nn.shared_batch_norm import share_batch_norms
 from spine_ignite.registry import load_registry
 from spine_ignite.runs.description import Description
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.starting_point import StartingPoint
 from spine_ignite.seeds import derive_seed, torch_seed
-from spine_ignite.training.budget import Budget
+from spine_ignite.training.budget import AgreedClock, Budget
 from spine_ignite.training.contract import Contract
 from spine_ignite.training.evaluator import create_evaluator
 from spine_ignite.training.optimizers import create_optimizer
@@ -67,6 +70,7 @@ class Run:
     budget: Budget
     trainer: Trainer
     evaluator: Engine
+    processes: Processes = ALONE  # of which this is one
     start: Start | None = None  # where its first weights are from, if they are not drawn at random
     kept: dict[str, Part] = field(default_factory=dict)
     row: dict[str, Any] = field(default_factory=dict)  # the figures of the epoch that was recorded last
@@ -141,6 +145,8 @@ def _first_network(plan: Plan, description: Description, device: torch.device) -
     network = create_network(config.model.name, description, config.seed).to(device)
     if plan.start is not None:
         start = warm_start(network, description, plan.start, plan.directory.root)
+    if config.train.sync_batch_norm:
+        share_batch_norms(network)
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.compile:
@@ -148,12 +154,12 @@ def _first_network(plan: Plan, description: Description, device: torch.device) -
     return network, start
 
 
-def _set_machine(config: RunConfig) -> tuple[torch.device, Precision]:
+def _set_machine(config: RunConfig, processes: Processes) -> tuple[torch.device, Precision]:
     """Choose what is computed with, and set what holds for the whole process."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.backends.cudnn.benchmark = config.cudnn_benchmark
-    device = choose_device(config.device)
+    device = choose_device(config.device, processes.local, processes.local_count)
     if device.type == "cpu":
         keep_freed_memory()
     return device, choose_precision(config.precision, device)
@@ -165,14 +171,19 @@ def _create_criterion(config: RunConfig, data: RunData) -> Criterion:
     return create_loss(config.loss, data.scheme.num_classes, spec.aux_align_corners, data.is_partial, weight)
 
 
-def build(plan: Plan) -> Run:
+def build(plan: Plan, processes: Processes = ALONE) -> Run:
     """Put the engines together.
+
+    Args:
+        plan: what was decided.
+        processes: that train together.
 
     Raises:
         SpineIgniteError: a part of the configuration does not fit this machine or the installed plugins.
     """
     config, directory, data = plan.config, plan.directory, plan.data
-    device, precision = _set_machine(config)
+    device, precision = _set_machine(config, processes)
+    processes = processes.on(device)
     criterion = _create_criterion(config, data).to(device)
     description = describe(config.model, data, config.data.context_slices, plan.start)
     network, start = _first_network(plan, description, device)
@@ -199,6 +210,8 @@ def build(plan: Plan) -> Run:
         contract=contract,
         frozen=frozen,
         partial=data.is_partial,
+        processes=processes,
+        batch_size=config.data.items_per_batch,
     )
     ema = None
     if config.train.ema is not None:
@@ -218,7 +231,8 @@ def build(plan: Plan) -> Run:
     )
     for engine in (trainer, evaluator):
         engine.logger.setLevel(logging.CRITICAL)  # errors are told once, by whoever asked for the run
-    budget = Budget(config.train, data.training.steps_per_epoch)
+    clock = time.monotonic if processes.alone else AgreedClock(processes)
+    budget = Budget(config.train, data.training.steps_per_epoch, clock)
     return Run(
         config,
         directory,
@@ -233,5 +247,6 @@ def build(plan: Plan) -> Run:
         budget,
         trainer,
         evaluator,
+        processes,
         start,
     )

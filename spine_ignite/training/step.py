@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -13,9 +14,13 @@ from torch.optim import Optimizer
 
 from spine_ignite.losses.criterion import Criterion, LossValue
 from spine_ignite.machine.precision import Precision
+from spine_ignite.machine.processes import ALONE, Processes
+from spine_ignite.machine.whole_batch import are_shared, shared_rows
 from spine_ignite.seeds import derive_seed
+from spine_ignite.spec import ModelOutput
 from spine_ignite.training.contract import Contract
 from spine_ignite.training.events import TrainingEvents
+from spine_ignite.training.shared_gradients import Agreement
 
 Batch = dict[str, Tensor]
 
@@ -23,8 +28,10 @@ Batch = dict[str, Tensor]
 class Augment(Protocol):
     """Changes a training batch, as a function of its iteration."""
 
-    def __call__(self, image: Tensor, label: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
-        """Return an augmented copy of image ``(B, C, H, W)`` and label ``(B, H, W)``."""
+    def __call__(
+        self, image: Tensor, label: Tensor, iteration: int, rows: Sequence[int] | None = None, of: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return an augmented copy of image ``(B, C, H, W)`` and label ``(B, H, W)``, all or some rows of a batch."""
         ...
 
 
@@ -36,6 +43,9 @@ class UpdateStep:
     The first step holds the network against its contract, if one is given. Modules that are ``frozen`` stay in eval
     mode, so that their running statistics stay too. Where labels are ``partial``, the criterion is told which classes
     each row labels.
+
+    Of several processes each has some rows of a batch of ``batch_size``; all take the step of the whole batch. One for
+    which no row is left computes with one of another's, which counts nowhere.
     """
 
     def __init__(
@@ -55,7 +65,14 @@ class UpdateStep:
         contract: Contract | None = None,
         frozen: Sequence[nn.Module] = (),
         partial: bool = False,
+        processes: Processes = ALONE,
+        batch_size: int = 1,
     ) -> None:
+        self.processes, self.batch_size = processes, batch_size
+        self.agreement: Agreement | None = None
+        if not processes.alone:
+            share = len(processes.share.rows(batch_size)) / batch_size
+            self.agreement = Agreement(network, criterion, processes, share)
         self.network = network
         self.optimizer = optimizer
         self.criterion = criterion
@@ -87,17 +104,29 @@ class UpdateStep:
         label = batch["label"].to(self.device, non_blocking=True)
         labelled = batch["labelled"].to(self.device, non_blocking=True) if self.partial else None
         if self.augment is not None:
-            image, label = self.augment(image, label, iteration)
-        torch.manual_seed(derive_seed(self.seed, 1, iteration))
-        value = self._loss(image, label, labelled)
+            image, label = self.augment(image, label, iteration, *self._place())
+        number = [self.processes.number] if self.processes.number else []
+        torch.manual_seed(derive_seed(self.seed, 1, iteration, *number))
+        if self.agreement is not None:
+            self.agreement.note_buffers()
+        with shared_rows(self.processes, self.batch_size):
+            value = self._loss(image, label, labelled)
         group, ends = self._group(engine)
         self.scaler.scale(value.total / group).backward()
+        if self.agreement is not None:
+            self.agreement.agree_on_buffers()
         if self.contract is not None:
             first = labelled[:1] if labelled is not None else None
             self.contract.check_gradients(self.network, lambda: self._loss(image[:1], label[:1], first).total)
             self.contract = None  # the first batch has shown what there is to see
         norm = self._update(engine) if ends else None
-        return {"loss": value.total.detach(), "parts": value.parts, "samples": len(image), "gradient_norm": norm}
+        samples = len(image) if self.processes.alone else self.batch_size
+        return {"loss": value.total.detach(), "parts": value.parts, "samples": samples, "gradient_norm": norm}
+
+    def _place(self) -> tuple[range, int] | tuple[()]:
+        """Return which rows of which batch are here; nothing of one that is here as a whole."""
+        of = self.batch_size
+        return () if self.processes.alone else (self.processes.share.read(of), of)
 
     def _loss(self, image: Tensor, label: Tensor, labelled: Tensor | None) -> LossValue:
         image = image.contiguous(memory_format=self.memory_format)
@@ -106,6 +135,8 @@ class UpdateStep:
             output = self.network(image)
         if contract is not None:
             contract.check_training(output, image, self.network)
+        if are_shared() and not self.processes.share.rows(self.batch_size):
+            output, label, labelled = _no_rows(output), label[:0], None if labelled is None else labelled[:0]
         return self.criterion(output, label, labelled)
 
     def _group(self, engine: Engine) -> tuple[int, bool]:
@@ -118,6 +149,8 @@ class UpdateStep:
 
     def _update(self, engine: Engine) -> Tensor:
         """Update the weights; return the norm of the gradients as they were."""
+        if self.agreement is not None:
+            self.agreement.add_gradients()
         self.scaler.unscale_(self.optimizer)
         engine.fire_event(TrainingEvents.GRADIENTS_READY)
         trained = [p for p in (*self.network.parameters(), *self.criterion.parameters()) if p.grad is not None]
@@ -136,3 +169,11 @@ class UpdateStep:
     @staticmethod
     def _norm(trained: list[nn.Parameter]) -> Tensor:
         return nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+
+
+def _no_rows(output: Tensor | ModelOutput) -> Tensor | ModelOutput:
+    """Return an output without its rows, through which gradients of 0 reach all parameters."""
+    if isinstance(output, Tensor):
+        return output[:0]
+    aux = {name: replace(one, logits=one.logits[:0]) for name, one in output.aux.items()}
+    return ModelOutput(output.logits[:0], aux, output.penalties)

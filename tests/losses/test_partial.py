@@ -238,7 +238,7 @@ def test_auxiliary_logits_and_edges_are_known_in_part_too() -> None:
     output = ModelOutput(logits.float(), {"coarse": Aux(coarse, 0.4), "edge": Aux(edge, 1.5, "edge")})
     found = criterion(output, label, LABELLED)
     resized = F.interpolate(coarse, (8, 6), mode="bilinear", align_corners=False)
-    main, aux = (criterion(x, label, LABELLED).total for x in (logits, resized))
+    main, aux = (criterion(x, label, LABELLED).total for x in (logits.float(), resized))
     expected = main + 0.4 * aux + 1.5 * edge_loss(edge, label, LABELLED)
     torch.testing.assert_close(found.total, expected)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ignite.engine import Engine
 
+from spine_ignite.machine.launch import TIE
 from spine_ignite.training.events import TrainingEvents, at_boundary
 from spine_ignite.training.trainer import Trainer
 
@@ -22,13 +23,17 @@ class Interruption:
 
     Args:
         trainer: what is stopped.
+        alone: whether a signal is acted upon at once; if not, once it is in ``signal``, by agreement with others.
 
     Attributes:
-        signal: the signal's number, or None.
+        caught: the number of the signal that came, or None.
+        signal: the one that is acted upon.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Trainer, alone: bool = True) -> None:
         self.trainer = trainer
+        self.alone = alone
+        self.caught: int | None = None
         self.signal: int | None = None
         self._updated_at = -1
 
@@ -57,8 +62,13 @@ class Interruption:
         """Catch the signals within the block (in the main thread; elsewhere nothing is caught)."""
         former: dict[int, Any] = {}
 
+        def on_wish(number: int) -> None:  # of the launcher, which may not be the only one to send it
+            self.caught = self.caught or number
+
         def on_signal(number: int, _frame: FrameType | None) -> None:
-            self.signal = number
+            self.caught = number
+            if self.alone:
+                self.signal = number
             for caught, handler in former.items():
                 signal.signal(caught, handler)
 
@@ -67,8 +77,10 @@ class Interruption:
                 former[wanted] = signal.signal(wanted, on_signal)
         except ValueError:
             former.clear()
+        TIE.listener = on_wish
         try:
             yield
         finally:
+            TIE.listener = None
             for caught, handler in former.items():
                 signal.signal(caught, handler)

@@ -75,7 +75,9 @@ class KeepBest:
             self.save(engine)
 
     def save(self, engine: Engine) -> None:
-        """Write the judged network, with its score and its place in training."""
+        """Write the judged network, with its score and its place in training; of several processes the first does."""
+        if not self.run.processes.first:
+            return
         place = {"epoch": engine.state.epoch, "step": engine.state.iteration}
         place |= {"monitor": self.monitor.name, "score": self.score, "dice": self.dice}
         content: dict[str, Any] = {

@@ -51,12 +51,12 @@ class KeepLast:
         self._saved_at = -1
 
     def __call__(self, engine: Engine) -> None:
-        """Write the checkpoint, unless it is there already.
+        """Write the checkpoint, unless it is there already; of several processes the first does.
 
         Raises:
             RunError: something in it is not finite, a plugin keeps what cannot be read back, or it cannot be written.
         """
-        if self._saved_at == engine.state.iteration:
+        if self._saved_at == engine.state.iteration or not self.run.processes.first:
             return
         self.soundness.require()
         content = {name: self.parts[name].state_dict() for name in sorted(self.parts)}

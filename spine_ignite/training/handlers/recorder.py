@@ -50,6 +50,7 @@ class Recorder:
             "iteration": engine.state.iteration,
             **{name: figures[name] for name in kinds if figures[name] is not None},
         }
+        self.run.row = self.run.processes.of_first(self.run.row)  # who judges by it must come to the same conclusion
         engine.state.metrics.update(self.run.row)
         engine.fire_event(TrainingEvents.RECORDED)
 

@@ -44,6 +44,6 @@ class Validation:
     def _validate(self) -> dict[str, Any]:
         started = time.monotonic()
         self.run.evaluator.run(self.run.data.validation)
-        self.run.budget.validation_seconds = time.monotonic() - started
+        self.run.budget.note_validation(self.run.processes.of_first(time.monotonic() - started))
         metrics = self.run.evaluator.state.metrics
         return {f"validation/{name}": value for name, value in metrics.items() if name != "confusion"}

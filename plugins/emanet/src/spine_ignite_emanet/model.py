@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -99,7 +98,7 @@ class EMAttention(nn.Module):
 
     Pixels are assigned softly to a few bases (E), the bases become the means of their pixels (M), several times over;
     the pixels are then rebuilt from the bases. The bases start from a buffer; in training it moves towards the mean of
-    the batch's final bases (section 3.4), over all processes of a distributed run.
+    the batch's final bases (section 3.4); the training makes the buffers of its processes one.
 
     As in the authors' release no gradient flows through the steps. The first convolution therefore never learns; here
     it is frozen openly, so that distributed training does not wait for its gradient.
@@ -161,11 +160,7 @@ class EMAttention(nn.Module):
 
     @torch.no_grad()
     def _move(self, bases: Tensor) -> None:
-        mean = bases.mean(0, keepdim=True).to(self.bases.dtype)
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(mean)
-            mean = mean / dist.get_world_size()
-        self.bases.lerp_(mean, 1 - self.momentum)
+        self.bases.lerp_(bases.mean(0, keepdim=True).to(self.bases.dtype), 1 - self.momentum)
 
 
 class RebuiltProjection(torch.autograd.Function):
