@@ -91,7 +91,7 @@ def test_a_training_runs_in_an_allocation(cluster: Any, phantoms: Path, tmp_path
 
 
 def test_what_is_preempted_or_out_of_time_goes_on_to_the_same_weights(cluster: Any, make: Make) -> None:
-    study = make(epochs=40)
+    study = make(epochs=20)
     jobs = submit(study)
     one, two = jobs
     cluster.wait(lambda: begun(study, [one, two]), "both cells are at work")
@@ -106,14 +106,14 @@ def test_what_is_preempted_or_out_of_time_goes_on_to_the_same_weights(cluster: A
     record = read_record(study.directory, one)
     assert record is not None
     assert record.attempts == 3
-    undisturbed = make(epochs=40, name="undisturbed")
+    undisturbed = make(epochs=20, name="undisturbed")
     for cell in undisturbed.cells:
         assert run_cell(undisturbed.directory.root, cell.name, lambda _line: None) == 0
     require_same_weights(study, undisturbed)
 
 
 def test_a_node_dies_and_its_cell_goes_on_elsewhere(cluster: Any, make: Make) -> None:
-    study = make(epochs=30)
+    study = make(epochs=20)
     jobs = submit(study)
     names = list(jobs)
     cluster.wait(lambda: begun(study, names), "both cells are at work")
