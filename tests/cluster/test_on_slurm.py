@@ -152,6 +152,21 @@ def test_a_study_that_is_cancelled_and_resumed_ends_in_one_table(
     assert found["comparison"]["cases"] == 6
 
 
+def test_folds_are_an_array_and_one_more_job_judges(
+    cluster: Any, phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    model = ["--model", "unet", "--set", "model.width=4", "--set", "model.depth=2", "--folds", "2", "--pictures", "0"]
+    out = tmp_path / "folds"
+    where = ["--data", str(phantoms), "--out", str(out), "--slurm", "time=60", "--json"]
+    assert cli.run(["cross-validate", *model, *sets, *where]) == 0
+    jobs = json.loads(capsys.readouterr().out)["jobs"]
+    assert list(jobs) == ["fold0", "fold1", "judge"]
+    cluster.wait(lambda: cluster.states().get(jobs["judge"]) == "COMPLETED", "all is judged", 300)
+    assert json.loads((out / "trained.json").read_text())["weights"].keys() == {"0", "1"}
+    assert json.loads((out / "result.json").read_text())["cases"] == 6
+
+
 def test_what_slurm_refuses_is_told(cluster: Any, tmp_path: Path) -> None:
     task = [Task("t", ("true",), tmp_path / "log")]
     with pytest.raises(RunError, match="Slurm does not take the jobs: .*invalid partition"):
