@@ -158,12 +158,11 @@ class Cluster:
 
         Not at once: within the second of its end a job's credential is still taken for the one that was revoked.
         """
-        pending = ("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i %S")
+        pending = ("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i %r %S")
         for line in self.run(*pending, check=False).splitlines():
-            job, _, start = line.strip().partition(" ")
-            with suppress(ValueError):  # others wait for a node, and not for a time
-                if (datetime.fromisoformat(start) - datetime.now()).total_seconds() > 20:
-                    self.run("scontrol", "update", f"JobId={job}", "StartTime=now+5", check=False)
+            job, reason, start = line.split()[:3]
+            if reason == "BeginTime" and (datetime.fromisoformat(start) - datetime.now()).total_seconds() > 20:
+                self.run("scontrol", "update", f"JobId={job}", "StartTime=now+5", check=False)
 
     def wait(self, ready: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
         """Wait until something is so."""
