@@ -85,7 +85,7 @@ def write_card(facts: Facts, name: str, file: Path) -> str:
     )
     environment.filters["md"] = lambda value: in_markdown(str(value))
     description = facts.trained.description
-    spec = load_registry().find(description.model).value
+    spec, start = load_registry().find(description.model).value, facts.config.train.start_from
     given: dict[str, Any] = {
         "front": yaml.safe_dump(_front(facts, name), sort_keys=False, allow_unicode=True),
         "name": name,
@@ -98,6 +98,7 @@ def write_card(facts: Facts, name: str, file: Path) -> str:
         "parameters": sum(p.numel() for p in facts.trained.network.parameters()),
         "config": facts.config,
         "epochs": facts.epochs,
+        "start": Path(start.source).name if start is not None else None,  # where it lay is nobody's business
         "steps": facts.header.settings["predict"]["postprocess"],
         "counts": _counts(facts.split) if facts.split is not None else [],
         "file": file.name,
