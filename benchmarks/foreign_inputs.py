@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=100, help="further phantoms")
     parser.add_argument("--view", default="lumbar", choices=("lumbar", "any"), help="of the phantoms")
     parser.add_argument("--posterior", type=float, default=0.9, help="from which a column would be accepted")
-    parser.add_argument("--rows", type=Path, help="keep what was predicted of familiar cases here, and begin with that")
+    parser.add_argument("--rows", type=Path, help="keep what was predicted here, and begin with that")
     parser.add_argument("--sheet", type=Path, help="write a picture of the foreign inputs")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -56,11 +56,11 @@ def main() -> None:
         if drawn not in kept:
             varied = PhantomOptions("mixed", options.view, 1.0, "spine")
             phantom = make_phantom(_SEED, 1, number, options=varied)
-            kept[drawn] = look(predictor, Volume(phantom.image, phantom.affine))
+            kept[drawn] = look(predictor, Volume(phantom.image, phantom.affine, Path(drawn)))
             write_json(options.rows, kept)
         phantoms.append(kept[drawn])
     known = Familiarity.fit([row["traits"] for row in phantoms[: options.known]])
-    results: dict[str, Any] = {"foreign": foreign(predictor, known, options)}
+    results: dict[str, Any] = {"foreign": foreign(predictor, known, kept, options)}
     results["phantoms"] = familiar("further phantoms", phantoms[options.known :], [known] * options.held_out)
     for folder in options.folders:
         rows = []
@@ -90,13 +90,18 @@ def look(predictor: Predictor, volume: Volume) -> dict[str, Any]:
     }
 
 
-def foreign(predictor: Predictor, known: Familiarity, options: argparse.Namespace) -> list[dict[str, Any]]:
+def foreign(
+    predictor: Predictor, known: Familiarity, kept: dict[str, Any], options: argparse.Namespace
+) -> list[dict[str, Any]]:
     """Print a row for each foreign input."""
     rows, pictures = [], []
     print("| input | vertebrae found | posterior | by laws | by traits | verdict |")
     print("| --- | ---: | ---: | --- | --- | --- |")
     for name, image, affine in foreign_inputs():
-        row = {"name": name, **look(predictor, Volume(image, affine))}
+        if name not in kept:
+            kept[name] = look(predictor, Volume(image, affine, Path(name)))
+            write_json(options.rows, kept)
+        row = {"name": name, **kept[name]}
         row["unlike"] = known.reasons(row["traits"])
         row["accepted"] = row["posterior"] >= options.posterior and not row["laws"] and not row["unlike"]
         rows.append(row)

@@ -40,7 +40,7 @@ def sagittal(spacing: tuple[float, float, float], shape: tuple[int, ...]) -> Aff
     return affine
 
 
-def exam(seed: int, number: int, contrast: str, num_slices: int | None = None, variety: float = 1.0) -> Exam:
+def exam(seed: int, number: int, contrast: str, num_slices: int | None = None, variety: float = 0.0) -> Exam:
     """Draw a lumbar phantom."""
     return Exam(seed, 1, number, num_slices, PhantomOptions(contrast, "lumbar", variety, "spine"))  # type: ignore[arg-type]
 

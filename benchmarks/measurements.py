@@ -179,16 +179,7 @@ def repeated(labels: NDArray[np.uint8], affine: Array, rng: np.random.Generator)
     for axis, size in enumerate(labels.shape):
         np.clip(places[axis], 0, size - 1, out=places[axis])
     noisy = labels[tuple(places)]
-    # Voxels of 1.3 x 1.2 x the slices' own mm, turned by 3 degrees about each axis.
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    steps = np.where(lengths < 2, [1.3, 1.2, 1.0][: len(lengths)], lengths)
-    shape = np.ceil(np.array(labels.shape) * lengths / steps).astype(int) + 8
-    other = np.eye(4)
-    other[:3, :3] = turn(np.array([3.0, 3.0, 3.0])) @ (affine[:3, :3] / lengths * steps)
-    other[:3, 3] = affine[:3, :3] @ ((np.array(labels.shape) - 1) / 2) + affine[:3, 3]
-    other[:3, 3] -= other[:3, :3] @ ((shape - 1) / 2 + 0.3)
-    back = np.linalg.inv(affine) @ other
-    turned = ndimage.affine_transform(labels, back[:3, :3], back[:3, 3], output_shape=tuple(shape), order=0)
+    turned, other = on_another_grid(labels, affine, order=0)
     sparse = np.array(affine)
     sparse[:3, 2] *= 2
     return {
@@ -196,6 +187,21 @@ def repeated(labels: NDArray[np.uint8], affine: Array, rng: np.random.Generator)
         "resampled to 1.3 x 1.2 mm, turned by 3 degrees": (turned, other),
         "every other slice": (np.ascontiguousarray(labels[:, :, ::2]), sparse),
     }
+
+
+def on_another_grid(volume: NDArray[Any], affine: Array, order: int) -> tuple[NDArray[Any], Array]:
+    """Resample a volume to voxels of 1.3 x 1.2 x the slices' own mm, turned by 3 degrees about each axis."""
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    thin = np.flatnonzero(lengths < 2)
+    steps = lengths.copy()
+    steps[thin] = [1.3, 1.2, 1.0][: len(thin)]
+    shape = np.ceil(np.array(volume.shape) * lengths / steps).astype(int) + 8
+    other = np.eye(4)
+    other[:3, :3] = turn(np.array([3.0, 3.0, 3.0])) @ (affine[:3, :3] / lengths * steps)
+    other[:3, 3] = affine[:3, :3] @ ((np.array(volume.shape) - 1) / 2) + affine[:3, 3]
+    other[:3, 3] -= other[:3, :3] @ ((shape - 1) / 2 + 0.3)
+    back = np.linalg.inv(affine) @ other
+    return ndimage.affine_transform(volume, back[:3, :3], back[:3, 3], output_shape=tuple(shape), order=order), other
 
 
 def known(cases: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 _AROUND = 25.0  # mm around what is labelled that are looked at
 _STEP = 2.0  # mm between points whose grey values are compared across an outline
+_MOST_VALUES = 200_000  # of the whole image that are looked at
 _RIM = 2.0  # mm of a vertebra's edge that hold its cortical bone
 
 
@@ -48,6 +49,7 @@ def _traits(column: Column, image: NDArray[np.generic]) -> Iterator[tuple[str, f
         if mask.any():
             yield f"grey_{kind}", (float(np.median(grey[mask])) - body) / spread
     yield "grey_around", (float(np.median(grey[labels == 0])) - body) / spread if (labels == 0).any() else 0.0
+    yield "grey_middle", middle_of_range(image)
     yield "grey_dark", (float(dark) - body) / spread
     yield "grey_bright", (float(bright) - body) / spread
     inner = _eroded(bodies, in_plane)
@@ -57,6 +59,17 @@ def _traits(column: Column, image: NDArray[np.generic]) -> Iterator[tuple[str, f
     if len(within) and len(across):
         yield "noise", float(np.median(_neighbours(grey, bodies))) / spread
         yield "edges", float(np.log((across.mean() + 1e-6 * spread) / (within.mean() + 1e-6 * spread)))
+
+
+def middle_of_range(image: NDArray[np.generic]) -> float:
+    """Return where the median of a whole image lies between its darkest and brightest hundredth, 0 to 1.
+
+    Low in magnetic resonance, where much is air or dark and little is bright; not so where values are inverted, or are
+    those of computed tomography.
+    """
+    every = image.reshape(-1)[:: 1 + image.size // _MOST_VALUES].astype(np.float32)
+    dark, middle, bright = np.quantile(every, [0.01, 0.5, 0.99])
+    return float((middle - dark) / max(bright - dark, 1e-9))
 
 
 def _around(box: Box, shape: tuple[int, ...], spacing: NDArray[np.float64], axis: int) -> Box:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spine_ignite.inference.levels.column import Column
 from spine_ignite.inference.levels.pieces import Instance
 from spine_ignite.inference.levels.sequence import SchemeLevels
-from spine_ignite.inference.levels.traits import canal_places, cord_above
+from spine_ignite.inference.levels.traits import canal_places, cord_above, growth_up
 from spine_ignite.volumes.geometry import SliceGrid
 
 _THICKER = 2.0  # times the distance of sagittal slices: pixels of that size belong to slices in another plane
@@ -26,6 +26,9 @@ _IN_FRONT = (
     15.0  # mm by which the sacrum's middle may lie before that of the vertebra on it: a slip brings it no further
 )
 _CORD_BELOW = 1.0  # usual distances: a tethered cord fills the canal, but does not leave its upper part
+# Vertebrae become smaller up the column, but L5 is often smaller than L4: of a few nothing can be said.
+_MANY = 8
+_GROWTH = 0.02  # of a length, from one vertebra to the next above
 _ASIDE = 45.0  # degrees by which the column may lean
 # Distances of the middles of neighbours in mm, by the region that they are named for: the least of small adults and the
 # most of tall ones (Panjabi et al., Spine 16:861, 1991 and 17:299, 1992; Zhou et al., Eur Spine J 9:242, 2000), with a
@@ -76,6 +79,9 @@ def _of_the_anatomy(column: Column) -> Iterator[str]:
         yield f"the cord lies in the lower part of the canal: the image is upside down, or {_WRONG}"
     if _names_fall(column):
         yield f"the names of the vertebrae run from above to below: the image is upside down, or {_WRONG}"
+    growth = growth_up(column) if sum(not v.cut for v in found.vertebrae) >= _MANY else None
+    if growth is not None and growth > _GROWTH:
+        yield f"the vertebrae grow from below to above: the image is upside down, or {_WRONG}"
     if len(found.vertebrae) > 1:
         along = highest.middle - lowest.middle
         if np.hypot(along[0], along[1]) > np.tan(np.radians(_ASIDE)) * along[2]:

@@ -72,6 +72,7 @@ TRAITS = {
     "grey_sacrum": Trait(0.1, _GREY.format("sacrum")),
     "grey_canal": Trait(0.1, _GREY.format("canal")),
     "grey_around": Trait(0.1, _GREY.format("surroundings")),
+    "grey_middle": Trait(0.1, "dark and bright parts of the image are shared out unlike those of the known cases"),
     "grey_dark": Trait(0.1, _GREY.format("darkest parts")),
     "grey_bright": Trait(0.1, _GREY.format("brightest parts")),
     "cortex": Trait(0.05, "the rims of the vertebrae are brighter or darker than in the known cases"),
@@ -127,9 +128,9 @@ def _of_pieces(column: Column, before: NDArray[np.uint8]) -> Iterator[tuple[str,
     yield "size_mm", 10 * usual ** (1 / 3)
     yield "smallest", float(volumes.min()) / usual
     yield "largest", float(volumes.max()) / usual
-    if len(whole) > 2:
-        growth = np.polyfit([v.id for v in whole], np.log(volumes) / 3, 1)[0]  # of lengths, from one to the next above
-        yield "taper", float(growth)
+    growth = growth_up(column)
+    if growth is not None:
+        yield "taper", growth
     if found.discs:
         yield "disc_size", float(np.median([disc.volume for disc in found.discs])) / usual
     if found.sacrum is not None:
@@ -167,6 +168,14 @@ def _of_places(column: Column) -> Iterator[tuple[str, float]]:
         yield "canal_behind_mm", to_front
         yield "canal_aside_mm", to_side
         yield "canal_mm2", area
+
+
+def growth_up(column: Column) -> float | None:
+    """Return by how much of its length a vertebra exceeds the one below it, on average; None for less than three."""
+    whole = [v for v in column.found.vertebrae if not v.cut]
+    if len(whole) < 3:
+        return None
+    return float(np.polyfit([v.id for v in whole], np.log([v.volume for v in whole]), 1)[0]) / 3
 
 
 def canal_places(column: Column) -> tuple[float, float, float] | None:

@@ -69,6 +69,21 @@ def test_an_image_upside_down_is_told_by_sacrum_cord_and_names(spine: tuple[Labe
     assert said(flipped(without, affine, 1), affine) == [names]
 
 
+def test_vertebrae_that_grow_upwards_are_told_whatever_they_are_called() -> None:
+    """As a network invents them in an image that is upside down: all else is where it should be."""
+    phantom = make_phantom(6, 1, 3, options=PhantomOptions("t2", "lumbar", 0.0, "spine"))
+    labels, affine = SCHEME.to_indices(phantom.label), phantom.affine
+    order = [c.index for c in SCHEME.classes if c.kind == "vertebra" and (labels == c.index).any()]
+    assert said(labels, affine) == []
+    turned = flipped(labels, affine, 1)
+    invented = np.where(np.isin(turned, order), turned, 0)
+    for low, high in zip(order, reversed(order), strict=True):
+        invented[turned == high] = low
+    told = said(invented, affine)
+    growth = "the vertebrae grow from below to above: the image is upside down, or its directions are wrong"
+    assert told == [growth]
+
+
 def test_a_mirrored_image_is_told_by_the_canal_or_the_sacrum(spine: tuple[Labels, Affine]) -> None:
     labels, affine = spine
     by_canal = "the canal lies in front of the vertebrae: front and back are mirrored, or its directions are wrong"

@@ -72,6 +72,8 @@ def test_grey_values_tell_another_contrast_and_noise(phantom: Phantom, column: C
     inverted = traits(column, phantom.image.max() - phantom.image)
     for name in ("grey_disc", "grey_canal", "grey_around", "cortex"):
         assert inverted[name] == pytest.approx(-plain[name], abs=0.1)
+    assert inverted["grey_middle"] == pytest.approx(1 - plain["grey_middle"], abs=0.01)
+    assert plain["grey_middle"] < 0.4
     assert plain["cortex"] < -0.02  # compact bone is dark in every MRI
     noise = traits(column, rng.normal(0, 1, phantom.image.shape))
     assert noise["noise"] > 3 * plain["noise"]
