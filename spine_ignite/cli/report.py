@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from spine_ignite.cli.methods import write_methods
 from spine_ignite.cli.options import echo_json, json_option, progress_bar, say
 
 EPILOG = """\b
@@ -41,7 +42,9 @@ def command(
     The page opens in any browser without a network. It holds scans: share it as you would share them.
     """
     if methods:
-        _write_methods(run, split, out, as_json)
+        from spine_ignite.report.methods import methods_of
+
+        write_methods(lambda: methods_of(run, split), out, as_json)
         return
     from spine_ignite.report import write_report
 
@@ -58,21 +61,3 @@ def command(
         say(problem, err=True)
     viewed = f", with the volumes of {', '.join(report.viewed)}" if report.viewed else ""
     say(f"Report: {report.path} ({report.megabytes:.1f} MB{viewed})")
-
-
-def _write_methods(run: Path, split: str, out: Path | None, as_json: bool) -> None:
-    from spine_ignite.files import write_text
-    from spine_ignite.report.methods import methods_of
-    from spine_ignite.report.methods_text import writer_of
-
-    write = writer_of(out)
-    found = methods_of(run, split)
-    if out is not None:
-        write_text(out, write(found))
-    if as_json:
-        echo_json({"file": out, "head": found.head, "paragraphs": dict(found.paragraphs)})
-    elif out is not None:
-        say(f"Methods: {out}")
-    else:
-        for line in write(found).split("\n"):
-            say(line)

@@ -14,6 +14,7 @@ Examples:
   spine-ignite verify runs/unet
   spine-ignite verify runs/unet --expect 5f0c9d27ab41 --data /new/place/dataset
   spine-ignite verify runs/unet --retrain                # the network too, from the data
+  spine-ignite verify STUDY --cell unet-base-fold0-seed1
   spine-ignite verify folds --cell fold0 --retrain fold0
 """
 

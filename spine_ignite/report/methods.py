@@ -48,30 +48,53 @@ def methods_of(run: Path, split: str = "test") -> Methods:
         DataError: a file cannot be read.
     """
     directory = open_run_directory(run)
-    chain = read_chain(directory.root)
-    entry = chain.last("training") if chain is not None else None
-    if chain is None or entry is None:
-        raise RunError(
-            f"{run} has no manifest of its training, from which its methods could be written; train it again"
-        )
-    _require_recorded(directory, chain, ("config.yaml", "split.json", "checkpoints/best.pt"))
-    config = configuration_of(None, directory)
+    chain, entry = recorded_training(directory)
     paragraphs = [
-        ("Data", data_text(read_split(directory.split), config)),
-        ("Preprocessing", _preprocessing(directory, config)),
-        ("Augmentation", augmentation_text(config)),
-        ("Network", _network(directory, config)),
-        ("Training", _training(directory, config, entry)),
+        ("Data", data_text(read_split(directory.split), configuration_of(None, directory))),
+        *made_as(directory),
     ]
+    paragraphs[-1] = (paragraphs[-1][0], paragraphs[-1][1] + _kept(directory, entry))
     tables: list[Table] = []
     folder = f"evaluation/{split}"
     if f"{folder}/summary.json" in chain.files:
-        _require_recorded(directory, chain, [path for path in chain.files if path.startswith(f"{folder}/")])
+        require_recorded(directory.root, chain, [path for path in chain.files if path.startswith(f"{folder}/")])
         summary = read_tables(directory.root / folder)
         paragraphs.append(("Evaluation", evaluation_text(summary, split)))
         tables.append(_results(summary, split))
     paragraphs.append(("Computation", computation_text(entry)))
     return Methods(tuple(paragraphs), tuple(tables), chain.head)
+
+
+def recorded_training(directory: RunDirectory) -> tuple[Chain, Entry]:
+    """Return the manifest of a run and the entry of its training, once configuration, split and network are as there.
+
+    Raises:
+        RunError: it has none, or a file is another one by now.
+    """
+    chain = read_chain(directory.root)
+    entry = chain.last("training") if chain is not None else None
+    if chain is None or entry is None:
+        raise RunError(
+            f"{directory.root} has no manifest of its training, from which its methods could be written; train it again"
+        )
+    require_recorded(directory.root, chain, ("config.yaml", "split.json", "checkpoints/best.pt"))
+    return chain, entry
+
+
+def made_as(directory: RunDirectory) -> list[tuple[str, str]]:
+    """Say in paragraphs how the network of a run was made: preprocessing, augmentation, network, training.
+
+    Raises:
+        RunError: as :func:`recorded_training`.
+    """
+    _, entry = recorded_training(directory)
+    config = configuration_of(None, directory)
+    return [
+        ("Preprocessing", _preprocessing(directory, config)),
+        ("Augmentation", augmentation_text(config)),
+        ("Network", _network(directory, config)),
+        ("Training", _training(config, entry)),
+    ]
 
 
 def data_text(split: Split, config: RunConfig) -> str:
@@ -168,8 +191,7 @@ def _network(directory: RunDirectory, config: RunConfig) -> str:
     )
 
 
-def _training(directory: RunDirectory, config: RunConfig, entry: Entry) -> str:
-    best = read_checkpoint(directory.best).get("best", {})
+def _training(config: RunConfig, entry: Entry) -> str:
     train, optimizer, schedule = config.train, config.optimizer, config.schedule
     steps, epochs = int(entry.settings["steps"]), int(entry.settings["epochs"])
     length = f"{train.minutes:g} minutes, which were " if train.minutes is not None else ""
@@ -179,19 +201,22 @@ def _training(directory: RunDirectory, config: RunConfig, entry: Entry) -> str:
     frozen = f", frozen: {', '.join(train.freeze)}" if train.freeze else ""
     weights = f", class weights {_listed(config.loss.class_weights)}" if config.loss.class_weights else ""  # type: ignore[arg-type]
     options = f" ({_listed(config.loss.options)})" if config.loss.options else ""
-    score = best.get("score")
-    kept = (
-        f" The network of epoch {best.get('epoch')} was kept, with the best {best.get('monitor')} ({score:.4f})."
-        if isinstance(score, float) and not math.isnan(score)
-        else " The last network was kept."
-    )
     ways = (
         f"optimizer {optimizer.name} with a peak rate of {optimizer.lr:g}{_others(optimizer, ('name', 'lr'))}",
         f"{schedule.name} schedule{_others(schedule, ('name',))}",
         f"{config.data.batch_size} {config.data.sampling} in a step",
         f"{length}{counted(epochs, 'epoch')} and {counted(steps, 'step')}{accumulate}{clip}{average}{frozen}",
     )
-    return f"Loss {config.loss.name}{options}{weights}; {'; '.join(ways)}.{kept}"
+    return f"Loss {config.loss.name}{options}{weights}; {'; '.join(ways)}."
+
+
+def _kept(directory: RunDirectory, entry: Entry) -> str:
+    """Say which network was kept."""
+    best = read_checkpoint(directory.best).get("best", {})
+    score = best.get("score")
+    if isinstance(score, float) and not math.isnan(score):
+        return f" The network of epoch {best.get('epoch')} was kept, with the best {best.get('monitor')} ({score:.4f})."
+    return f" The last network was kept, after {counted(int(entry.settings['epochs']), 'epoch')}."
 
 
 def _results(summary: Summary, split: str) -> Table:
@@ -208,13 +233,18 @@ def _results(summary: Summary, split: str) -> Table:
     return Table(f"Results on the {split} split.", headings, (*rows, mean))
 
 
-def _require_recorded(directory: RunDirectory, chain: Chain, paths: Iterable[str]) -> None:
+def require_recorded(root: Path, chain: Chain, paths: Iterable[str]) -> None:
+    """Refuse files that are not what a manifest records last.
+
+    Raises:
+        RunError: one is not.
+    """
     for path in paths:
         known = chain.files.get(path)
-        if known is None or not (directory.root / path).is_file() or file_sha256(directory.root / path) != known[0]:
+        if known is None or not (root / path).is_file() or file_sha256(root / path) != known[0]:
             raise RunError(
-                f"{directory.root / path} is not the file that the manifest records, so that nothing is written from "
-                f"it; see what does not fit with: spine-ignite verify {directory.root} --quick"
+                f"{root / path} is not the file that the manifest records, so that nothing is written from it; see "
+                f"what does not fit with: spine-ignite verify {root} --quick"
             )
 
 

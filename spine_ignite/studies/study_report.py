@@ -22,6 +22,7 @@ from spine_ignite.studies.making import Study
 from spine_ignite.studies.pooling import Pooled, Split, pool
 from spine_ignite.studies.seal import Opening, judged_beside, read_openings, read_seal
 from spine_ignite.studies.spread import DIFFERENCE, POWER, Interval, interval, needed_cases, visible_difference
+from spine_ignite.studies.study_manifest import record_study
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class StudyReport:
         return self.study.directory.report(self.split)
 
 
-def report_study(
+def make_report(
     study: Study,
     split: Split = "validation",
     *,
@@ -105,7 +106,7 @@ def report_study(
     cost: bool = True,
     progress: Progress | None = None,
 ) -> StudyReport:
-    """Compare all cells of a study, and write tables and figures into its ``report/``.
+    """Compare all cells of a study; nothing is written.
 
     Args:
         study: the study.
@@ -140,9 +141,26 @@ def report_study(
     )
     notes = (*pooled.notes, *_of_test(study))
     openings = read_openings(study.directory)
-    report = StudyReport(study, split, comparison, pooled, methods, pairs, difference, openings, notes)
+    return StudyReport(study, split, comparison, pooled, methods, pairs, difference, openings, notes)
+
+
+def report_study(study: Study, split: Split = "validation", **how: Any) -> StudyReport:
+    """Do so, write tables and figures into the study's ``report/``, and add them to its manifest.
+
+    Args:
+        study: the study.
+        split: which cases.
+        how: what else :func:`make_report` takes; it says what is raised, too.
+
+    Raises:
+        RunError: the folder cannot be written, or holds files of others.
+    """
+    report = make_report(study, split, **how)
+    comparison = report.comparison
     write_comparison(comparison, report.folder)
     _write(report)
+    bootstrap = comparison.seed, comparison.resamples
+    record_study(study, report.folder, split, comparison.measure, report.difference, bootstrap)
     return report
 
 
@@ -285,14 +303,20 @@ def _cells(report: StudyReport) -> list[dict[str, Any]]:
     ]
 
 
+def cells_csv(report: StudyReport) -> str:
+    """Return the figures of each cell as a table."""
+    rows = _plain(_cells(report))
+    names = list(rows[0])
+    return csv_text(names, ([row[name] for name in names] for row in rows))
+
+
 def _interval(found: Interval) -> dict[str, float]:
     return {name: getattr(found, name) for name in ("mean", "deviation", "low", "high", "p")}
 
 
 def _write(report: StudyReport) -> None:
     record = report_record(report)
-    names = list(record["cells"][0])
-    write_text(report.folder / "cells.csv", csv_text(names, ([row[name] for name in names] for row in record["cells"])))
+    write_text(report.folder / "cells.csv", cells_csv(report))
     write_text(report.folder / "study.md", study_page(report))
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(report.folder / "study.json", in_json(text) + "\n")

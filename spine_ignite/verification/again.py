@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ import torch
 from spine_ignite.crossval.result import fold_results, result_record
 from spine_ignite.datasets.cases import Case
 from spine_ignite.datasets.folds import read_folds
-from spine_ignite.datasets.sources import Source, source_of
+from spine_ignite.datasets.sources import source_of
 from spine_ignite.errors import DataError, RunError, SpineIgniteError
-from spine_ignite.evaluation.evaluation_entry import TABLES, options_of
+from spine_ignite.evaluation.evaluation_entry import TABLES
 from spine_ignite.evaluation.judge import Pair, judge_pairs
 from spine_ignite.evaluation.table_files import write_tables
 from spine_ignite.evaluation.tables import Summary
@@ -32,7 +32,8 @@ from spine_ignite.machine.left_as_found import left_as_found
 from spine_ignite.machine.precision import choose_device
 from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.runs.manifest import Entry
-from spine_ignite.verification.examined import Examined, said
+from spine_ignite.verification.evaluations import Evaluation
+from spine_ignite.verification.examined import said
 from spine_ignite.verification.findings import Findings
 from spine_ignite.verification.table_cells import differing_cells, differing_leaves
 from spine_ignite.volumes.volume import Reading, read_label, reading_of
@@ -40,94 +41,6 @@ from spine_ignite.volumes.volume import Reading, read_label, reading_of
 Progress = Callable[[Any], Any]
 MOST_OTHER = 1e-3  # share of the labelled voxels that another kind of machine may label otherwise
 _MADE = ("checkpoint", "postprocess", "orientation", "nan", "tta")  # of a summary's settings, as records have them
-
-
-@dataclass(frozen=True)
-class Job:
-    """Label volumes that one predictor makes.
-
-    Args:
-        run: whose networks.
-        options: how.
-        cases: of which.
-    """
-
-    run: Path
-    options: InferenceOptions
-    cases: list[Case]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """An evaluation that a manifest records.
-
-    Args:
-        examined: the run.
-        number: of the entry, from 0.
-        entry: the entry.
-        cases: its cases, by name.
-        sources: the datasets that they are of.
-        jobs: what made its label volumes.
-    """
-
-    examined: Examined
-    number: int
-    entry: Entry
-    cases: dict[str, Case]
-    sources: tuple[Source, ...]
-    jobs: list[Job]
-
-    @property
-    def tables(self) -> str:
-        """The folder of its tables, as the manifest has it."""
-        return str(self.entry.settings["tables"])
-
-    @property
-    def folder(self) -> Path:
-        """The folder of its label volumes."""
-        return self.examined.root / str(self.entry.settings["predictions"])
-
-    @property
-    def outputs(self) -> dict[str, Path]:
-        """The label volume of each case that has one, by the case's name."""
-        found: dict[str, Path] = {}
-        for case in self.cases.values():
-            output = case_jobs([case], self.folder)[0][1]
-            if self.examined.relative(output) in self.entry.files:
-                found[case.name] = output
-        return found
-
-
-def evaluations(examined: Examined, findings: Findings) -> Iterator[Evaluation]:
-    """Give the evaluations whose tables are there, the oldest first; what is in the way of one is told."""
-    for number, entry in examined.live:
-        if entry.kind not in ("evaluation", "cross-validation"):
-            continue
-        try:
-            tables = str(entry.settings["tables"])
-            if not examined.recorded(f"{tables}/summary.json", number):
-                continue  # there is a newer one of these cases
-            yield _evaluation(examined, number, entry)
-        except SpineIgniteError as error:
-            findings.leave(f"{entry.settings.get('tables', entry.kind)}: {said(error)}")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            findings.refuse(f"manifest.jsonl, line {number + 1}: its settings cannot be used ({type(error).__name__})")
-
-
-def _evaluation(examined: Examined, number: int, entry: Entry) -> Evaluation:
-    cases, sources = examined.cases(entry), examined.sources(entry)
-    if entry.kind == "evaluation":
-        job = Job(examined.root, options_of(entry.settings["options"]), list(cases.values()))
-        return Evaluation(examined, number, entry, cases, sources, [job])
-    directory, config = FoldsDirectory(examined.root), examined.config
-    folds = read_folds(directory.splits)
-    options = InferenceOptions(postprocess=config.predict.postprocess, device=config.device).on(config.data)
-    held_out = {name for fold in folds.folds for name in fold.val}
-    jobs = [
-        Job(directory.fold(n).root, options, [cases[name] for name in fold.val if name in cases])
-        for n, fold in enumerate(folds.folds)
-    ]
-    return Evaluation(examined, number, entry, {n: c for n, c in cases.items() if n in held_out}, sources, jobs)
 
 
 def check_predictions(evaluation: Evaluation, scratch: Path, findings: Findings, progress: Progress | None) -> None:
@@ -175,6 +88,8 @@ def check_tables(evaluation: Evaluation, scratch: Path, findings: Findings, prog
     except (DataError, RunError) as error:
         findings.refuse(f"{evaluation.tables}: its tables cannot be computed again: {said(error)}")
         return
+    left_out = evaluation.left_out
+    findings.refuse(*(f"{evaluation.tables}: {name} of the split was not judged" for name in left_out))
     write_tables(summary, scratch / "tables")
     for name in TABLES:
         sentences = differing_cells(f"{evaluation.tables}/{name}", folder / name, scratch / "tables" / name)

@@ -20,6 +20,15 @@ from spine_ignite.verification.examined import Examined, said
 from spine_ignite.verification.findings import Findings
 from spine_ignite.verification.table_cells import same_value
 
+_REQUIRED = (
+    "config.yaml",
+    "split.json",
+    "environment.json",
+    "metrics.jsonl",
+    "checkpoints/best.pt",
+    "checkpoints/last.pt",
+)
+
 
 def check_records(examined: Examined, findings: Findings) -> None:
     """Compare configuration, split, environment, figures and checkpoints of a run with each other."""
@@ -29,6 +38,9 @@ def check_records(examined: Examined, findings: Findings) -> None:
         return
     if not trainings[-1].settings.get("ended"):
         findings.note("the training was stopped by a signal, and has not come to its end")
+    findings.refuse(
+        *(f"manifest.jsonl: no entry records {path}" for path in _REQUIRED if path not in examined.chain.files)
+    )
     directory = examined.directory
     for check in (_split, _checkpoints, _environment):
         try:

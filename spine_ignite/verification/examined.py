@@ -15,21 +15,25 @@ from spine_ignite.labels import LabelScheme
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.runs.manifest import Chain, Entry
+from spine_ignite.studies.making import load_study
+from spine_ignite.studies.study_directory import StudyDirectory
 
 
 @dataclass(frozen=True)
 class Examined:
-    """A run, or a cross-validation, that is verified.
+    """A run, a cross-validation or a study that is verified.
 
     Args:
         root: its folder.
         chain: its manifest, up to the head that was expected.
         data: where its dataset is now; None: where it was.
+        is_whole: whether that is all of its manifest.
     """
 
     root: Path
     chain: Chain
     data: Path | None = None
+    is_whole: bool = True
 
     @property
     def directory(self) -> RunDirectory:
@@ -41,6 +45,11 @@ class Examined:
         """Whether it is a cross-validation."""
         return FoldsDirectory(self.root).exists
 
+    @property
+    def is_study(self) -> bool:
+        """Whether it is a study."""
+        return StudyDirectory(self.root).exists
+
     @cached_property
     def config(self) -> RunConfig:
         """Its configuration, with the dataset where it is now.
@@ -48,10 +57,19 @@ class Examined:
         Raises:
             SpineIgniteError: it cannot be read.
         """
-        config = load_config(FoldsDirectory(self.root).config if self.is_folds else self.directory.config)
+        config = load_config(self._config_file)
         if self.data is None:
             return config
         return config.model_copy(update={"data": config.data.model_copy(update={"root": self.data})})
+
+    @property
+    def _config_file(self) -> Path:
+        if self.is_folds:
+            return FoldsDirectory(self.root).config
+        if self.is_study:
+            study = load_study(self.root)
+            return study.directory.config(study.methods[0])
+        return self.directory.config
 
     @property
     def live(self) -> list[tuple[int, Entry]]:
@@ -83,7 +101,8 @@ class Examined:
 
     def recorded(self, path: str, number: int) -> bool:
         """Whether a file's hash in the entry of this number is the newest one."""
-        return self.chain.files[path][1] == number
+        known = self.chain.files.get(path)
+        return known is not None and known[1] == number
 
     def relative(self, path: Path) -> str:
         """Return a path in the run as the manifest has it."""

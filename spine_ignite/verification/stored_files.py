@@ -25,6 +25,10 @@ def check_files(examined: Examined, findings: Findings) -> None:
             findings.refuse(f"{path}: it is not the file that entry {number + 1} ({kind}) recorded")
         else:
             findings.checked["files"] += 1
+    for summary in sorted(examined.root.glob("evaluation/*/summary.json")):
+        if (name := examined.relative(summary)) not in examined.chain.files:
+            tell = findings.leave if examined.is_whole else findings.note
+            tell(f"{name}: no entry of the manifest records it")
 
 
 def check_data(examined: Examined, findings: Findings) -> None:

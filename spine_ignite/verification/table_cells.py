@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +12,28 @@ from spine_ignite.csv_files import read_csv
 from spine_ignite.errors import DataError, RunError
 
 RELATIVE = 1e-9  # what sums of float64 may differ by from one numpy to another
-_ROWS_BY = {
-    "cases.csv": ("case", "label"),
-    "classes.csv": ("label",),
-    "confusion.csv": ("case", "reference", "prediction"),
-}
+_NAMING = {"cases.csv": 2, "classes.csv": 1, "confusion.csv": 3}  # columns that say of what a row of an evaluation is
 _HASHES = "tables"  # of the other tables, which are compared themselves
 
 
-def differing_cells(name: str, recorded: Path, again: Path) -> list[str]:
-    """Say which cells of a table of an evaluation are not those that were computed again, a sentence each.
+def differing_cells(
+    name: str, recorded: Path, again: Path, naming: int | None = None, but: Collection[str] = ()
+) -> list[str]:
+    """Say which cells of a table are not those that were computed again, a sentence each.
 
     Args:
         name: of the table, as the sentences are to call it.
         recorded: its file.
         again: the file of the table that was computed now.
+        naming: how many columns of a CSV file say of what a row is, the first ones; default as of an evaluation's.
+        but: columns that are not compared.
     """
     try:
         if recorded.suffix == ".json":
             one, two = (_leaves(json.loads(path.read_text(encoding="utf-8"))) for path in (recorded, again))
             return _differing(name, dict(one), dict(two))
-        columns = _ROWS_BY[again.name]
-        return _differing(name, *(_cells(path, columns) for path in (recorded, again)))
+        first = _NAMING[again.name] if naming is None else naming
+        return _differing(name, *(_cells(path, first, but) for path in (recorded, again)))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, DataError, RunError) as error:
         return [f"{name}: it cannot be read ({type(error).__name__}: {error})"]
 
@@ -67,17 +67,16 @@ def _differing(name: str, recorded: Mapping[str, Any], again: Mapping[str, Any])
     return found
 
 
-def _cells(path: Path, columns: tuple[str, ...]) -> dict[str, str]:
+def _cells(path: Path, naming: int, but: Collection[str]) -> dict[str, str]:
     cells: dict[str, str] = {}
     for row in read_csv(path):
-        of = ", ".join(row[column] for column in columns)
-        for column, text in row.items():
-            if column in columns:
-                continue
+        of = ", ".join(list(row.values())[:naming])
+        for column, text in list(row.items())[naming:]:
             place = f"{column} of {of}"
             if place in cells:
                 raise ValueError(f"there are two rows of {of}")
-            cells[place] = text
+            if column not in but:
+                cells[place] = text
     return cells
 
 

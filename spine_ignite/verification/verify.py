@@ -15,10 +15,12 @@ from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.runs.manifest import Chain, read_chain
 from spine_ignite.runs.provenance import as_recorded
-from spine_ignite.verification.again import check_predictions, check_tables, evaluations
+from spine_ignite.verification.again import check_predictions, check_tables
 from spine_ignite.verification.agreement import check_records
+from spine_ignite.verification.evaluations import evaluations
 from spine_ignite.verification.examined import Examined, said
 from spine_ignite.verification.findings import Findings
+from spine_ignite.verification.of_study import check_study
 from spine_ignite.verification.retrain import retrain
 from spine_ignite.verification.stored_files import check_data, check_files
 
@@ -77,7 +79,8 @@ def verify(
     """
     root = Path(root)
     chain, findings = _chain_of(root), Findings()
-    parts = parts_of(root, chain)
+    parts = parts_of(chain)
+    cells, again = ([_full_name(name, parts) for name in names] for names in (cells, again))
     _require_known(root, parts, [*cells, *(name for name in again if name != ".")])
     if "." in again and parts:
         raise UsageError(f"{root} has {len(parts)} networks; say which to train again, such as {parts[0]}")
@@ -93,7 +96,7 @@ def verify(
         findings.note(
             f"{len(chain.entries) - len(expected.entries)} entries came after {expected.head[:12]}, and are left out"
         )
-    examined = Examined(root, expected or chain, data)
+    examined = Examined(root, expected or chain, data, is_whole=expected in (None, chain))
     if not cells:
         _check(examined, findings, quick, "." in again, progress)
     for name in cells or parts:
@@ -101,9 +104,14 @@ def verify(
     return Verification(root, examined.chain.head, findings)
 
 
-def parts_of(root: Path, chain: Chain) -> list[str]:
+def parts_of(chain: Chain) -> list[str]:
     """Return the folders below that have manifests of their own, as the manifest names them."""
     return sorted(chain.parts, key=lambda name: (len(name), name))
+
+
+def _full_name(name: str, parts: Sequence[str]) -> str:
+    """The part that is meant by the name of its folder alone."""
+    return next((part for part in parts if part.rpartition("/")[2] == name), name)
 
 
 def _check(examined: Examined, findings: Findings, quick: bool, again: bool, progress: Progress | None) -> None:
@@ -113,7 +121,9 @@ def _check(examined: Examined, findings: Findings, quick: bool, again: bool, pro
     with as_recorded(examined.directory) if is_run else nullcontext():
         if is_run:
             check_records(examined, findings)
-        if not quick:
+        if examined.is_study:
+            check_study(examined, findings, quick)
+        elif not quick:
             _compute(examined, findings, progress)
         if again:
             retrain(examined, findings, progress)
@@ -142,7 +152,8 @@ def _check_part(
             of_part.refuse(
                 f"manifest.jsonl: {recorded} was recorded of it, which was never its head: it was written anew"
             )
-        _check(Examined(whole.root / name, then if bounded and then is not None else chain, whole.data), of_part, *how)
+        counts = then if bounded and then is not None else chain
+        _check(Examined(whole.root / name, counts, whole.data, is_whole=counts == chain), of_part, *how)
     except RunError as error:
         of_part.refuse(said(error))
     findings.add(of_part)

@@ -192,6 +192,23 @@ def test_a_forgery_is_found_by_computing_again(copy: Path, tamper: Tamper, says:
     assert any("was never its head" in s for s in verify(copy / "run", expect=head, quick=True).findings.wrong)
 
 
+def test_an_entry_that_leaves_something_out_is_found(copy: Path) -> None:
+    """A forger who judges again without the worst case, or keeps a file out of the chain, has consistent hashes."""
+    run = copy / "run"
+    first, second = (json.loads(line) for line in (run / "manifest.jsonl").read_text().splitlines())
+    del second["data"]["Case6"]
+    del first["files"]["checkpoints/best.pt"]
+    second["files"] = {name: sha256 for name, sha256 in second["files"].items() if "Case6" not in name}
+    (run / "manifest.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in (first, second)))
+    forged(copy)
+    wrong = verify(run, data=copy / "dataset").findings.wrong
+    assert "evaluation/test: Case6 of the split was not judged" in wrong
+    assert "manifest.jsonl: no entry records checkpoints/best.pt" in wrong
+    (run / "manifest.jsonl").write_text((run / "manifest.jsonl").read_text().splitlines()[0] + "\n")
+    unchecked = verify(run, data=copy / "dataset").findings.unchecked
+    assert unchecked == ["evaluation/test/summary.json: no entry of the manifest records it"]
+
+
 def test_a_forged_figure_of_training_is_found_by_training_again_alone(copy: Path) -> None:
     other_figure(copy)
     forged(copy)
