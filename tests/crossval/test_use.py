@@ -78,6 +78,6 @@ def test_it_is_there_from_python(validated: CrossValidation, tiny_dataset: Path)
     said: list[str] = []
     again = si.cross_validate(f"{root}/cross-validation.yaml", root, pictures=1, echo=said.append)
     assert again.suspects == validated.suspects
-    assert said == []  # nothing is left to be done
+    assert [line for line in said if not line.startswith("Manifest:")] == []  # nothing is left to be done
     labels = si.predict(root, nib.load(tiny_dataset / "test" / "source" / "Case5.nii.gz"))
     assert labels.shape == (48, 64, 5)
