@@ -29,8 +29,18 @@ from typing import Any
 import torch
 from processes import median
 
+from spine_ignite.config import LossConfig
+from spine_ignite.errors import SpineIgniteError
+from spine_ignite.losses.criterion import create_loss
+from spine_ignite.machine.precision import choose_precision
+from spine_ignite.machine.processes import Processes, several_processes
+from spine_ignite.models import create_model
+from spine_ignite.nn.shared_batch_norm import share_batch_norms
 from spine_ignite.phantom import write_phantoms
 from spine_ignite.registry import load_registry
+from spine_ignite.training.contract import Contract
+from spine_ignite.training.step import UpdateStep
+from spine_ignite.training.trainer import Trainer
 
 CHILD = Path(__file__).with_name("processes_child.py")
 SMALL = ["model.width=4", "model.depth=3", "data.batch_size=5", "train.steps_per_epoch=10"]
@@ -53,18 +63,19 @@ DISK = 40_000  # bytes that a process may write to a file, where its disk is to 
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["steps", "networks", "failures", "throughput"])
+    parser.add_argument("what", choices=["steps", "networks", "networks-child", "failures", "throughput"])
     parser.add_argument("--updates", type=int, default=50)
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--only", nargs="*", help="architectures")
     options = parser.parse_args()
+    if options.what.startswith("networks"):
+        (networks if options.what == "networks" else take_steps)(options.only)
+        return
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         write_phantoms(work / "data", 5, 0, num_slices=5)
         if options.what == "steps":
             steps(work, options.updates)
-        elif options.what == "networks":
-            networks(work, options.only)
         elif options.what == "failures":
             failures(work, options.times)
         else:
@@ -128,25 +139,57 @@ def steps(work: Path, updates: int) -> None:
             print(f"| {what} | {optimizer} | " + " | ".join(f"{cell:.1e}" for cell in cells) + " |", flush=True)
 
 
-def networks(work: Path, only: list[str] | None) -> None:
-    """Let every architecture take two steps in two processes; one with an unused parameter is refused by the training.
+def networks(only: list[str] | None) -> None:
+    """Let every architecture take a step in two processes, and compare them; an unused parameter is an error."""
+    processes = start(2, ["-u", __file__, "networks-child", *(["--only", *only] if only else [])])
+    for line in processes[0].stdout or ():
+        print(line, end="", flush=True)
+    sys.exit(any(process.wait() for process in processes))
 
-    Encoders and widths are small where these are options.
-    """
-    registry, failed = load_registry(), []
-    for name in only or sorted(model.value.name for model in registry.models()):
-        known = registry.find(name).value.options.model_fields
-        sizes = {"backbone": "resnet18", "channels": 8, "width": 8, "dropout": 0, "drop_path": 0}
-        options = [f"model.{key}={value}" for key, value in sizes.items() if key in known]
-        options += ["data.batch_size=4", "data.spacing=[2,2]", "train.steps_per_epoch=1", "train.epochs=1", *NORM]
-        shutil.rmtree(work / "several", ignore_errors=True)
-        processes = start(2, [CHILD, work / "data", work / "several", "float32", f"model.name={name}", *options])
-        said = [process.communicate()[0] for process in processes]
-        good = not any(process.returncode for process in processes)
-        failed += [] if good else [name]
-        print(f"{name}: {'took its step' if good else said[0].strip().splitlines()[-1][:300]}", flush=True)
-    print(f"{len(failed)} failed: {failed}")
-    sys.exit(1 if failed else 0)
+
+def take_steps(only: list[str] | None) -> None:
+    """Take the steps as one of the two processes."""
+    registry, wrong = load_registry(), []
+    with several_processes() as processes:
+        for name in only or sorted(model.value.name for model in registry.models()):
+            fields = registry.find(name).value.options.model_fields
+            known = {"backbone": "resnet18", "dropout": 0.0, "drop_path": 0.0}
+            options = {key: value for key, value in known.items() if key in fields}
+            if name == "denseaspp":
+                options["backbone"] = "densenet121"
+            try:
+                told = "the processes differ" if one_step(name, options, processes) else ""
+            except SpineIgniteError as error:  # of both
+                told = str(error)
+            wrong += [name] if told else []
+            if processes.first:
+                print(f"{name}: {told or 'a step, no unused parameter, equal in both'}", flush=True)
+    if wrong:
+        sys.exit(f"{len(wrong)} failed: {wrong}")
+
+
+def one_step(name: str, options: dict[str, Any], processes: Processes) -> bool:
+    """Take a step with 3 rows; return whether parameters or buffers of the two processes differ then."""
+    torch.manual_seed(0)
+    network = create_model(name, 1, 5, **options)
+    share_batch_norms(network)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01)
+    step = UpdateStep(
+        network,
+        optimizer,
+        create_loss(LossConfig(), 5),
+        device=torch.device("cpu"),
+        precision=choose_precision("fp32", torch.device("cpu")),
+        contract=Contract(name, "a plugin", 5),
+        processes=processes,
+        batch_size=3,
+    )
+    rows = processes.share.read(3)
+    batch = {"image": torch.randn(3, 1, 64, 64)[rows], "label": torch.randint(0, 5, (3, 64, 64)).byte()[rows]}
+    Trainer(step).run([batch], max_epochs=1)
+    here = torch.cat([tensor.double().flatten() for tensor in network.state_dict().values()])
+    finite = here[here.isfinite()]
+    return not torch.equal(processes.add_up(finite.clone()), 2 * finite)
 
 
 def failures(work: Path, times: int) -> None:

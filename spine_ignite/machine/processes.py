@@ -166,7 +166,7 @@ def several_processes() -> Iterator[Processes]:
         idist.finalize()
 
 
-def _join(place: Place, store: dist.Store) -> Processes:
+def _join(place: Place, store: Any) -> Processes:
     import ignite.distributed as idist
 
     os.environ["LOCAL_RANK"] = str(place.local)

@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
-import torch.distributed as dist
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from spine_ignite.errors import RunError, SpineIgniteError
 from spine_ignite.machine.launched import Place
@@ -29,7 +30,7 @@ _ANSWER = timedelta(seconds=20)  # of the store
 _GRACE = 5.0  # seconds for a process to come to its end by itself, and for the others to read why
 
 
-def join_store(place: Place) -> tuple[dist.Store, Watch]:
+def join_store(place: Place) -> tuple[Any, Watch]:
     """Find the other processes; return the store that they share and a running watch over them.
 
     Raises:
@@ -37,20 +38,20 @@ def join_store(place: Place) -> tuple[dist.Store, Watch]:
     """
     serves = place.number == 0 and not place.served
     try:
-        store = dist.TCPStore(
+        store = TCPStore(
             place.host, place.port, None, serves, timedelta(seconds=_COMING), wait_for_workers=False, multi_tenant=True
         )
-        watched = dist.TCPStore(place.host, place.port, None, False, _ANSWER, wait_for_workers=False)
+        watched = TCPStore(place.host, place.port, None, False, _ANSWER, wait_for_workers=False)
     except RuntimeError as error:
         raise RunError(
             f"process {place.number} of {place.count} does not reach process 0 at {place.host}:{place.port} "
             f"({' '.join(str(error).split())[:150]}); see that all are started, and that this port is free and open"
         ) from error
     prefix = f"spine-ignite/{place.attempt}"
-    watch = Watch(dist.PrefixStore(prefix, watched), place)
+    watch = Watch(PrefixStore(prefix, watched), place)
     watch.gather()
     watch.start()
-    return dist.PrefixStore(prefix, store), watch
+    return PrefixStore(prefix, store), watch
 
 
 class Watch:
@@ -68,7 +69,7 @@ class Watch:
         advice: what to do, for the sentence about it.
     """
 
-    def __init__(self, store: dist.Store, place: Place) -> None:
+    def __init__(self, store: Any, place: Place) -> None:
         self.store, self.place = store, place
         self.reason: str | None = None
         self.advice = ""
@@ -173,7 +174,7 @@ class Watch:
         """Give a sign of life, and return why training is over, if it is."""
         self.store.add(f"beat/{self.place.number}", 1)
         if self.store.add("failures", 0):
-            return self.store.get("failure").decode()
+            return str(self.store.get("failure").decode())
         for other, before in self._beats.items():
             beat = self.store.add(f"beat/{other}", 0)
             self._silent[other] = 0.0 if beat != before else self._silent[other] + passed
