@@ -101,7 +101,7 @@ def test_what_is_preempted_or_out_of_time_goes_on_to_the_same_weights(cluster: A
     log = study.directory.log(one)
     cluster.wait(lambda: log.read_text().count("Resuming:") == 1, "the first is at work again")
     cluster.run("scancel", "--signal=USR2", jobs[one])  # what Slurm does shortly before the time is up
-    cluster.wait(lambda: all_done(study), "both cells are done", 240)
+    cluster.wait(lambda: all_done(study), "both cells are done")
     assert [restarts(cluster, jobs[name]) for name in (one, two)] == [2, 1]
     record = read_record(study.directory, one)
     assert record is not None
@@ -120,7 +120,7 @@ def test_a_node_dies_and_its_cell_goes_on_elsewhere(cluster: Any, make: Make) ->
     lost = next(n for n in names if "n1" in cluster.run("squeue", "--noheader", "--format=%N", "--jobs", jobs[n]))
     cluster.kill_node("n1")
     try:
-        cluster.wait(lambda: all_done(study), "both cells are done", 300)
+        cluster.wait(lambda: all_done(study), "both cells are done")
         assert restarts(cluster, jobs[lost]) >= 1
     finally:
         cluster.start_node("n1")
@@ -135,7 +135,7 @@ def test_a_study_that_is_cancelled_and_resumed_ends_in_one_table(
     study = make(models=[SMALL, WIDE, "enet"], seeds=[0, 1])
     assert len(study.cells) == 12
     jobs = submit(study)
-    cluster.wait(lambda: sum(found.state == "done" for found in standings(study)) >= 3, "three cells are done", 240)
+    cluster.wait(lambda: sum(found.state == "done" for found in standings(study)) >= 3, "three cells are done")
     cluster.run("scancel", next(iter(jobs.values())).partition("_")[0])
     cluster.wait(lambda: not {"RUNNING", "PENDING", "COMPLETING"} & {*cluster.states().values()}, "all is cancelled")
     left = [found.cell.name for found in standings(study) if found.state != "done"]
@@ -143,7 +143,7 @@ def test_a_study_that_is_cancelled_and_resumed_ends_in_one_table(
     root = str(study.directory.root)
     assert cli.run(["study", "submit", root, "--failed", "--slurm", "time=60", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["jobs"]) == set(left)
-    cluster.wait(lambda: all_done(study), "all cells are done", 400)
+    cluster.wait(lambda: all_done(study), "all cells are done")
     assert read_jobs(study.directory).keys() == jobs.keys()
     assert cli.run(["study", "report", root, "--no-cost", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -162,7 +162,7 @@ def test_folds_are_an_array_and_one_more_job_judges(
     assert cli.run(["cross-validate", *model, *sets, *where]) == 0
     jobs = json.loads(capsys.readouterr().out)["jobs"]
     assert list(jobs) == ["fold0", "fold1", "judge"]
-    cluster.wait(lambda: cluster.states().get(jobs["judge"]) == "COMPLETED", "all is judged", 300)
+    cluster.wait(lambda: cluster.states().get(jobs["judge"]) == "COMPLETED", "all is judged")
     assert json.loads((out / "trained.json").read_text())["weights"].keys() == {"0", "1"}
     assert json.loads((out / "result.json").read_text())["cases"] == 6
 
