@@ -30,7 +30,7 @@ import torch
 from processes import median
 
 from spine_ignite.config import LossConfig
-from spine_ignite.errors import SpineIgniteError
+from spine_ignite.errors import SpineIgniteError, UsageError
 from spine_ignite.losses.criterion import create_loss
 from spine_ignite.machine.precision import choose_precision
 from spine_ignite.machine.processes import Processes, several_processes
@@ -155,8 +155,10 @@ def take_steps(only: list[str] | None) -> None:
             fields = registry.find(name).value.options.model_fields
             known = {"backbone": "resnet18", "dropout": 0.0, "drop_path": 0.0}
             options = {key: value for key, value in known.items() if key in fields}
-            if name == "denseaspp":
-                options["backbone"] = "densenet121"
+            try:
+                registry.resolve_options(name, options)
+            except UsageError:  # another family of encoders: its own default then
+                del options["backbone"]
             try:
                 told = "the processes differ" if one_step(name, options, processes) else ""
             except SpineIgniteError as error:  # of both
