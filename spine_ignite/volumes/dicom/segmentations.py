@@ -88,6 +88,7 @@ def write_segmentation(path: Path, values: NDArray[Any], source: Path, scheme: L
             raise DataError(
                 f"{source} has headers that no segmentation can refer to: they lack or contradict what DICOM asks for"
             ) from None
+        segmentation.ContentCreatorName = ""  # has to be there; nobody is to be named
         segmentation.SeriesNumber = _SERIES_NUMBER + int(headers[0].get("SeriesNumber") or 0)
         for item, structure in zip(segmentation.SegmentSequence, present, strict=True):
             item.SegmentDescription = VALUE.format(structure.value, scheme.name)
