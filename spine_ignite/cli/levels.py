@@ -60,10 +60,9 @@ Examples:
 @click.option(
     "--risk",
     type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
-    default=0.02,
-    show_default=True,
     metavar="SHARE",
-    help="Of wrong columns among those that are accepted, at most; label maps alone are uncalibrated.",
+    help="Of wrong columns among those that are accepted, at most; that of a prediction stays without it. Label "
+    "maps alone are uncalibrated.",
 )
 @click.option("--force", is_flag=True, help="Replace volumes in OUT that this command wrote.")
 @reading_options
@@ -77,7 +76,7 @@ def command(
     other: Path | None,
     from_scheme: str | None,
     decisions: Path | None,
-    risk: float,
+    risk: float | None,
     force: bool,
     orientation: str | None,
     nan: NanRule,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
+from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.datasets.cases import Case, match_by_id, volume_files
 from spine_ignite.datasets.patients import patient_of
 from spine_ignite.datasets.sources import Source, alone, source_of
@@ -26,11 +27,12 @@ from spine_ignite.evaluation.table_files import write_tables
 from spine_ignite.evaluation.tables import Summary
 from spine_ignite.files import guard
 from spine_ignite.inference.inputs import case_jobs
-from spine_ignite.inference.levels.record import read_levels
+from spine_ignite.inference.levels.record import levels_file, read_levels
 from spine_ignite.inference.network_sources import find_runs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predict_files import predict_files
 from spine_ignite.inference.predictor import load_predictor
+from spine_ignite.inference.records import vouches_for
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.locks import lock_folder
 from spine_ignite.ownership import Listed, own_folder
@@ -253,6 +255,8 @@ def _column(pair: Pair, result: CaseResult, scheme: LabelScheme) -> ColumnResult
     described = read_levels(pair.prediction)
     if described is None:
         return None
+    if not vouches_for(pair.prediction, LEVELS, levels_file(pair.prediction)):
+        described = {**described, "column": {**described["column"], "verdict": "ask"}}  # it was accepted as another one
     patient = pair.patient if pair.patient is not None else patient_of(pair.case)
     return column_result(pair.case, patient, result.confusion, described, scheme)
 

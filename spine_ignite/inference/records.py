@@ -120,6 +120,24 @@ def record_of(output: Path) -> dict[str, Any] | None:
     return made if file_sha256(output) == made["labels_sha256"] else None
 
 
+def vouches_for(output: Path, kind: str, path: Path) -> bool:
+    """Whether a label volume is as it was made, and a file beside it, ``levels`` for one, as it was written with it."""
+    made = record_of(output)
+    return made is not None and path.is_file() and made["maps_sha256"].get(kind) == file_sha256(path)
+
+
+def record_anew(output: Path, kind: str, path: Path) -> None:
+    """Record that a file beside a label volume was written again.
+
+    Raises:
+        RunError: the record cannot be written.
+    """
+    made = _read(output)
+    if made is not None:
+        made["maps_sha256"][kind] = file_sha256(path)
+        write_text(record_file(output), json.dumps(made, indent=2) + "\n")
+
+
 def is_made_by_hand(path: Path) -> bool:
     """Whether a file among predictions is not ours: labels of another tool or corrected ones, what is no record."""
     if volume_suffix(path) is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from spine_ignite.config.postprocess import LEVELS
+from spine_ignite.inference.records import vouches_for
 from spine_ignite.names import cut
 from spine_ignite.volumes.reader import volume_stem
 
@@ -14,6 +16,7 @@ Verdict = Literal["accepted", "ask", "not certified"]
 _FORMAT = 1
 _MOST_BYTES = 2**22
 _MOST_ENTRIES = 200
+_NOT_OF_THIS = "the label volume, or what is said of its levels, was changed since it was predicted"
 _LONGEST = 300  # characters of a sentence
 
 
@@ -46,7 +49,7 @@ def read_certificate(volume: Path) -> Certificate:
     """Read what is said of a label volume's levels.
 
     A file that is damaged, or of another format, gives a certificate that asks and says so: it must not pass for one
-    that accepts, and must not stop the sheet.
+    that accepts, and must not stop the sheet. Nor is a volume accepted that was changed since it was predicted.
     """
     file = volume.with_name(f"{volume_stem(volume)}.levels.json")
     if not (file.exists() or file.is_symlink()):
@@ -57,9 +60,12 @@ def read_certificate(volume: Path) -> Certificate:
         described = json.loads(file.read_text(encoding="utf-8"))
         if described["format"] != _FORMAT:
             raise ValueError
-        return _parsed(described["column"], described.get("instances", []))
+        found = _parsed(described["column"], described.get("instances", []))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return Certificate("ask", reasons=(f"{file.name} is damaged, or of another version: name the levels again",))
+    if found.verdict == "accepted" and volume.exists() and not vouches_for(volume, LEVELS, file):
+        return replace(found, verdict="ask", reasons=(_NOT_OF_THIS, *found.reasons))
+    return found
 
 
 def _parsed(column: Any, instances: Any) -> Certificate:

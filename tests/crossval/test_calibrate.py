@@ -128,6 +128,43 @@ def test_a_verdict_that_rests_on_something_else_is_not_left_as_it_is(
     assert "was made in another way (certificate" in again(0.34).error
 
 
+def test_nothing_but_an_unchanged_prediction_has_the_verdict_of_one(
+    calibrated: tuple[CrossValidation, list[str]], columns: Path, tmp_path: Path
+) -> None:
+    root, scheme = calibrated[0].directory, load_scheme("lumbar-vertebrae")
+    image, volume = columns / "test" / "source" / f"Case{CASES + 1}.nii.gz", tmp_path / f"Case{CASES + 1}.nii.gz"
+    levels = tmp_path / f"Case{CASES + 1}.levels.json"
+
+    def verdicts(times: int) -> list[str]:
+        found = [level_files([volume], scheme, risk=0.35)[0] for _ in range(times)]
+        return [result.described["column"]["verdict"] for result in found if result.described is not None]
+
+    was = named(root, image, tmp_path)["verdict"]
+    assert verdicts(2) == [was, was], "what was judged again is still the prediction's"
+    said = levels.read_text()
+    strange = json.loads(said)
+    strange["input"]["traits"] = dict.fromkeys(strange["input"]["traits"], 1000000.0)
+    levels.write_text(json.dumps(strange))
+    assert read_certificate(volume).verdict == "ask", "what is said was changed"
+    levels.unlink()
+    assert verdicts(2) == ["ask", "ask"], "a label map does not become a prediction by being named twice"
+
+    named(root, image, tmp_path)
+    assert read_certificate(volume).verdict == was
+    label = nib.load(volume)
+    changed = np.asarray(label.dataobj).copy()
+    changed[0, 0, 0] = 2
+    nib.save(nib.Nifti1Image(changed, label.affine, label.header), volume)
+    assert read_certificate(volume).verdict == "ask", "the volume was changed"
+
+    seen = sorted((root / "out-of-fold").glob("*.nii.gz"))
+    kept = {file: file.read_bytes() for file in (root / "out-of-fold").iterdir()}
+    found = level_files(seen, scheme, risk=0.45)
+    for file, content in kept.items():
+        file.write_bytes(content)
+    assert {result.described["column"]["verdict"] for result in found if result.described is not None} == {"ask"}
+
+
 def test_it_is_made_again_where_it_is_gone_and_left_where_it_is_not(
     calibrated: tuple[CrossValidation, list[str]],
 ) -> None:

@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spine_ignite.inference.levels.record import levels_file
+from spine_ignite.inference.records import write_record
+
+# What a record of a prediction has beside hashes.
+MADE = {"image": "scan.nii.gz", "image_sha256": "0" * 64, "members": [], "postprocess": ["levels"]}
 Writer = Callable[..., Path]
 
 
@@ -49,7 +54,9 @@ def write_cohort(write_volume: Writer) -> Callable[..., tuple[Path, Path]]:
             write_volume(root / "labels" / f"{name}.nii.gz", label)
             write_volume(root / "images" / f"{name}.nii.gz", image.astype(np.int16))
             if certified is not None:
-                (root / "labels" / f"{name}.levels.json").write_text(json.dumps(certified))
+                volume = root / "labels" / f"{name}.nii.gz"
+                levels_file(volume).write_text(json.dumps(certified))
+                write_record(volume, volume, {"levels": levels_file(volume)}, MADE)
         return root / "labels", root / "images"
 
     return write

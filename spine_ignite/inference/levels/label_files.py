@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.errors import DataError, RunError, reason
 from spine_ignite.inference.levels.calibration import basis_of, read_calibration
 from spine_ignite.inference.levels.certificate import RISK, Certifier, uncalibrated
@@ -24,7 +25,7 @@ from spine_ignite.inference.levels.record import (
     read_levels,
     write_levels,
 )
-from spine_ignite.inference.records import record_of
+from spine_ignite.inference.records import record_anew, record_of, vouches_for
 from spine_ignite.labels import LabelScheme
 from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.volumes.reader import volume_stem, volume_suffix, written_suffix
@@ -59,7 +60,7 @@ def level_files(
     out: Path | None = None,
     *,
     conditions: Conditions | None = None,
-    risk: float = RISK,
+    risk: float | None = None,
     reading: Reading = STRICT,
     force: bool = False,
     progress: Progress | None = None,
@@ -74,7 +75,8 @@ def level_files(
         scheme: of their values.
         out: a folder for volumes with the likeliest levels.
         conditions: what is known of the levels.
-        risk: probability of a wrong column among the accepted ones, at most.
+        risk: probability of a wrong column among the accepted ones, at most; None: that of a prediction stays, and
+            else it is 0.02.
         reading: how the files are read.
         force: replace what this function wrote into ``out`` before.
         progress: wraps the files.
@@ -106,7 +108,7 @@ def _do(
     scheme: LabelScheme,
     out: Path | None,
     conditions: Conditions,
-    risk: float,
+    risk: float | None,
     reading: Reading,
     force: bool,
 ) -> Leveled:
@@ -115,11 +117,12 @@ def _do(
     again = _certified_again(source, scheme, risk) if out is None and conditions.are_empty else None
     if again is not None:
         write_levels(target, again)
+        record_anew(target, LEVELS, levels_file(target))
         return Leveled(source, None, again)
     volume = read_label(source, reading)
     column = _name(volume, source, scheme, conditions)
     said = [str(conditions)] if not conditions.are_empty else []
-    described = describe(column, uncalibrated(risk), conditions=said)
+    described = describe(column, uncalibrated(RISK if risk is None else risk), conditions=said)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         values = _renamed(volume, column)
@@ -129,25 +132,29 @@ def _do(
     return Leveled(source, None if out is None else target, described, column.changed)
 
 
-def _certified_again(source: Path, scheme: LabelScheme, risk: float) -> dict[str, Any] | None:
+def _certified_again(source: Path, scheme: LabelScheme, risk: float | None) -> dict[str, Any] | None:
     """Return what is said of the levels of a prediction with a verdict at another risk; None for what is none.
 
-    The naming stays as it was made, with all that the network knew.
+    The naming stays as it was made, with all that the network knew. Volume and naming must be those of the prediction,
+    to the last byte: whatever else lies there is a label map, and is not certified by what is known of a network.
+    Out-of-fold predictions are what a calibration is made of, and are not judged by it.
 
     Raises:
         RunError: the calibration of the cross-validation that predicted it is damaged.
     """
     made = record_of(source)
-    described = read_levels(source) if made is not None else None
+    described = read_levels(source) if vouches_for(source, LEVELS, levels_file(source)) else None
     if made is None or described is None or described["conditions"] or described["scheme"] != scheme.name:
         return None
     folds = FoldsDirectory(Path(made["members"][0]["run"]).absolute().parent)
-    calibration = read_calibration(folds.calibration) if folds.exists else None
-    column = described["column"]
-    certifier = Certifier(risk, calibration, basis_of(made, scheme))
-    phantom = bool(described.get("input", {}).get("phantom", False))
-    certificate = certifier.judge(float(column["posterior"]), bool(column.get("asked_for", True)), phantom)
-    return certified_anew(described, certificate)
+    judged = folds.exists and source.absolute().parent != folds.out_of_fold.absolute()
+    calibration = read_calibration(folds.calibration) if judged else None
+    column, known = described["column"], described.get("input", {})
+    certifier = Certifier(column["risk"] if risk is None else risk, calibration, basis_of(made, scheme))
+    unlike = certifier.unlike(known.get("traits"))
+    asks = bool(unlike) or bool(column.get("asked_for", True))
+    certificate = certifier.judge(float(column["posterior"]), asks, bool(known.get("phantom", False)))
+    return certified_anew(described, replace(certificate, reasons=tuple(unlike)))
 
 
 def _require_ours(target: Path, source: Path, force: bool) -> None:

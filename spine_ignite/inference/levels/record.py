@@ -61,8 +61,11 @@ def describe(
 
 
 def certified_anew(described: Mapping[str, Any], certificate: Certificate) -> dict[str, Any]:
-    """Return what :func:`describe` gave with another certificate."""
-    return {**described, "column": {**described["column"], **_promise(certificate)}}
+    """Return what :func:`describe` gave with another certificate, and with the reasons that it adds."""
+    column = {**described["column"], **_promise(certificate)}
+    for told in ("reasons", "asked_for"):
+        column[told] = [*(reason for reason in certificate.reasons if reason not in column[told]), *column[told]]
+    return {**described, "column": column}
 
 
 def _promise(certificate: Certificate) -> dict[str, Any]:
