@@ -61,8 +61,8 @@ Examples:
     "--risk",
     type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
     metavar="SHARE",
-    help="Of wrong columns among those that are accepted, at most; that of a prediction stays without it. Label "
-    "maps alone are uncalibrated.",
+    help="Of wrong columns among those that are accepted, at most; a prediction keeps its own without it. Label maps "
+    "alone are uncalibrated.",
 )
 @click.option("--force", is_flag=True, help="Replace volumes in OUT that this command wrote.")
 @reading_options
