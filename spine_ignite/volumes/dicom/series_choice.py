@@ -183,11 +183,18 @@ def keys_of(found: Contents, wanted: Sequence[str]) -> list[str | None]:
 
 
 def shown(stack: Stack) -> str:
-    """Say which series a stack is, by number, and by its description if all of its words are known to be no names."""
-    words = _words(stack.first.description)
-    safe = words and all(word in _WORDS or (word.isdigit() and len(word) <= 2) for word in words)
-    said = f" '{stack.first.description.strip()}'" if safe and len(stack.first.description) <= 64 else ""
-    return f"series {stack.key}{said}"
+    """Say which series a stack is, by number, and by its description if that is known to name nobody."""
+    said = stack.first.description.strip()
+    return f"series {stack.key} '{said}'" if _names_nobody(said) else f"series {stack.key}"
+
+
+def _names_nobody(text: str) -> bool:
+    """Whether a text is words of :data:`_WORDS` and at most one short number: three make a date of birth."""
+    if not text.isascii() or not text.isprintable() or len(text) > 64:  # other letters would be no words here
+        return False
+    words = _words(text)
+    others = [word for word in words if word not in _WORDS]
+    return len(others) < len(words) and len(others) <= 1 and all(word.isdigit() and len(word) <= 2 for word in others)
 
 
 def _words(description: str) -> list[str]:
