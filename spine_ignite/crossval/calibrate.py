@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from spine_ignite.config.postprocess import LEVELS
@@ -20,7 +19,6 @@ from spine_ignite.inference.levels.calibration import (
     read_calibration,
     write_calibration,
 )
-from spine_ignite.inference.levels.familiarity import Familiarity
 from spine_ignite.inference.levels.record import read_levels
 from spine_ignite.names import counted
 
@@ -53,7 +51,7 @@ def _made(plan: Plan, predictions: Predictions, summary: Summary, basis: Mapping
     patients = {case.name: case.patient for case in plan.folds.cases}
     numbers = number_patients([case.patient for case in plan.folds.cases])
     columns: list[JudgedColumn] = []
-    traits: dict[int, Mapping[str, float]] = {}
+    traits: list[Mapping[str, float]] = []
     for case in summary.cases:
         described = read_levels(predictions.results[case.case].output)
         judged = judge_column(case.confusion, vertebrae)
@@ -63,12 +61,8 @@ def _made(plan: Plan, predictions: Predictions, summary: Summary, basis: Mapping
         patient = numbers[patients[case.case]]
         asked, phantom = bool(column.get("asked_for", ())), bool(known.get("phantom", False))
         columns.append(JudgedColumn(float(column["posterior"]), judged.is_right, patient, phantom, asked))
-        if known.get("traits"):
-            traits.setdefault(patient, known["traits"])
-    familiarity = Familiarity.fit(list(traits.values()))
-    unlike = {patient for patient, flag in zip(traits, familiarity.flags(), strict=True) if flag}
-    flagged = (replace(column, asked=column.asked or column.patient in unlike) for column in columns)
-    return Calibration(basis, tuple(flagged), familiarity)
+        traits.append(known.get("traits") or {})
+    return Calibration.learn(basis, columns, traits)
 
 
 def told(calibration: Calibration, risk: float) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from spine_ignite.inference.levels.exponents import NAMING, Weights
 from spine_ignite.inference.levels.familiarity import Familiarity
 from spine_ignite.labels import LabelScheme
 
-FORMAT = 1
+FORMAT = 2
 _ANSWERS = ("views", "window", "overlap")
 
 
@@ -48,16 +48,46 @@ class Calibration:
     Args:
         basis: what made the columns, see :func:`basis_of`.
         columns: all of them.
-        traits: of one case of each patient, by which others are found to be unlike them.
+        people: traits of one case of each person, by which others are found to be unlike them.
+        phantoms: the same of phantoms. Of any contrast as they are, they would make every person familiar.
     """
 
     basis: Mapping[str, Any]
     columns: tuple[JudgedColumn, ...]
-    traits: Familiarity = field(default_factory=lambda: Familiarity(()))
+    people: Familiarity = field(default_factory=lambda: Familiarity(()))
+    phantoms: Familiarity = field(default_factory=lambda: Familiarity(()))
+
+    @classmethod
+    def learn(
+        cls, basis: Mapping[str, Any], columns: Sequence[JudgedColumn], traits: Sequence[Mapping[str, float]]
+    ) -> Calibration:
+        """Make a calibration, in which each column is asked about that is unlike those of other patients of its kind.
+
+        So each counts as it would if it were a new one: also the second series of a patient, by its own traits.
+
+        Args:
+            basis: what made the columns.
+            columns: of which ``asked`` tells of what speaks against the naming alone.
+            traits: of the input of each column; empty where they are not known.
+        """
+        first: dict[bool, dict[int, Mapping[str, float]]] = {False: {}, True: {}}
+        for column, row in zip(columns, traits, strict=True):
+            if row:
+                first[column.phantom].setdefault(column.patient, row)
+        judged = []
+        for column, row in zip(columns, traits, strict=True):
+            others = [other for patient, other in first[column.phantom].items() if patient != column.patient]
+            judged.append(replace(column, asked=column.asked or bool(row and Familiarity.fit(others).reasons(row))))
+        people, phantoms = (Familiarity.fit(list(first[kind].values())) for kind in (False, True))
+        return cls(basis, tuple(judged), people, phantoms)
 
     def of_kind(self, phantom: bool) -> Support:
         """Return what the columns of phantoms, or of people, support: neither says anything of the other."""
         return self._kinds[phantom]
+
+    def known(self, phantom: bool) -> Familiarity:
+        """Return the traits of phantoms, or of people."""
+        return self.phantoms if phantom else self.people
 
     @cached_property
     def _kinds(self) -> dict[bool, Support]:
@@ -71,7 +101,8 @@ class Calibration:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, format :data:`FORMAT`."""
         rows = [asdict(column) for column in self.columns]
-        return {"format": FORMAT, "basis": dict(self.basis), "columns": rows, "traits": self.traits.to_dict()}
+        traits = {"people": self.people.to_dict(), "phantoms": self.phantoms.to_dict()}
+        return {"format": FORMAT, "basis": dict(self.basis), "columns": rows, "traits": traits}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
@@ -85,7 +116,8 @@ class Calibration:
         columns = tuple(JudgedColumn(**row) for row in data["columns"])
         if any(not 0 <= column.posterior <= 1 or not isinstance(column.right, bool) for column in columns):
             raise ValueError("columns that cannot be")
-        return cls(dict(data["basis"]), columns, Familiarity.from_dict(data["traits"]))
+        people, phantoms = (Familiarity.from_dict(data["traits"][kind]) for kind in ("people", "phantoms"))
+        return cls(dict(data["basis"]), columns, people, phantoms)
 
 
 @dataclass(frozen=True)

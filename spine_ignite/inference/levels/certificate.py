@@ -64,15 +64,15 @@ class Certifier:
         Args:
             column: as it was named.
             phantom: whether no person was in the scanner.
-            traits: of its input, which is held against those of the calibration.
+            traits: of its input, which is held against those of its kind in the calibration.
         """
-        unlike = self.unlike(traits)
+        unlike = self.unlike(traits, phantom)
         asks = any(reason.asks for reason in reasons(column)) or not column.given.is_empty
         return replace(self.judge(column.score, bool(unlike) or asks, phantom), reasons=tuple(unlike))
 
-    def unlike(self, traits: Mapping[str, float] | None) -> list[str]:
-        """Return in what an input is unlike those of the calibration, by its traits."""
-        return self.calibration.traits.reasons(traits) if self.calibration is not None and traits else []
+    def unlike(self, traits: Mapping[str, float] | None, phantom: bool) -> list[str]:
+        """Return in what an input is unlike those of its kind in the calibration, by its traits."""
+        return self.calibration.known(phantom).reasons(traits) if self.calibration is not None and traits else []
 
     def judge(self, posterior: float, asks: bool, phantom: bool) -> Certificate:
         """Return the certificate of a column by what is written of it.

@@ -77,13 +77,6 @@ class Familiarity:
         told = [(degree, name) for name, degree in zip(names, strange[-1], strict=True) if degree > usual]
         return list(dict.fromkeys(TRAITS[name].unlike for _, name in sorted(told, key=lambda item: -item[0])))
 
-    def flags(self) -> list[bool]:
-        """Return of each known case whether it is unlike the others, as it would be if it were the new one."""
-        return [
-            bool(Familiarity(self.rows[:n] + self.rows[n + 1 :], self.share).reasons(self.rows[n]))
-            for n in range(len(self.rows))
-        ]
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {"share": self.share, "rows": [dict(row) for row in self.rows]}

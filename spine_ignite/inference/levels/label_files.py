@@ -151,9 +151,10 @@ def _certified_again(source: Path, scheme: LabelScheme, risk: float | None) -> d
     calibration = read_calibration(folds.calibration) if judged else None
     column, known = described["column"], described.get("input", {})
     certifier = Certifier(column["risk"] if risk is None else risk, calibration, basis_of(made, scheme))
-    unlike = certifier.unlike(known.get("traits"))
+    phantom = bool(known.get("phantom", False))
+    unlike = certifier.unlike(known.get("traits"), phantom)
     asks = bool(unlike) or bool(column.get("asked_for", True))
-    certificate = certifier.judge(float(column["posterior"]), asks, bool(known.get("phantom", False)))
+    certificate = certifier.judge(float(column["posterior"]), asks, phantom)
     return certified_anew(described, replace(certificate, reasons=tuple(unlike)))
 
 

@@ -126,7 +126,7 @@ def test_phantoms_calibrate_for_phantoms(column: Column) -> None:
 def test_what_speaks_against_the_input_and_what_a_person_says_is_not_accepted_by_a_posterior(column: Column) -> None:
     certifier = Certifier(0.02, Calibration(BASIS, known(200)), ONE)
     usual = [{"step_mm": 36 + 0.1 * number} for number in range(40)]
-    beside = replace(certifier, calibration=Calibration(BASIS, known(200), Familiarity.fit(usual)))
+    beside = replace(certifier, calibration=Calibration(BASIS, known(200), people=Familiarity.fit(usual)))
     assert beside.certify(column, traits={"step_mm": 37.0}).accepted
     certificate = beside.certify(column, traits={"step_mm": 80.0})
     assert not certificate.accepted
@@ -162,7 +162,7 @@ def test_a_calibration_is_kept_whole_and_names_nobody(tmp_path: Path) -> None:
     assert "Miller" not in path.read_text()
 
 
-@pytest.mark.parametrize("damage", [lambda t: t[:50], lambda t: t.replace('"format": 1', '"format": 9'),
+@pytest.mark.parametrize("damage", [lambda t: t[:50], lambda t: t.replace('"format": 2', '"format": 9'),
                                     lambda t: t.replace("0.98", "1.98"), lambda t: "[]"])  # fmt: skip
 def test_a_damaged_calibration_is_refused(tmp_path: Path, damage: Any) -> None:
     path = tmp_path / "calibration.json"

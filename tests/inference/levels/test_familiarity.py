@@ -60,16 +60,6 @@ def test_fewer_cases_than_the_share_needs_flag_what_is_stranger_than_all() -> No
     assert Familiarity.fit([]).reasons({"noise": 9.0}) == []
 
 
-def test_known_cases_are_flagged_as_if_each_were_new() -> None:
-    known = cases(np.random.default_rng(4), 39)
-    known[5]["grey_disc"] = 100.0
-    flags = Familiarity.fit(known).flags()
-    assert flags[5]
-    assert sum(flags) <= 0.05 * 40
-    left = Familiarity.fit([*known[:5], *known[6:]])
-    assert left.reasons(known[5]) == [TRAITS["grey_disc"].unlike]
-
-
 def test_traits_that_some_cases_lack_are_judged_by_the_others() -> None:
     known = cases(np.random.default_rng(2), 50)
     for row in known[:20]:

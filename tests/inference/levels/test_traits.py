@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from spine_ignite.inference.levels.column import Column, name_column
 from spine_ignite.inference.levels.traits import TRAITS, traits
@@ -91,8 +90,3 @@ def test_without_a_column_there_are_none() -> None:
     nothing = np.zeros((20, 20, 5), np.uint8)
     empty = name_column(nothing, np.diag([1.0, 1.0, 4.0, 1.0]), SCHEME)
     assert traits(empty, nothing) == {}
-
-
-@pytest.fixture
-def stored(phantom: Phantom) -> NDArray[np.int16]:
-    return phantom.image
