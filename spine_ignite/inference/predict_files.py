@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +13,8 @@ from spine_ignite.errors import DataError, reason
 from spine_ignite.inference.levels.record import describe, levels_file, write_levels
 from spine_ignite.inference.network_sources import names_recorded
 from spine_ignite.inference.options import InferenceOptions
-from spine_ignite.inference.predictor import Predictor, load_predictor
-from spine_ignite.inference.records import is_done, require_replaceable, write_record
+from spine_ignite.inference.predictor import Predictor, Segmentation, load_predictor
+from spine_ignite.inference.records import is_done, require_as_written, require_replaceable, write_record
 from spine_ignite.locks import lock_folder
 from spine_ignite.volumes.dicom.segmentations import require_series, write_segmentation
 from spine_ignite.volumes.digests import volume_sha256
@@ -22,7 +22,7 @@ from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.maps import PlaneSpool, write_map, write_maps
 from spine_ignite.volumes.origin import is_phantom
 from spine_ignite.volumes.reader import volume_stem
-from spine_ignite.volumes.volume import read_image, write_label_like
+from spine_ignite.volumes.volume import Volume, read_image, write_label_like
 
 Progress = Callable[[Any], Any]
 Jobs = Sequence[tuple[Path, Path]]
@@ -59,9 +59,11 @@ class Extras:
         name = f"{volume_stem(output)}.nii.gz"
         wanted = {"probabilities": self.probabilities, "uncertainty": self.uncertainty}
         found = {kind: output.parent / kind / name for kind, is_wanted in wanted.items() if is_wanted}
-        if self.dicom_seg:
-            found[_SEG] = output.parent / _SEG / f"{volume_stem(output)}.dcm"
-        return found
+        return {**found, _SEG: _segmentation_file(output)} if self.dicom_seg else found
+
+
+def _segmentation_file(output: Path) -> Path:
+    return output.parent / _SEG / f"{volume_stem(output)}.dcm"
 
 
 def predict(
@@ -105,8 +107,9 @@ def predict_files(
 
     Beside each label volume ``<name>.json`` records of which image it is and how it was made, and with the step
     ``levels`` of the clean-up ``<name>.levels.json`` which levels it has and how surely. A volume that was changed
-    since, or has no record, is reported and not replaced. With ``skip_existing`` neither is one that is not of this
-    image or was made otherwise; one that was left unfinished or damaged is made again.
+    since, or has no record, is reported and not replaced; likewise a segmentation in DICOM. With ``skip_existing``
+    neither is one that is not of this image or was made otherwise; one that was left unfinished or damaged is made
+    again.
 
     Args:
         predictor: the networks.
@@ -142,6 +145,7 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
         return Prediction(source, output, skipped=True)
     require_replaceable(output)
     if extras.dicom_seg:
+        require_as_written(output, _SEG, paths[_SEG])
         require_series(source)
     volume = read_image(source, predictor.reading)
     if volume_sha256(source) != image:
@@ -153,28 +157,52 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
             folder = paths["probabilities"].parent
             spool = stack.enter_context(PlaneSpool(folder, predictor.scheme.num_classes, grid.native_size))
         found = predictor.segment(volume, uncertainty=extras.uncertainty, spool=spool)
-        if found.uncertainty is not None:
-            write_map(paths["uncertainty"], found.uncertainty, volume)
-            found = replace(found, uncertainty=None)  # its memory is needed for what follows
-        if spool is not None:
-            maps = (grid.to_volume(spool.read(index)) for index in range(spool.classes))
-            write_maps(paths["probabilities"], maps, spool.classes, volume)
-    if extras.dicom_seg:
-        made_by = str(predictor.settings["checkpoint"])
-        write_segmentation(paths[_SEG], found.values, source, predictor.scheme, made_by)
-    made = {
-        "image": str(source),
-        "image_sha256": image,
-        **predictor.settings,
-        "precision": predictor.precision.name,
-        "postprocessing": found.note,
-    }
+
+        def write_rest(files: Mapping[str, Path]) -> None:
+            nonlocal found
+            if found.uncertainty is not None:
+                write_map(paths["uncertainty"], found.uncertainty, volume)
+                found = replace(found, uncertainty=None)  # its memory is needed for what follows
+            if spool is not None:
+                maps = (grid.to_volume(spool.read(index)) for index in range(spool.classes))
+                write_maps(paths["probabilities"], maps, spool.classes, volume)
+            _write_labels(predictor, found, volume, output, files, {"image": str(source), "image_sha256": image})
+
+        if extras.dicom_seg:  # what refuses it does so before anything else is written, and its record comes before it
+            made_by = str(predictor.settings["checkpoint"])
+            write_segmentation(
+                paths[_SEG],
+                found.values,
+                source,
+                predictor.scheme,
+                made_by,
+                lambda complete: write_rest({**paths, _SEG: complete}),
+            )
+        else:
+            write_rest(paths)
+    return Prediction(source, output, note=found.note)
+
+
+def _write_labels(
+    predictor: Predictor,
+    found: Segmentation,
+    volume: Volume,
+    output: Path,
+    files: Mapping[str, Path],
+    of_image: Mapping[str, str],
+) -> None:
+    """Write the levels, the record and the label volume, in this order; the record is of the other ``files`` too."""
+    made = {**of_image, **predictor.settings, "precision": predictor.precision.name, "postprocessing": found.note}
     if found.column is not None:
         phantom = is_phantom(volume)
         certificate = predictor.certifier.certify(found.column, phantom=phantom, traits=found.traits)
         known = {"phantom": phantom, "traits": {name: float(f"{value:.6g}") for name, value in found.traits.items()}}
         write_levels(output, describe(found.column, certificate, known=known))
+    kept = {_SEG: _segmentation_file(output)}
     write_label_like(
-        output, found.values, volume, lambda complete: write_record(output, complete, paths, made), predictor.scheme
+        output,
+        found.values,
+        volume,
+        lambda complete: write_record(output, complete, files, made, kept),
+        predictor.scheme,
     )
-    return Prediction(source, output, note=found.note)

@@ -2,7 +2,8 @@
 
 The record ``<name>.json`` is written before the volume gets its name, with the SHA-256 of the volume that is to come
 and of the one that it replaces. So a process that is killed at any moment leaves a volume that its record vouches for,
-or one that is known not to be done.
+or one that is known not to be done. A segmentation in DICOM, which people correct as well, gets its name after the
+volume, and the record has the SHA-256 of the one of ours that was there before, too.
 """
 
 from __future__ import annotations
@@ -29,7 +30,13 @@ def record_file(output: Path) -> Path:
     return output.with_name(f"{volume_stem(output)}.json")
 
 
-def write_record(output: Path, complete: Path, maps: Mapping[str, Path], made: Mapping[str, Any]) -> None:
+def write_record(
+    output: Path,
+    complete: Path,
+    maps: Mapping[str, Path],
+    made: Mapping[str, Any],
+    kept: Mapping[str, Path] | None = None,
+) -> None:
     """Record how a label volume was made, just before it gets its name.
 
     Args:
@@ -37,6 +44,7 @@ def write_record(output: Path, complete: Path, maps: Mapping[str, Path], made: M
         complete: the file that will be renamed to it.
         maps: what was written besides.
         made: what else there is to say; ``image_sha256`` and the predictor's settings are compared later.
+        kept: where files are that :func:`require_as_written` is asked about, now or by a later prediction.
 
     Raises:
         RunError: the record cannot be written.
@@ -45,6 +53,7 @@ def write_record(output: Path, complete: Path, maps: Mapping[str, Path], made: M
         "labels_sha256": file_sha256(complete),
         "replaces_sha256": file_sha256(output) if output.is_file() else None,
         "maps_sha256": {kind: file_sha256(path) for kind, path in maps.items()},
+        "former_maps_sha256": {kind: _as_written(output, kind, path) for kind, path in (kept or {}).items()},
     }
     write_text(record_file(output), json.dumps({**made, **hashes}, indent=2) + "\n")
 
@@ -110,6 +119,30 @@ def require_replaceable(output: Path) -> dict[str, Any] | None:
         if file_sha256(output) not in known and _is_readable(output):
             raise RunError(f"{output} was changed after it was made, by hand for all that is known; {_REMOVE}")
     return made
+
+
+def require_as_written(output: Path, kind: str, path: Path) -> None:
+    """Refuse to write over a file beside a label volume that is not as a prediction wrote it.
+
+    Args:
+        output: the label volume.
+        kind: of the file, ``dicom-seg`` for one.
+        path: the file, which need not be there.
+
+    Raises:
+        RunError: it was changed since, or no record tells of it.
+    """
+    if path.exists() and _as_written(output, kind, path) is None:
+        raise RunError(f"{path} is not as predict wrote it, corrected by hand for all that is known; move it away")
+
+
+def _as_written(output: Path, kind: str, path: Path) -> str | None:
+    """The SHA-256 of a file beside a label volume if the record has it; of this prediction, or of one before."""
+    made = _read(output) or {}
+    said = [made.get("maps_sha256"), made.get("former_maps_sha256")]
+    known = [hashes.get(kind) for hashes in said if isinstance(hashes, dict)]
+    digest = file_sha256(path) if path.is_file() else None
+    return digest if digest in known else None
 
 
 def record_of(output: Path) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from spine_ignite.cli import run
@@ -120,6 +121,51 @@ def test_segmentations_hold_the_voxels_of_the_label_volumes(
     assert refused.code == 1
     assert f"Error: {scan} is not DICOM, and a DICOM segmentation refers to its series; leave out" in refused.output
     assert not (out / "scan.nii.gz").exists()
+
+
+def test_a_segmentation_that_was_corrected_is_not_replaced(
+    command: Command, exam: Path, tmp_path: Path, write_run: Writer
+) -> None:
+    pytest.importorskip("highdicom")
+    network, out = write_run(tmp_path / "run"), tmp_path / "out"
+    ask = ("predict", network, exam, "-o", out, "--postprocess", "none")
+    seg = out / "dicom-seg" / "exam.dcm"
+
+    def is_kept(content: bytes) -> None:
+        seg.parent.mkdir(parents=True, exist_ok=True)
+        seg.write_bytes(content)
+        before = written(out)
+        for more in ((), ("--skip-existing",)):
+            refused = command(*ask, "--dicom-seg", *more)
+            assert refused.code == 1
+            assert f"Error: {seg} is not as predict wrote it, corrected by hand for all that is known" in refused.output
+            assert written(out) == before
+        seg.unlink()
+
+    is_kept(b"of another tool")
+    assert command(*ask, "--dicom-seg").code == 0
+    is_kept(seg.read_bytes() + b"\0\0")
+    assert command(*ask, "--dicom-seg").code == 0
+    assert command(*ask, "--dicom-seg").code == 0, "it is ours"
+    ours = seg.read_bytes()
+    assert command(*ask).code == 0, "without a segmentation, which stays"
+    assert seg.read_bytes() == ours
+    assert command(*ask, "--dicom-seg").code == 0, "still ours"
+
+
+def test_a_prediction_of_nothing_leaves_no_maps(
+    command: Command, exam: Path, tmp_path: Path, write_run: Writer
+) -> None:
+    pytest.importorskip("highdicom")
+    network, out = write_run(tmp_path / "run"), tmp_path / "out"
+    best = network / "checkpoints" / "best.pt"
+    checkpoint = torch.load(best, weights_only=True)
+    checkpoint["model"] = {name: torch.zeros_like(value) for name, value in checkpoint["model"].items()}
+    torch.save(checkpoint, best)
+    refused = command("predict", network, exam, "-o", out, "--dicom-seg", "--uncertainty", "--probabilities")
+    assert refused.code == 1
+    assert "nothing is labelled" in refused.output
+    assert not [path for path in out.rglob("*") if path.is_file() and not path.name.startswith(".")]
 
 
 def test_check_and_preprocess_take_dicom(command: Command, exam: Path, tmp_path: Path) -> None:

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from spine_ignite.errors import RunError
-from spine_ignite.inference.records import is_done, is_made_by_hand, record_file, require_replaceable, write_record
+from spine_ignite.files import write_atomically
+from spine_ignite.inference.records import (
+    is_done,
+    is_made_by_hand,
+    record_file,
+    require_as_written,
+    require_replaceable,
+    write_record,
+)
 from spine_ignite.volumes.volume import read_image, read_label, write_label_like
 
 Writer = Callable[..., Path]
@@ -66,6 +74,41 @@ def test_no_order_of_kills_can_lie(
             assert done(output, NEW), "the next run mends it"
     assert (3, True, False) in seen
     assert len(seen) == (3 if former else 2), "killed before the record, between record and volume, after the volume"
+
+
+def test_no_kill_makes_a_segmentation_of_ours_somebody_else_s(
+    tmp_path: Path, scan: Path, die_at_rename: Callable[..., None]
+) -> None:
+    """The record comes before the segmentation, so that it knows whatever a killed process left in its place."""
+
+    def predict(output: Path, image: str, value: int) -> None:
+        seg = output.with_name("scan.dcm")
+        require_as_written(output, "dicom-seg", seg)
+        made = {"image": str(scan), "image_sha256": image, **settings(image)}
+        with write_atomically(seg) as complete:
+            complete.write_bytes(bytes([value]))
+            labels = np.full((4, 4, 3), value, np.uint8)
+            write_label_like(
+                output,
+                labels,
+                read_image(scan),
+                lambda volume: write_record(output, volume, {"dicom-seg": complete}, made, {"dicom-seg": seg}),
+            )
+
+    for rename in range(4):
+        output = tmp_path / str(rename) / "scan.nii.gz"
+        seg = output.with_name("scan.dcm")
+        predict(output, OLD, 2)
+        die_at_rename(rename, False, partial(predict, output, NEW, 3))
+        die_at_rename(1, False, partial(predict, output, NEW, 4))
+        assert seg.read_bytes() == bytes([3 if rename == 3 else 2])
+        assert not is_done(output, NEW, settings(NEW), {"dicom-seg": seg}) or rename == 3
+        predict(output, NEW, 5)
+        assert seg.read_bytes() == bytes([5])
+        assert is_done(output, NEW, settings(NEW), {"dicom-seg": seg})
+        seg.write_bytes(b"by hand")
+        with pytest.raises(RunError, match="scan.dcm is not as predict wrote it, corrected by hand for all"):
+            predict(output, NEW, 6)
 
 
 def test_what_was_left_unfinished_is_made_again(tmp_path: Path, scan: Path) -> None:

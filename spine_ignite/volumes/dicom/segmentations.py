@@ -5,6 +5,7 @@ A segmentation is of the patient of its series: it has the names and numbers tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,14 @@ def require_series(source: Path) -> None:
     _highdicom()
 
 
-def write_segmentation(path: Path, values: NDArray[Any], source: Path, scheme: LabelScheme, made_by: str) -> None:
+def write_segmentation(
+    path: Path,
+    values: NDArray[Any],
+    source: Path,
+    scheme: LabelScheme,
+    made_by: str,
+    before: Callable[[Path], None] | None = None,
+) -> None:
     """Write label values on the grid of a series as a segmentation that refers to its images.
 
     The file is complete or not there.
@@ -55,6 +63,7 @@ def write_segmentation(path: Path, values: NDArray[Any], source: Path, scheme: L
         source: the series.
         scheme: what the values mean.
         made_by: name of the network, for the record of the algorithm.
+        before: called with the complete file, just before it is renamed to ``path``.
 
     Raises:
         DataError: nothing is labelled, or the series is gone, was changed, or lacks what is referred to.
@@ -92,8 +101,11 @@ def write_segmentation(path: Path, values: NDArray[Any], source: Path, scheme: L
         segmentation.SeriesNumber = _SERIES_NUMBER + int(headers[0].get("SeriesNumber") or 0)
         for item, structure in zip(segmentation.SegmentSequence, present, strict=True):
             item.SegmentDescription = VALUE.format(structure.value, scheme.name)
-        with write_atomically(path) as temporary:
+    with write_atomically(path) as temporary:
+        with quiet():
             segmentation.save_as(temporary)
+        if before is not None:
+            before(temporary)
 
 
 def _highdicom() -> Any:
