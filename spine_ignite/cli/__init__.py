@@ -24,8 +24,9 @@ A first run, on synthetic data:
 """
 
 
-# What each process of a launcher would do again, into the same folders.
-_OF_ONE_PROCESS = ("cross-validate", "evaluate", "find-lr", "postprocess", "predict", "preprocess")
+# All else would be done by each process of a launcher again, into the same folders. These write nothing, but for
+# `train`, whose processes work together, and `study`, whose cells are processes without that launcher.
+_OF_ANY_PROCESS = ("check", "list-components", "list-models", "profile", "show-model", "study", "train")
 
 
 class LazyGroup(click.Group):
@@ -42,7 +43,7 @@ class LazyGroup(click.Group):
         """Import the command, or None if there is none of this name."""
         if cmd_name not in COMMANDS:
             return _of_plugin(cmd_name)
-        if cmd_name in _OF_ONE_PROCESS:
+        if cmd_name not in _OF_ANY_PROCESS:
             from spine_ignite.machine.launched import require_one
 
             require_one(f"spine-ignite {cmd_name}")

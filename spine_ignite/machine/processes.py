@@ -94,6 +94,18 @@ class Processes:
             dist.broadcast_object_list(given, src=0)
         return given[0]
 
+    def require_same(self, text: str, what: str) -> None:
+        """See that all were given the same text.
+
+        Raises:
+            RunError: this process was given another one than the first.
+        """
+        if self.of_first(text) != text:
+            raise RunError(
+                f"process {self.number} of {self.count} was given another {what} than process 0; start all with the "
+                "same files and options"
+            )
+
     def copy_first(self, tensors: Sequence[Tensor]) -> None:
         """Give tensors the values that they have in the first process."""
         for tensor in tensors if not self.alone else ():

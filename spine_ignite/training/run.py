@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from spine_ignite.config import RunConfig, dump_config
 from spine_ignite.config.load import Overrides
 from spine_ignite.files import write_text
@@ -116,11 +118,12 @@ def train(
 
     Raises:
         SpineIgniteError: the configuration, data, device or directory cannot be used; nothing was started.
-        RunError: the loss is not finite, or a checkpoint cannot be written.
+        RunError: the loss is not finite, a checkpoint cannot be written, or processes were given two configurations.
     """
     with several_processes() as processes:
         if not processes.first:
             echo, progress, show_steps = _silent, None, False
+        processes.require_same(dump_config(config), "configuration")
         root = plan_run_directory(config, out, force).root if processes.first else None
         directory = RunDirectory(processes.of_first(root) or Path())
         with processes.first_before_others():
@@ -243,8 +246,10 @@ def _run(session: Session, echo: Echo, jump: str | None = None) -> RunResult:
 
 def _have_the_same(run: Run) -> None:
     """Let all processes start from the same weights: machines may differ in the last digits of those that they draw."""
-    networks = (run.network, run.judged, run.step.criterion)
-    run.processes.copy_first([t.detach() for network in networks for t in network.state_dict().values()])
+    if run.processes.alone:
+        return
+    states = [network.state_dict() for network in (run.network, run.judged, run.step.criterion)]
+    run.processes.copy_first([t.detach() for state in states for t in state.values() if isinstance(t, Tensor)])
 
 
 def _conclude(session: Session, echo: Echo) -> RunResult:

@@ -66,6 +66,20 @@ def test_every_command_has_help_with_an_example(name: str, capsys: pytest.Captur
     assert f"spine-ignite {name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_a_launcher_starts_several_of_those_alone_that_write_nothing_or_work_together(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29400"}
+    for variable, value in place.items():
+        monkeypatch.setenv(variable, value)
+    refused = cli.run([name, "--help"]) != 0
+    told = f"Error: spine-ignite {name} takes one process, and 2 were started; start one"
+    assert (told in capsys.readouterr().err) is refused
+    reads = {"check", "list-components", "list-models", "profile", "show-model"}
+    assert refused is (name not in reads | {"train", "study"})
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["list-models"]])
 def test_the_quick_commands_never_import_torch(arguments: list[str]) -> None:
     code = (

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from ignite.engine import Engine, Events
 from ignite.handlers import Timer
+from torch import nn
 
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import RunError, UsageError
@@ -66,6 +67,20 @@ def test_ignites_handlers_and_functions_are_attached_and_what_remembers_is_resto
     again = Counter()
     resume(out, ["train.epochs=2"], echo=quiet, handlers=[Timer(), again])
     assert again.steps == 4
+
+
+def test_what_a_module_keeps_besides_need_be_no_tensor(tiny_dataset: Path, tmp_path: Path) -> None:
+    class Noted(nn.Module):
+        def get_extra_state(self) -> dict[str, str]:
+            return {"made": "here"}
+
+        def set_extra_state(self, state: dict[str, str]) -> None:
+            assert state == {"made": "here"}
+
+    def note(_trainer: Engine, _evaluator: Engine, run: Any) -> None:
+        run.step.criterion.add_module("noted", Noted())
+
+    assert train(small(tiny_dataset), tmp_path / "run", echo=quiet, handlers=[note]).iterations == 2
 
 
 def test_a_handler_that_fails_is_named_and_costs_nothing(tiny_dataset: Path, tmp_path: Path) -> None:

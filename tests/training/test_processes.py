@@ -129,6 +129,17 @@ def test_what_one_refuses_ends_all_with_its_words(start: Start, tiny_dataset: Pa
     assert f"Error: process 0 of 2 ({socket.gethostname()}) failed: {own}" in said[1]
 
 
+def test_processes_with_two_configurations_do_not_begin(start: Start, tiny_dataset: Path, tmp_path: Path) -> None:
+    words = command(tiny_dataset, tmp_path / "run")[2:]
+    own = f"import os; from spine_ignite import cli; cli.main([*{words!r}, '--set', 'seed=' + os.environ['RANK']])"
+    processes = start(2, "-c", own)
+    said = [process.communicate(timeout=600)[1] for process in processes]
+    assert [process.returncode for process in processes] == [1, 1]
+    assert "Error: process 1 of 2 was given another configuration than process 0; start all with" in said[1]
+    assert "failed: process 1 of 2 was given another configuration" in said[0]
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("sent", "hit"), [(signal.SIGKILL, 1), (signal.SIGSTOP, 0)])
 def test_a_process_that_is_killed_or_stopped_ends_the_others(
     start: Start, tiny_dataset: Path, tmp_path: Path, sent: signal.Signals, hit: int
