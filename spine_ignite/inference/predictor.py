@@ -21,6 +21,7 @@ from spine_ignite.errors import RunError
 from spine_ignite.inference.levels.calibration import Calibration, basis_of
 from spine_ignite.inference.levels.certificate import RISK, Certifier
 from spine_ignite.inference.levels.column import Column
+from spine_ignite.inference.levels.exponents import naming_settings
 from spine_ignite.inference.levels.traits import traits
 from spine_ignite.inference.members import Member, load_members
 from spine_ignite.inference.network_sources import find_sources
@@ -193,6 +194,7 @@ class Predictor:
         return {
             "checkpoint": ", ".join(dict.fromkeys(record["checkpoint"] for record in members)),
             "postprocess": list(self.postprocess),
+            "naming": naming_settings() if LEVELS in self.postprocess else None,
             "orientation": self.reading.orientation,
             "nan": self.reading.nan,
             "tta": any(len(member.views) > 1 for member in self.members),

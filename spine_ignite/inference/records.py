@@ -215,5 +215,5 @@ def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
     members = settings["members"]
     compared = {name: [member[name] for member in members] for name in ("weights", "views", "window", "overlap")}
     reading = {"orientation": settings.get("orientation"), "nan": settings.get("nan", "refuse")}
-    more = {"postprocess": settings["postprocess"], "certificate": settings.get("certificate")}
-    return {**compared, **reading, **more}
+    more = {name: settings.get(name) for name in ("naming", "certificate")}
+    return {**compared, **reading, "postprocess": settings["postprocess"], **more}

@@ -16,6 +16,7 @@ from spine_ignite.evaluation.column_right import judge_column
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.levels.bounds import percent
 from spine_ignite.inference.levels.calibration import read_calibration
+from spine_ignite.inference.levels.exponents import NAMING, naming_settings
 from spine_ignite.inference.levels.familiarity import Familiarity
 from spine_ignite.inference.levels.label_files import level_files
 from spine_ignite.inference.options import InferenceOptions
@@ -184,6 +185,13 @@ def test_it_is_made_again_where_it_is_gone_and_left_where_it_is_not(
     file.unlink()
     config = recorded_config(root, (), {})
     cross_validate(config, root, pictures=0, echo=lambda _line: None)
+    assert file.read_text() == before
+    record = next((root / "out-of-fold").glob("*1.json"))
+    made = json.loads(record.read_text())
+    assert made["naming"] == naming_settings()
+    record.write_text(json.dumps({**made, "naming": {**made["naming"], "model": NAMING - 1}}))
+    cross_validate(config, root, pictures=0, echo=lambda _line: None)
+    assert json.loads(record.read_text())["naming"] == naming_settings(), "another model's names are made again"
     assert file.read_text() == before
     stamp = file.stat().st_mtime_ns
     cross_validate(config, root, pictures=0, echo=lambda _line: None)

@@ -13,7 +13,6 @@ from typing import Any
 from spine_ignite.errors import RunError
 from spine_ignite.files import write_text
 from spine_ignite.inference.levels.bounds import Threshold, cases_needed, find_threshold, supported_risk
-from spine_ignite.inference.levels.exponents import NAMING, Weights
 from spine_ignite.inference.levels.familiarity import Familiarity
 from spine_ignite.labels import LabelScheme
 
@@ -168,7 +167,7 @@ def basis_of(settings: Mapping[str, Any], scheme: LabelScheme) -> dict[str, Any]
     """Return what determines columns: networks, how they are asked, the classes, the clean-up and the naming's model.
 
     Args:
-        settings: of the predictor, or of several whose ``members`` are put together.
+        settings: as recorded of the predictor, or of several whose ``members`` are put together.
         scheme: of its labels.
     """
     members = settings["members"]
@@ -179,7 +178,7 @@ def basis_of(settings: Mapping[str, Any], scheme: LabelScheme) -> dict[str, Any]
         "answers": sorted(answers),
         "classes": hashlib.sha256(json.dumps(classes).encode()).hexdigest()[:16],
         "postprocess": list(settings["postprocess"]),
-        "naming": {"model": NAMING, **Weights().to_dict()},
+        "naming": settings.get("naming"),
     }
 
 
@@ -200,7 +199,9 @@ def difference(known: Mapping[str, Any], basis: Mapping[str, Any]) -> str | None
         "postprocess": "it was calibrated with another clean-up",
         "naming": "it was calibrated with another version of the naming",
     }
-    return next((words for key, words in said.items() if basis[key] != known.get(key)), None)
+    # What does not say by which version it was named equals nothing, itself included.
+    unknown = {"naming"} if basis["naming"] is None else set()
+    return next((words for key, words in said.items() if key in unknown or basis[key] != known.get(key)), None)
 
 
 def number_patients(patients: Sequence[str]) -> dict[str, int]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-NAMING = 1  # changes with the model: what was calibrated with another one is not calibrated
+# The model's number. It is raised by whoever changes the model, the reasons, the laws or the traits: what was named or
+# calibrated by another one is made anew, and not certified before.
+NAMING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +54,8 @@ class Weights:
     def from_dict(cls, data: dict[str, Any]) -> Weights:
         """Read what :meth:`to_dict` wrote."""
         return cls(**{name: float(value) for name, value in data.items()})
+
+
+def naming_settings() -> dict[str, Any]:
+    """Return what determines names, as it is recorded beside them: the model's number, and its weights."""
+    return {"model": NAMING, **Weights().to_dict()}

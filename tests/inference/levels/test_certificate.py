@@ -20,6 +20,7 @@ from spine_ignite.inference.levels.calibration import (
 )
 from spine_ignite.inference.levels.certificate import Certifier
 from spine_ignite.inference.levels.column import Column, name_column
+from spine_ignite.inference.levels.exponents import NAMING, naming_settings
 from spine_ignite.inference.levels.familiarity import Familiarity
 from spine_ignite.inference.levels.hypotheses import Given
 from spine_ignite.inference.levels.record import describe
@@ -29,7 +30,11 @@ from spine_ignite.phantom import make_phantom
 
 SCHEME = load_scheme("mrspineseg")
 MEMBER = {"weights": "a" * 64, "views": ["as it is"], "window": None, "overlap": None}
-SETTINGS: dict[str, Any] = {"members": [MEMBER, {**MEMBER, "weights": "b" * 64}], "postprocess": ["levels"]}
+SETTINGS: dict[str, Any] = {
+    "members": [MEMBER, {**MEMBER, "weights": "b" * 64}],
+    "postprocess": ["levels"],
+    "naming": naming_settings(),
+}
 BASIS = basis_of(SETTINGS, SCHEME)
 ONE = basis_of({**SETTINGS, "members": [MEMBER]}, SCHEME)
 
@@ -86,6 +91,11 @@ def test_too_few_cases_accept_nothing_and_say_what_they_support(column: Column) 
         ({"members": [MEMBER, {**MEMBER, "weights": "c" * 64}]}, "it was calibrated with other weights"),
         ({"members": [{**MEMBER, "views": ["as it is", "mirrored"]}]}, "it was calibrated with other views or windows"),
         ({"postprocess": ["levels", "holes"]}, "it was calibrated with another clean-up"),
+        (
+            {"naming": {**naming_settings(), "model": NAMING - 1}},
+            "it was calibrated with another version of the naming",
+        ),
+        ({"naming": None}, "it was calibrated with another version of the naming"),
     ],
 )
 def test_what_is_made_in_another_way_is_uncalibrated(column: Column, change: dict[str, Any], words: str) -> None:
@@ -102,6 +112,9 @@ def test_other_classes_and_another_model_of_the_naming_are_uncalibrated(column: 
     assert "another version of the naming" in (
         Certifier(0.02, Calibration(other, known(200)), BASIS).certify(column).calibration
     )
+    older = basis_of({name: value for name, value in SETTINGS.items() if name != "naming"}, SCHEME)
+    certificate = Certifier(0.02, Calibration(older, known(200)), older).certify(column)
+    assert not certificate.accepted, "two that say nothing of the naming are not known to have the same"
 
 
 def test_without_a_calibration_nothing_is_accepted(column: Column) -> None:
