@@ -91,15 +91,19 @@ class Certifier:
         if not support.columns:
             kinds = ("people", "phantoms") if phantom else ("phantoms", "people")
             return uncalibrated(self.risk, f"it was calibrated on {kinds[0]} alone, which says nothing of {kinds[1]}")
+        networks = len(self.basis["networks"])
+        numbers = _numbers(support, self.risk) | {"networks": networks}
         threshold = support.threshold(self.risk)
         if threshold is None:
-            return Certificate(False, self.risk, _too_few(support, self.risk), _numbers(support, self.risk))
+            return Certificate(False, self.risk, _too_few(support, self.risk), numbers)
         words = (
             f"of {counted(threshold.cases, 'patient')} with a posterior of at least {threshold.posterior:g} "
             f"{threshold.errors or 'none'} had a wrong column: at most {percent(threshold.bound)}, with 95 % confidence"
         )
+        if networks > 1:
+            words += "; counted of each network by itself, assumed of their mean"
         accepted = posterior >= threshold.posterior and not asks
-        return Certificate(accepted, self.risk, words, _numbers(support, self.risk))
+        return Certificate(accepted, self.risk, words, numbers)
 
 
 def _too_few(support: Support, risk: float) -> str:

@@ -59,7 +59,15 @@ def test_a_sure_column_is_accepted_where_enough_patients_say_so(column: Column) 
     )
     assert said["rests_on"]["patients_above"] == 149
     assert said["rests_on"]["bound"] == pytest.approx(0.0199, abs=1e-4)
+    assert said["rests_on"]["networks"] == 1
     assert json.loads(json.dumps(said["rests_on"])) == said["rests_on"]
+
+
+def test_of_a_mean_of_networks_it_says_that_each_was_counted_by_itself(column: Column) -> None:
+    one, mean = (Certifier(0.02, Calibration(BASIS, known(149)), basis).certify(column) for basis in (ONE, BASIS))
+    assert mean.calibration == f"{one.calibration}; counted of each network by itself, assumed of their mean"
+    assert mean.accepted
+    assert mean.rests_on == {**(one.rests_on or {}), "networks": 2}
 
 
 def test_a_column_below_the_threshold_is_asked_about(column: Column) -> None:
