@@ -5,6 +5,7 @@ A zip is never unpacked: its files are read where they are, one at a time.
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,12 +15,14 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from spine_ignite.errors import DataError
-from spine_ignite.volumes.dicom.dicom_paths import candidates, looks_like
+from spine_ignite.volumes.dicom.dicom_paths import candidates, is_slice_name, looks_like, may_be_dicom
 
+_HEAD = 132  # bytes: the preamble, and what says that it is one
 _MOST_BYTES = 2**31  # of one file in a zip
 # Images shrink to a half or a third; what shrinks to less than a hundredth was made to fill a disk, or a memory.
 _BOMB_BYTES, _BOMB_RATIO = 2**26, 100
-_DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, KeyError)
+# What reading a member raises; RuntimeError, of which NotImplementedError is one, tells of passwords and methods.
+_DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, KeyError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +68,31 @@ class Archive:
         except _DAMAGE as error:
             raise OSError("it is damaged") from error
 
-    def images(self) -> Iterator[tuple[Member, IO[bytes]]]:
-        """Yield the members that look like DICOM, opened: of a zip no more is unpacked than is read."""
+    def images(self) -> Iterator[tuple[Member, IO[bytes] | None]]:
+        """Yield the members that look like DICOM, opened: of a zip no more is unpacked than is read.
+
+        Those that cannot be opened, and those that are nothing but should be DICOM, come with None.
+        """
         with zipfile.ZipFile(self.path) if self.root is None else nullcontext() as packed:
             for member in self.members:
                 try:
                     file: IO[bytes] = self.file(member).open("rb") if packed is None else packed.open(member.name)
                     with file:
-                        if looks_like(file.read(132)):
+                        head = file.read(_HEAD)
+                        if looks_like(head):
                             file.seek(0)
                             yield member, file
+                        elif _was_dicom(member, head):
+                            yield member, None
                 except _DAMAGE:
-                    continue
+                    if may_be_dicom(PurePosixPath(member.name)):
+                        yield member, None
+
+
+def _was_dicom(member: Member, head: bytes) -> bool:
+    """Whether a file that is no DICOM should be: by its name, or since it is empty or ends in an empty preamble."""
+    name = PurePosixPath(member.name)
+    return may_be_dicom(name) and (is_slice_name(name) or (len(head) < _HEAD and not any(head)))
 
 
 def open_archive(path: Path) -> Archive:

@@ -120,6 +120,9 @@ def read_headers(archive: Archive) -> tuple[list[Image], int]:
     broken = 0
     with quiet() as pydicom:
         for member, file in archive.images():
+            if file is None:
+                broken += 1
+                continue
             try:
                 if member.size > _MOST_DEFLATED and _is_deflated(pydicom, file):
                     broken += 1

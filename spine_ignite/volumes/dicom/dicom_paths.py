@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 SUFFIX = ".dcm"  # stands for all of DICOM where formats go by endings
 _SLICES = (SUFFIX, ".dicom", ".ima")
@@ -38,7 +38,7 @@ def with_key(source: Path, key: str) -> Path:
     return resolved.with_name(f"{resolved.name}#{key}")
 
 
-def is_slice_name(path: Path) -> bool:
+def is_slice_name(path: PurePath) -> bool:
     """Whether a file's name says that it is DICOM: one image of many, as a rule."""
     return path.name.lower().endswith(_SLICES) or path.name.upper() == "DICOMDIR"
 
@@ -89,14 +89,18 @@ def looks_like(head: bytes) -> bool:
     return (explicit.isalpha() and explicit.isupper()) or length < 1024
 
 
+def may_be_dicom(name: PurePath) -> bool:
+    """Whether a file by its name may be DICOM: it is not hidden, as macOS hides what it adds to zips, nor of others."""
+    return not any(part.startswith(".") for part in name.parts) and not _OTHERS.fullmatch(name.suffix.lower())
+
+
 def candidates(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder that may be DICOM, in the order of their names."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            path = Path(parent, name)
-            if not name.startswith(".") and not _OTHERS.fullmatch(path.suffix.lower()):
-                yield path
+            if may_be_dicom(Path(name)):
+                yield Path(parent, name)
 
 
 def _folders_in(folder: Path) -> tuple[tuple[str, int], ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError
+from spine_ignite.names import counted
 from spine_ignite.volumes.dicom import series_choice
 from spine_ignite.volumes.dicom.archives import Archive, open_archive
 from spine_ignite.volumes.dicom.decoding import read_voxels, same_pixels
@@ -141,8 +142,9 @@ def contents_of(source: Path) -> Contents:
         UsageError: pydicom is not installed.
     """
     found = _contents(open_archive(source))
-    if not found.stacks and not found.broken and not any(study.loose for study in found.studies):
-        raise DataError(f"{source} holds no image of DICOM")
+    if not found.stacks and not any(study.loose for study in found.studies):
+        damaged = f" that can be read, but {counted(found.broken, 'truncated or corrupt file')}" if found.broken else ""
+        raise DataError(f"{source} holds no image of DICOM{damaged}")
     return found
 
 

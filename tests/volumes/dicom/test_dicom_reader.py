@@ -383,6 +383,52 @@ def test_what_is_left_out_is_told(tmp_path: Path, write_series: Writer) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("length", "named"), [(0, "IM{:04d}"), (0, "{}.dcm"), (100, "IM{:04d}"), (100, "{}.dcm"), (131, "{}.ima")]
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_last_slice_that_is_cut_off_is_told(
+    length: int, named: str, packed: bool, tmp_path: Path, write_series: Writer
+) -> None:
+    folder = write_series(tmp_path / "exam", noise(), sagittal(), named=named)
+    last = folder / named.format(7)
+    last.write_bytes(last.read_bytes()[:length])
+    (folder / "notes").write_text("no slice")
+    (folder / ".hidden.dcm").touch()
+    path = shutil.make_archive(str(tmp_path / "exam"), "zip", folder) if packed else folder
+    assert read(Path(path), None).array.shape[2] == 6
+    assert remarks([Path(path)]) == [f"{path}: 1 file of DICOM cannot be read: truncated or corrupt"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_last_slice_that_is_damaged_in_its_zip_is_told(method: int, tmp_path: Path, write_series: Writer) -> None:
+    series, packed = write_series(tmp_path / "s", noise(), sagittal()), tmp_path / "exam.zip"
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        for file in sorted(series.iterdir()):
+            archive.write(file, file.name)
+        archive.writestr("notes.txt", "no slice")
+    damage(packed, "IM0007", "notes.txt")
+    assert read(packed, None).array.shape[2] == 6
+    assert remarks([packed]) == [f"{packed}: 1 file of DICOM cannot be read: truncated or corrupt"]
+
+
+def test_a_source_of_damaged_files_alone_says_so(tmp_path: Path) -> None:
+    (tmp_path / "scan.dcm").touch()
+    with pytest.raises(DataError, match="scan.dcm holds no image of DICOM that can be read, but 1 truncated or corr"):
+        read(tmp_path / "scan.dcm", None)
+
+
+def damage(packed: Path, *names: str) -> None:
+    """Overwrite where the bytes of members of a zip begin."""
+    data = bytearray(packed.read_bytes())
+    with zipfile.ZipFile(packed) as archive:
+        for name in names:
+            item = archive.getinfo(name)
+            begin = item.header_offset + 30 + len(name)
+            data[begin : begin + min(60, item.compress_size)] = b"\xff" * min(60, item.compress_size)
+    packed.write_bytes(data)
+
+
 def outside(file: Path) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("../../outside", bytes(128) + b"DICM")
