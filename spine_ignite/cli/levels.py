@@ -104,7 +104,7 @@ def command(
     volumes = label_volumes(files)
     if (clicks or lowest) and len(volumes) > 1:
         raise UsageError(f"--level and --lowest are about one label volume, and there are {len(volumes)}")
-    named = scheme_of(scheme, volumes[0])
+    named = scheme_of(scheme, *volumes)
     results = level_files(
         volumes,
         named,
@@ -142,7 +142,7 @@ def _correct(
     decided = decided_files(read_decisions(table), folders[0])
     results = correct_levels(
         decided,
-        scheme_of(scheme, label_volumes(folders)[0]),
+        scheme_of(scheme, *label_volumes(folders)),
         out,
         reading=reading,
         force=force,

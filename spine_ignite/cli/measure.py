@@ -76,7 +76,7 @@ def command(
     if out is not None:
         files.require_format(out)
     volumes = label_volumes(inputs)
-    labels = scheme_of(scheme, volumes[0])
+    labels = scheme_of(scheme, *volumes)
     measured = files.measure_files(
         volumes,
         labels,

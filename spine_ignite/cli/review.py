@@ -85,7 +85,7 @@ def command(
     sheet = write_sheet(
         labels,
         out,
-        scheme_of(scheme, label_volumes([labels])[0]),
+        scheme_of(scheme, *label_volumes([labels])),
         images=images,
         measurements=measurements,
         reading=Reading(orientation, nan),
@@ -124,7 +124,7 @@ def _take_in(
     results = add_training_cases(
         decided_files(read_decisions(decisions), labels),
         images,
-        scheme_of(scheme, label_volumes([labels])[0]),
+        scheme_of(scheme, *label_volumes([labels])),
         into,
         by=by,
         reading=reading,
