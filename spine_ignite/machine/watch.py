@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
@@ -28,6 +29,9 @@ _LOOK_EVERY = 1.0  # seconds
 _SILENCE = 25.0  # seconds without a sign of life, after which a process counts as lost
 _ANSWER = timedelta(seconds=20)  # of the store
 _GRACE = 5.0  # seconds for a process to come to its end by itself, and for the others to read why
+
+_joins = count()  # of this process: each training has keys of its own in a store that outlives it
+_served: list[Any] = []  # by process 0 to the end of its life: another one may ask before it trains again
 
 
 def join_store(place: Place) -> tuple[Any, Watch]:
@@ -47,7 +51,9 @@ def join_store(place: Place) -> tuple[Any, Watch]:
             f"process {place.number} of {place.count} does not reach process 0 at {place.host}:{place.port} "
             f"({' '.join(str(error).split())[:150]}); see that all are started, and that this port is free and open"
         ) from error
-    prefix = f"spine-ignite/{place.attempt}"
+    if serves and not _served:
+        _served.append(store)
+    prefix = f"spine-ignite/{place.attempt}/{next(_joins)}"
     watch = Watch(PrefixStore(prefix, watched), place)
     watch.gather()
     watch.start()

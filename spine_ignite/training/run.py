@@ -290,6 +290,7 @@ def _record(session: Session) -> str:
             "epochs": state.epoch,
             "steps": state.iteration,
             "from_step": session.begun_at,
+            "processes": run.processes.count,
             "progress": shares_sha256(run.budget.shares),
         },
     )

@@ -33,11 +33,15 @@ def retrain(examined: Examined, findings: Findings, progress: Progress | None) -
     """Train a run again in a temporary folder, and compare weights and figures of each epoch.
 
     Its slices are made anew from the images. Each step has the share of the training that it had then, so that neither
-    a clock nor a change of the length on the way makes a difference.
+    a clock nor a change of the length on the way makes a difference. Several processes add in another order than one,
+    and draw apart: what they trained is left out.
     """
     entry = examined.chain.last("training")
     if entry is None or not entry.settings.get("ended"):
         findings.leave("the training: it cannot be repeated, since it has not come to its end; go on with it first")
+        return
+    if any(e.settings.get("processes", 1) != 1 for e in examined.chain.entries if e.kind == "training"):
+        findings.leave("the training: it was done by several processes, and is repeated by one alone")
         return
     try:
         last = read_checkpoint(examined.directory.last)

@@ -18,6 +18,7 @@ import torch
 
 from spine_ignite.config import load_config
 from spine_ignite.slices.build import build_store
+from spine_ignite.verification.verify import verify
 
 CHILD = Path(__file__).parents[2] / "benchmarks" / "processes_child.py"
 COMMON = (
@@ -117,6 +118,27 @@ def test_a_signal_to_one_stops_all_and_another_number_goes_on(start: Start, tiny
     assert one.wait(600) == 0, one.communicate()[1]
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, epochs + 1))
+    assert verify(out, again=["."]).findings.unchecked == [
+        "the training: it was done by several processes, and is repeated by one alone"
+    ]
+
+
+TWICE = """
+import torch
+from spine_ignite.machine.processes import several_processes
+
+for _ in range(2):
+    with several_processes() as processes:
+        numbers = processes.add_up(torch.tensor([1.0, processes.number]))
+        print(processes.count, numbers.tolist(), flush=True)
+"""
+
+
+def test_a_program_may_train_twice_under_one_launcher(start: Start) -> None:
+    for process in start(2, "-c", TWICE):
+        said, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        assert said.splitlines() == ["2 [2.0, 1.0]"] * 2
 
 
 def test_what_one_refuses_ends_all_with_its_words(start: Start, tiny_dataset: Path, tmp_path: Path) -> None:
