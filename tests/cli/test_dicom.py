@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from collections.abc import Callable
@@ -210,6 +211,18 @@ def test_folders_and_zips_of_dicom_are_images_of_a_dataset(
     done = command("preprocess", root, "--set", "data.scheme=lumbar-vertebrae")
     assert done.code == 0, done.output
     assert "Cases: 2 built" in done.output
+    packed = root / "train" / "source" / "Case2.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("IM1", bytes(128) + b"DICM" + bytes(range(256)))
+        begin = archive.getinfo("IM1").header_offset + 30 + len("IM1")
+    data = bytearray(packed.read_bytes())
+    data[begin : begin + 40] = b"\xff" * 40
+    packed.write_bytes(data)
+    result = command("check", root, "--set", "data.scheme=lumbar-vertebrae", "--json")
+    assert result.code == 1
+    assert [(p["case"], p["message"]) for p in json.loads(result.output)["problems"]] == [
+        ("2", "holds no image of DICOM that can be read, but 1 truncated or corrupt file")
+    ]
 
 
 def test_ten_thousand_files_of_which_none_is_an_image(command: Command, tmp_path: Path, write_run: Writer) -> None:

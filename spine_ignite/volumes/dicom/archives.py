@@ -5,9 +5,7 @@ A zip is never unpacked: its files are read where they are, one at a time.
 
 from __future__ import annotations
 
-import lzma
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,14 +13,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from spine_ignite.errors import DataError
-from spine_ignite.volumes.dicom.dicom_paths import candidates, is_slice_name, looks_like, may_be_dicom
+from spine_ignite.volumes.dicom.dicom_paths import DAMAGE, candidates, is_slice_name, looks_like, may_be_dicom
 
 _HEAD = 132  # bytes: the preamble, and what says that it is one
 _MOST_BYTES = 2**31  # of one file in a zip
 # Images shrink to a half or a third; what shrinks to less than a hundredth was made to fill a disk, or a memory.
 _BOMB_BYTES, _BOMB_RATIO = 2**26, 100
-# What reading a member raises; RuntimeError, of which NotImplementedError is one, tells of passwords and methods.
-_DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, KeyError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ class Archive:
                 return self.file(member).read_bytes()
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(member.name)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise OSError("it is damaged") from error
 
     def images(self) -> Iterator[tuple[Member, IO[bytes] | None]]:
@@ -84,7 +80,7 @@ class Archive:
                             yield member, file
                         elif _was_dicom(member, head):
                             yield member, None
-                except _DAMAGE:
+                except DAMAGE:
                     if may_be_dicom(PurePosixPath(member.name)):
                         yield member, None
 

@@ -6,13 +6,15 @@ series 4, ``SOURCE#2.4`` that of its second study, ``SOURCE#study-2`` whatever i
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 SUFFIX = ".dcm"  # stands for all of DICOM where formats go by endings
 _SLICES = (SUFFIX, ".dicom", ".ima")
@@ -22,6 +24,8 @@ _OTHERS = re.compile(
     r"\.(nii|gz|mha|mhd|z?raw|nrrd|nhdr|mgz|mgh|hdr|img|zip|json|jsonl|txt|csv|tsv|md|rst|ya?ml|xml|html?|css|js|pdf|xlsx?"
     r"|ods|docx?|log|lock|py|sh|sha256|md5|bval|bvec|np[yz]|png|jpe?g|gif|bmp|tiff?|svg|pt|pth|pt2|safetensors|exe|dll|inf)"
 )
+# What reading of a zip raises; RuntimeError, of which NotImplementedError is one, tells of passwords and methods.
+DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, KeyError)
 
 
 def split_key(path: Path) -> tuple[Path, str | None]:
@@ -131,17 +135,18 @@ def _head(path: Path) -> bytes:
 
 @lru_cache(maxsize=64)
 def _zip_holds_dicom(path: Path, _time: int, _size: int) -> bool:
+    doubtful = False  # for all that is known it holds DICOM: what is wrong with it is told where it is read
     try:
         with zipfile.ZipFile(path) as archive:
             for item in archive.infolist():
-                if not item.is_dir() and not item.flag_bits & 1 and not _OTHERS.fullmatch(_ending(item.filename)):
-                    with suppress(zipfile.BadZipFile, NotImplementedError, EOFError), archive.open(item) as file:
+                if item.is_dir() or not may_be_dicom(PurePosixPath(item.filename)):
+                    continue
+                try:
+                    with archive.open(item) as file:
                         if looks_like(file.read(132)):
                             return True
-            return any(item.flag_bits & 1 for item in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return True  # for all that is known: what is wrong with it is told where it is read
-
-
-def _ending(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
+                except DAMAGE:
+                    doubtful = True
+            return doubtful or any(item.flag_bits & 1 for item in archive.infolist())
+    except (*DAMAGE, ValueError):
+        return True

@@ -418,6 +418,15 @@ def test_a_source_of_damaged_files_alone_says_so(tmp_path: Path) -> None:
         read(tmp_path / "scan.dcm", None)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_zip_of_damaged_files_alone_says_so(method: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "exam.zip", "w", method) as archive:
+        archive.writestr("IM1", bytes(128) + b"DICM" + bytes(range(256)))
+    damage(tmp_path / "exam.zip", "IM1")
+    with pytest.raises(DataError, match="exam.zip holds no image of DICOM that can be read, but 1 truncated or corr"):
+        read(tmp_path / "exam.zip", None)
+
+
 def damage(packed: Path, *names: str) -> None:
     """Overwrite where the bytes of members of a zip begin."""
     data = bytearray(packed.read_bytes())
