@@ -16,6 +16,7 @@ from typing import Any
 
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import explain, guard, open_to_append
+from spine_ignite.machine.launched import without_place
 
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _LOOK_EVERY = 0.1  # seconds between two looks at the processes
@@ -125,7 +126,7 @@ def run_at_once(
 
 
 def _start(task: Task, device: str | None) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"} | ({VISIBLE: device} if device is not None else {})
+    environment = {**without_place(), "PYTHONUNBUFFERED": "1"} | ({VISIBLE: device} if device is not None else {})
     try:
         guard(task.log.parent)
         task.log.parent.mkdir(parents=True, exist_ok=True)

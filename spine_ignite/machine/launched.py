@@ -10,6 +10,12 @@ from dataclasses import dataclass
 
 from spine_ignite.errors import UsageError
 
+# What torchrun, srun and --nproc tell a process of its place, and of nothing else.
+_TOLD = (
+    "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_STEP_NUM_TASKS",
+    "SLURM_PROCID", "SLURM_LOCALID", "SPINE_IGNITE_TIE",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -56,6 +62,16 @@ def place_of_launch(environment: Mapping[str, str] = os.environ) -> Place | None
             "one of these, or with --nproc"
         ) from error
     return None
+
+
+def without_place(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return an environment for a program that is to be alone, whatever launcher has started this one.
+
+    With the place of this process, such programs would take each other for parts of one training.
+    """
+    return {
+        key: value for key, value in environment.items() if key not in _TOLD and not key.startswith("TORCHELASTIC_")
+    }
 
 
 def require_one(what: str) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import explain, guard, open_to_append
 from spine_ignite.machine.at_once import Task
+from spine_ignite.machine.launched import without_place
 
 _LOOK_EVERY = 0.2  # seconds between two looks at the process
 _PATIENCE = 60  # seconds in which Slurm answers
@@ -55,7 +56,7 @@ class SlurmTask:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**without_place(), "PYTHONUNBUFFERED": "1"},
                 # Slurm sends it to all processes of a job: it is for this one, and would end any other.
                 preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
             )

@@ -13,6 +13,14 @@ import pytest
 
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.machine.at_once import Ended, Task, run_at_once, visible_devices
+from spine_ignite.machine.launched import place_of_launch
+from spine_ignite.machine.slurm_jobs import SlurmTask
+
+LAUNCHED = {
+    "RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29400", "TORCHELASTIC_RESTART_COUNT": "2", "SLURM_JOB_ID": "17", "SLURM_STEP_ID": "3",
+    "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2", "SLURM_LOCALID": "0", "SLURM_STEP_NODELIST": "localhost",
+}  # fmt: skip
 
 
 def task(folder: Path, name: str, source: str) -> Task:
@@ -40,13 +48,32 @@ def test_so_many_run_at_once_and_each_has_a_device_of_its_own(tmp_path: Path) ->
 
 def test_never_more_than_that_and_a_device_is_given_again(tmp_path: Path) -> None:
     source = (
-        "import os, pathlib\n"
+        "import os, pathlib, time\n"
         f"lock = pathlib.Path({str(tmp_path)!r}, os.environ['CUDA_VISIBLE_DEVICES'])\n"
-        "lock.mkdir()\nlock.rmdir()\n"  # fails if another process is there
+        "lock.mkdir()\ntime.sleep(0.3)\nlock.rmdir()\n"  # fails if another process is there
     )
     ended: list[Ended] = []
     run_at_once([task(tmp_path, f"t{n}", source) for n in range(5)], 2, ("0", "1"), on_end=ended.append)
     assert [end.code for end in ended] == [0] * 5
+
+
+@pytest.mark.parametrize("by_slurm", [False, True])
+def test_what_a_launcher_started_starts_programs_that_are_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_slurm: bool
+) -> None:
+    for key, value in LAUNCHED.items():
+        monkeypatch.setenv(key, value)
+    source = (
+        "import os\nfrom spine_ignite.machine.launched import place_of_launch\n"
+        "print(place_of_launch(), os.environ['SLURM_JOB_ID'], [key for key in os.environ if 'TORCHELASTIC' in key])"
+    )
+    child = task(tmp_path, "child", source)
+    assert place_of_launch() is not None
+    if by_slurm:
+        SlurmTask(child)()
+    else:
+        run_at_once([child], 1)
+    assert child.log.read_text() == "None 17 []\n"
 
 
 def test_a_crash_takes_only_itself_and_is_told_with_what_it_printed(tmp_path: Path) -> None:
