@@ -135,6 +135,10 @@ def _again(study: Study, configs: dict[str, RunConfig], store: SliceStore, echo:
     """
     directory, begun = study.directory, load_study(study.directory.root)
     folds: Folds = read_folds(directory.splits)
+    listed, declared = next(iter(configs.values())).data.split is not None, study.declaration.folds
+    if not listed and declared != len(folds.folds):
+        raise _other(directory, f"folds was {len(folds.folds)} and is {declared}")
+    _require_same_search(begun, study)
     study, configs = _with_folds(study, configs, len(folds.folds))
     root, cases = next(iter(configs.values())).data.root, {case.name: case for case in store.cases}
     require_same(folds.cases, cases, fingerprint_of_stored, root, directory.splits)
@@ -154,6 +158,23 @@ def _again(study: Study, configs: dict[str, RunConfig], store: SliceStore, echo:
         echo(f"Added: {added} cells to the {len(begun.cells)} of {directory.root}")
     _write(study, configs)
     return study
+
+
+def _require_same_search(begun: Study, study: Study) -> None:
+    """Refuse another search than the one that has begun, but for its number of trials."""
+    before, after = begun.declaration.search, study.declaration.search
+    if before is None or not any(begun.directory.search.glob("trials/*")):
+        return
+    if after is None:
+        raise _other(begun.directory, "its search has begun, and is declared no more")
+    unlike = [
+        key for key in type(before).model_fields if key != "trials" and getattr(before, key) != getattr(after, key)
+    ]
+    if unlike:
+        raise UsageError(
+            f"search.{unlike[0]} is another than when the search of {begun.directory.root} began, and only "
+            f"search.trials can change by then; restore it, or remove {begun.directory.search} to search anew"
+        )
 
 
 def _with_folds(study: Study, configs: dict[str, RunConfig], count: int) -> tuple[Study, dict[str, RunConfig]]:

@@ -76,6 +76,21 @@ def test_it_is_made_once_and_can_only_grow(make: Make, tiny_dataset: Path) -> No
         make(**grow)
 
 
+def test_other_folds_and_another_search_are_refused(make: Make) -> None:
+    search: dict[str, Any] = {"space": {"optimizer.lr": {"low": 1e-4, "high": 1e-2}}, "trials": 1}
+    study = make(search=search)
+    with pytest.raises(UsageError, match="folds was 2 and is 3; models, settings and seeds can be added"):
+        make(search=search, folds=3)
+    assert load_study(study.directory.root) == study
+    make(search={**search, "seed": 1})  # nothing was tried yet
+    (study.directory.search / "trials" / "0000").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"search\.seed is another than when the search .* began"):
+        make(search=search)
+    with pytest.raises(UsageError, match="its search has begun, and is declared no more"):
+        make()
+    assert make(search={**search, "seed": 1, "trials": 5}).declaration.search.trials == 5  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
