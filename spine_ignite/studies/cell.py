@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.datasets.split import Record, Sha256
-from spine_ignite.errors import DataError, UsageError, reason, suggest
+from spine_ignite.errors import DataError, RunError, UsageError, reason, suggest
 from spine_ignite.evaluation.judge import evaluate
-from spine_ignite.files import write_text
+from spine_ignite.files import explain, write_text
 from spine_ignite.locks import is_locked
 from spine_ignite.runs.resumption import changes_between, may_change
 from spine_ignite.studies.at_work import CLAIM, claim
@@ -27,6 +27,7 @@ from spine_ignite.tuning.start import train_or_resume
 from spine_ignite.volumes.digests import file_sha256
 
 ELSEWHERE = 75  # exit code (EX_TEMPFAIL of sysexits.h): another process is at work on the cell
+BEST_GONE = "its best.pt is gone"
 Echo = Callable[[str], None]
 Ending = Literal["done", "stopped", "failed"]
 
@@ -36,7 +37,7 @@ class CellRecord(Record):
 
     Args:
         state: done: trained to its end and judged; stopped: by a signal; failed: by an error.
-        reason: why it failed, or the signal's number.
+        reason: why it failed, or the signal's number, or that its network is gone.
         weights: SHA-256 of its best network's file, once it is done.
         seconds: what all attempts took.
         attempts: how often it was begun or gone on with.
@@ -111,8 +112,11 @@ def run_cell(root: Path, name: str, echo: Echo = print) -> int:
             return ELSEWHERE
         before = read_record(directory, name)
         if before is not None and before.state == "done":
-            echo(f"{name} is done")
-            return 0
+            if directory.run(name).best.is_file():
+                echo(f"{name} is done")
+                return 0
+            echo(f"{name} was done, but its best.pt is gone; it is trained again")
+            _begin_again(directory, name, before)
         began = time.monotonic()
 
         def end(state: Ending, reason: str = "", weights: str | None = None) -> None:
@@ -136,6 +140,18 @@ def run_cell(root: Path, name: str, echo: Echo = print) -> int:
         end("done", weights=file_sha256(run.best))
         echo(f"{name} is done: validation Dice {summary.means['dice']:.4f}")
         return 0
+
+
+def _begin_again(directory: StudyDirectory, cell: str, record: CellRecord) -> None:
+    """Let a cell whose network was lost be trained from its first step: its checkpoints are of its end."""
+    run = directory.run(cell)
+    try:
+        for path in (run.last, run.previous):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(explain(error, run.last)) from error
+    # After the checkpoints and before the training: while it goes on, the cell is not done.
+    note_end(directory, cell, "stopped", BEST_GONE, None, record.seconds, record.attempts)
 
 
 def note_end(

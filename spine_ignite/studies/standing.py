@@ -13,7 +13,7 @@ from spine_ignite.config import TrainConfig, load_config
 from spine_ignite.errors import SpineIgniteError
 from spine_ignite.names import counted
 from spine_ignite.runs.directory import read_rows
-from spine_ignite.studies.cell import is_running, read_record
+from spine_ignite.studies.cell import BEST_GONE, is_running, read_record
 from spine_ignite.studies.making import Study
 from spine_ignite.studies.study_directory import Cell
 from spine_ignite.training.monitor import Monitor
@@ -89,10 +89,15 @@ def _state(study: Study, cell: Cell) -> tuple[State, str]:
         record = read_record(directory, cell.name)
     except SpineIgniteError as error:
         return "failed", str(error)
-    if record is None or (record.state == "done" and not run.best.is_file()):
+    if record is not None and record.state == "done" and not run.best.is_file():
+        return "stopped", BEST_GONE
+    if record is None:
         return ("stopped", "its process was killed") if run.config.is_file() else ("waiting", "")
     if record.state == "stopped":
-        return "stopped", f"by {signal.Signals(int(record.reason)).name}" if record.reason.isdecimal() else ""
+        return (
+            "stopped",
+            f"by {signal.Signals(int(record.reason)).name}" if record.reason.isdecimal() else record.reason,
+        )
     return record.state, record.reason
 
 

@@ -79,6 +79,23 @@ def test_a_killed_cell_goes_on_to_the_weights_of_one_never_stopped(make: Make, p
     assert state_of(study, other) == "waiting"
 
 
+def test_a_cell_whose_network_is_gone_is_trained_again(make: Make) -> None:
+    study, name = make(), "unet-base-fold0-seed0"
+    assert quiet(study, name) == 0
+    run = study.directory.run(name)
+    first = torch.load(run.best, weights_only=True)["model"]
+    run.best.unlink()
+    found = next(found for found in standings(study) if found.cell.name == name)
+    assert (found.state, found.note) == ("stopped", "its best.pt is gone")
+    assert quiet(study, name) == 0
+    second = torch.load(run.best, weights_only=True)["model"]
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    record = read_record(study.directory, name)
+    assert record is not None
+    assert (record.state, record.attempts, record.weights) == ("done", 2, file_sha256(run.best))
+    assert len(run.metrics.read_text().splitlines()) == 2
+
+
 def test_a_failure_is_recorded_and_tried_again(make: Make, plugged: Any) -> None:
     study, name = make(), "unet-base-fold0-seed0"
 
