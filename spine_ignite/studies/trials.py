@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import optuna
 
 NAME = "search"
+PRUNED = "pruned"  # attribute of a trial that was given up
 Echo = Callable[[str], None]
 
 
@@ -59,6 +60,7 @@ class Pruning:
             self.trial.report(value, epoch)
         if self.prunes and self.trial.should_prune():
             self.pruned = True
+            self.trial.set_user_attr(PRUNED, True)  # whatever becomes of this process before the trial is told
             engine.terminate()
 
 
@@ -130,7 +132,7 @@ def work(root: Path, echo: Echo = print) -> int:
 
     Raises:
         UsageError: the study declares no search.
-        RunError: optuna is not installed, or the journal cannot be read.
+        RunError: optuna is not installed, or the journal cannot be read or is of other values.
     """
     study = load_study(root)
     section, search = require_search(study), open_search(study)
@@ -167,6 +169,10 @@ def _next_trial(stack: ExitStack, study: Study, search: optuna.Study, section: S
             mine = claim(held, trial_run(study, known.number).root)
             # By now another worker may have ended it.
             if mine and search.trials[known.number].state == running:
+                if section.space.keys() - search.trials[known.number].params.keys():
+                    # Its worker died while it drew them; by what is left it would be a trial of something else.
+                    search.tell(known.number, state=optuna.trial.TrialState.FAIL)
+                    continue
                 stack.push(held.pop_all())
                 return optuna.Trial(search, search.trials[known.number]._trial_id)
     with ExitStack() as asking:  # one worker alone asks, and knows what the others try
@@ -178,7 +184,17 @@ def _next_trial(stack: ExitStack, study: Study, search: optuna.Study, section: S
         search.sampler = optuna.samplers.TPESampler(seed=section.seed + count)
         if not claim(stack, trial_run(study, count).root):
             raise RunError(f"{trial_run(study, count).root} is in use by another process; wait for it")
-        return search.ask({key: _distribution(space) for key, space in section.space.items()})
+        wanted = {key: _distribution(space) for key, space in section.space.items()}
+        try:
+            for known in search.get_trials(deepcopy=False):
+                for key in wanted.keys() & known.distributions.keys():
+                    optuna.distributions.check_distribution_compatibility(known.distributions[key], wanted[key])
+            return search.ask(wanted)
+        except ValueError as error:
+            raise RunError(
+                f"{_journal(study)} holds a search of other values than {study.directory.declaration} declares "
+                f"({error}); restore search.space, or remove {study.directory.search} to search anew"
+            ) from error
 
 
 def trial_run(study: Study, number: int) -> RunDirectory:
@@ -207,6 +223,9 @@ def _try(study: Study, section: SearchSection, search: optuna.Study, trial: optu
     import optuna
 
     run = trial_run(study, trial.number)
+    if trial.user_attrs.get(PRUNED):  # its worker died before it could tell
+        search.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        return None
     echo(f"Trial {trial.number}: {', '.join(f'{key}={value}' for key, value in trial.params.items())}")
     try:
         config = trial_config(study, trial.params)

@@ -12,18 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ignite.engine import Engine, Events
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from spine_ignite.config import load_config
-from spine_ignite.errors import UsageError
+from spine_ignite.errors import RunError, UsageError
 from spine_ignite.studies.making import Study
 from spine_ignite.studies.searching import found_trials, search_study
-from spine_ignite.studies.trials import trial_run, work
+from spine_ignite.studies.trials import Pruning, open_search, trial_config, trial_run, work
+from spine_ignite.training.monitor import Monitor
 
 Make = Callable[..., Study]
 SPACE = {"optimizer.lr": {"low": 1e-4, "high": 1e-2, "log": True}, "model.width": {"choices": [4, 8]}}
+PATIENCE = 900.0  # seconds: a machine may have other things to do
 
 
-def dice(study: Study, number: int) -> list[float]:
+def course(study: Study, number: int) -> list[float]:
     """The course of a trial, as its run has recorded it."""
     lines = trial_run(study, number).metrics.read_text().splitlines()
     return [json.loads(line)["validation/dice"] for line in lines]
@@ -37,7 +41,7 @@ def test_a_trial_s_value_is_the_best_of_its_run_and_laggards_are_given_up(make: 
     assert work(study.directory.root, lambda _line: None) == 0
     found = {trial["trial"]: trial for trial in found_trials(study).trials}
     assert sorted(found) == list(range(9))
-    courses = {number: dice(study, number) for number in found}
+    courses = {number: course(study, number) for number in found}
     for number, trial in found.items():
         config = load_config(trial_run(study, number).config)
         assert config.optimizer.lr == trial["params"]["optimizer.lr"]
@@ -52,10 +56,50 @@ def test_a_trial_s_value_is_the_best_of_its_run_and_laggards_are_given_up(make: 
         assert trial["state"] == ("pruned" if any(lags) else "complete")
         assert not any(lags[:-1])
         assert trial["value"] == (None if any(lags) else pytest.approx(max(courses[number])))
-    assert {trial["state"] for trial in found.values()} == {"complete", "pruned"}
+    assert {trial["state"] for trial in found.values()} <= {"complete", "pruned"}
+    given_up = {trial.number for trial in open_search(study).trials if trial.user_attrs.get("pruned")}
+    assert given_up == {number for number, trial in found.items() if trial["state"] == "pruned"}
     before = {path: path.stat().st_mtime_ns for path in study.directory.search.rglob("last.pt")}
     assert work(study.directory.root, lambda _line: None) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_trial_is_given_up_though_its_worker_dies_before_it_tells(make: Make) -> None:
+    study = make(search={"space": SPACE, "trials": 5})
+    search, space = open_search(study), {"optimizer.lr": FloatDistribution(1e-4, 1e-2, log=True)}
+    for _ in range(4):
+        trial = search.ask(space)
+        for epoch in range(1, 5):
+            trial.report(0.9, epoch)
+        search.tell(trial, 0.9)
+    last = search.ask({**space, "model.width": CategoricalDistribution([4, 8])})
+    pruning = Pruning(last, Monitor(trial_config(study, {}).train, validates=True), prunes=True)
+    trainer = Engine(lambda _engine, _batch: None)
+    trainer.add_event_handler(
+        Events.EPOCH_COMPLETED, lambda engine: engine.state.metrics.update({"validation/dice": 0.1})
+    )
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, pruning)
+    trainer.run([0], max_epochs=5)
+    assert (pruning.pruned, trainer.state.epoch) == (True, 2)  # the first is not judged
+    assert work(study.directory.root, lambda _line: None) == 0
+    assert open_search(study).trials[4].state.name == "PRUNED"
+    assert not trial_run(study, 4).config.exists()
+
+
+def test_a_trial_whose_worker_died_before_all_values_were_drawn_fails(make: Make) -> None:
+    study = make(search={"space": SPACE, "trials": 1})
+    open_search(study).ask({"optimizer.lr": FloatDistribution(1e-4, 1e-2, log=True)})
+    assert work(study.directory.root, lambda _line: None) == 0
+    assert [trial["state"] for trial in found_trials(study).trials] == ["fail"]
+    assert not trial_run(study, 0).config.exists()
+
+
+def test_a_journal_of_other_values_is_told(make: Make) -> None:
+    study = make(search={"space": SPACE, "trials": 2})
+    search = open_search(study)
+    search.tell(search.ask({"model.width": CategoricalDistribution([4, 16])}), 0.5)
+    with pytest.raises(RunError, match=r"holds a search of other values than .*study\.yaml declares"):
+        work(study.directory.root, lambda _line: None)
 
 
 @pytest.mark.slow
@@ -64,7 +108,7 @@ def test_workers_share_the_trials_and_go_on_with_those_of_killed_ones(make: Make
     command = [sys.executable, "-m", "spine_ignite", "study", "worker", str(study.directory.root)]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + PATIENCE
         while not trial_run(study, 0).last.exists():
             assert first.poll() is None
             assert time.monotonic() < end
