@@ -24,7 +24,9 @@ class BidsFolders:
     consecutive = False
 
     def places(self, items: Sequence[Item]) -> list[Place]:
-        """Names that are BIDS's stay; others are made of patient and contrast, with ``run`` where that is not enough.
+        """Names that are BIDS's stay, with the patient's label as ``sub`` where they have another.
+
+        Others are made of patient and contrast, with ``run`` where that is not enough.
 
         Raises:
             DataError: a name does not tell the contrast, two patients would be one participant, or a patient is both
@@ -32,20 +34,17 @@ class BidsFolders:
         """
         _require_one_part_each(items)
         subjects = _subjects(items)
-        places: list[Place] = []
-        numbers: dict[str, int] = {}
+        names: dict[str, BidsName] = {}
         for item in items:
-            name = bids_name(item.case.name)
-            if name is None or name.entities[0][0] != "sub":
-                name = _made(item, subjects[item.patient])
-            key = _stem(name).lower()
-            number = numbers[key] = numbers.get(key, 0) + 1
-            if number > 1:
-                if any(entity == "run" for entity, _ in name.entities):
+            name = wanted = _of_patient(item, subjects[item.patient])
+            number = 1
+            while _stem(name).lower() in names:
+                if any(entity == "run" for entity, _ in wanted.entities):
                     raise DataError(f"two cases would be {_stem(name)}, {item.case.name} for one; rename one of them")
-                name = BidsName((*name.entities, ("run", str(number))), name.suffix)
-            places.append(_place(name))
-        return places
+                number += 1
+                name = BidsName((*wanted.entities, ("run", str(number))), wanted.suffix)
+            names[_stem(name).lower()] = name
+        return [_place(name) for name in names.values()]
 
     def files(self, contents: Contents) -> dict[str, str]:
         """What BIDS asks of a raw dataset and of a derivative one, the table of labels, and a JSON for each mask."""
@@ -118,6 +117,14 @@ def _subjects(items: Sequence[Item]) -> dict[str, str]:
             )
         found[item.patient] = label
     return found
+
+
+def _of_patient(item: Item, subject: str) -> BidsName:
+    """The name of a case, with its patient's label: tables of patients may say that two names' subjects are one."""
+    name = bids_name(item.case.name)
+    if name is None or name.entities[0][0] != "sub":
+        return _made(item, subject)
+    return BidsName((("sub", subject), *name.entities[1:]), name.suffix)
 
 
 def _made(item: Item, subject: str) -> BidsName:

@@ -176,6 +176,26 @@ def test_bids_names_and_tables(spider: Path, tmp_path: Path) -> None:
     assert read_listed(root / "splits_final.json", None).parts["validation"] == ["sub-3_T1w", "sub-3_T2w"]
 
 
+def test_participants_are_the_patients_of_the_table(tiny_dataset: Path, tmp_path: Path) -> None:
+    """Two subjects may be one patient, and a patient may be called as the subject of another's case is."""
+    convert(tiny_dataset, tmp_path / "first", "bids", LUMBAR)
+    patients = {1: "A", 2: "A", 3: "B", 4: "Case3", 5: "Case5", 6: "sub-Case6"}
+    table = tmp_path / "patients.csv"
+    table.write_text("case,patient\n" + "".join(f"sub-Case{n}_T2w,{who}\n" for n, who in patients.items()))
+    convert(tmp_path / "first", tmp_path / "second", "bids", Choices(patients=str(table)))
+    rows = (tmp_path / "second" / "participants.tsv").read_text().splitlines()[1:]
+    assert rows == ["sub-A\ttrain", "sub-B\ttrain", "sub-Case3\ttrain", "sub-Case5\ttest", "sub-Case6\ttest"]
+    now = ("sub-A_T2w", "sub-A_run-2_T2w", "sub-B_T2w", "sub-Case3_T2w", "sub-Case5_T2w", "sub-Case6_T2w")
+    assert {case.name for case in find_cases(tmp_path / "second")[0].cases} == set(now)
+    for number, name in enumerate(now, 1):
+        for old, new in (("", ""), ("derivatives/labels/", "_desc-T2w_dseg")):
+            before = f"sub-Case{number}/anat/sub-Case{number}{'_desc-T2w_dseg' if new else '_T2w'}.nii.gz"
+            after = f"{name.split('_')[0]}/anat/{name.removesuffix('_T2w') + new if new else name}.nii.gz"
+            np.testing.assert_array_equal(
+                voxels(tmp_path / "first" / old / before), voxels(tmp_path / "second" / old / after)
+            )
+
+
 def test_names_that_clash_or_do_not_tell_are_refused(tiny_dataset: Path, tmp_path: Path) -> None:
     """nnU-Net tells Case7 from Case07, which pair alike elsewhere; nothing is left of the attempt."""
     convert(tiny_dataset, tmp_path / "raw", "nnunet", LUMBAR)
