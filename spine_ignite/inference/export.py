@@ -16,6 +16,7 @@ from torch import Tensor
 from spine_ignite.config import RunConfig, load_config
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_atomically
+from spine_ignite.inference.captured import forget_sources
 from spine_ignite.inference.export_onnx import save_onnx
 from spine_ignite.inference.members import window_of
 from spine_ignite.inference.network_sources import checkpoint_file
@@ -29,6 +30,7 @@ from spine_ignite.runs.checkpoints import TrainedNetwork, load_network
 from spine_ignite.runs.directory import RunDirectory, open_run_directory
 from spine_ignite.runs.exported import SUFFIX, Header, to_bytes
 from spine_ignite.runs.starting_point import images_seen
+from spine_ignite.runs.weights import options_without_start
 
 Format = Literal["safetensors", "torch-export", "onnx"]
 SUFFIXES: dict[Format, str] = {"safetensors": SUFFIX, "torch-export": ".pt2", "onnx": onnx_file.SUFFIX}
@@ -134,7 +136,11 @@ def describe_network(run: RunDirectory, source: Path, license_id: str | None) ->
         )
     config = load_config(run.config)
     trained = load_network(source)
-    description = replace(trained.description, images=images_seen(trained.description, run))
+    description = replace(
+        trained.description,
+        images=images_seen(trained.description, run),
+        options=options_without_start(trained.description),  # where a file lay is nobody's business
+    )
     header = Header(
         plugin=str(description.plugin or load_registry().find(description.model).distribution),
         description=description.state_dict(),
@@ -183,6 +189,7 @@ def _capture(trained: TrainedNetwork, batch: Tensor, path: Path, header: Header)
             f"torch.export cannot capture {trained.description.model} with an open batch size: {reason}; "
             "--format safetensors needs no capture"
         ) from error
+    forget_sources(program)
     content = io.BytesIO()  # torch tells a full disk in words of its own
     torch.export.save(program, content, extra_files={HEADER_FILE: header.model_dump_json()})
     path.write_bytes(content.getbuffer())

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from spine_ignite.errors import RunError
+from spine_ignite.inference.captured import forget_sources
 from spine_ignite.inference.open_sizes import OpenPooling
 from spine_ignite.inference.same_logits import Compared, compare, noise, of_another_size, slices_of_run
 from spine_ignite.names import cut
@@ -121,6 +122,7 @@ def to_onnx(network: nn.Module, batch: Tensor, axes: tuple[int, ...] = _OPEN) ->
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=True,
         )
+    forget_sources(program)
     made = torch.onnx.export(program, dynamo=True, input_names=_NAMES[:1], output_names=_NAMES[1:], verbose=False)
     assert made is not None
     model = made.model_proto

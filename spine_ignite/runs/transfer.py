@@ -13,6 +13,7 @@ from spine_ignite.labels import LabelScheme
 from spine_ignite.labels.mapping import map_scheme
 from spine_ignite.runs.axes import Axes, axes_of
 from spine_ignite.runs.description import Description
+from spine_ignite.runs.weights import options_without_start
 
 Pairs = Sequence[tuple[int, int]]
 
@@ -170,7 +171,9 @@ class _Fit:
 
 def _is_same_network(one: Description, other: Description) -> bool:
     """Whether both are built alike, so that what is known of one holds for the other."""
-    first, second = ((d.model, d.options, d.in_channels, d.scheme.num_classes, d.plugin) for d in (one, other))
+    first, second = (
+        (d.model, options_without_start(d), d.in_channels, d.scheme.num_classes, d.plugin) for d in (one, other)
+    )
     return first == second
 
 

@@ -53,6 +53,12 @@ def build_network(description: Description, weights: Any, path: Path) -> nn.Modu
     return network
 
 
+def options_without_start(description: Description) -> dict[str, Any]:
+    """The architecture's options without where training started from: the weights come from the checkpoint."""
+    start = {"pretrained": False, "weights": None}
+    return {name: start.get(name, value) for name, value in description.options.items()}
+
+
 def load_weights(network: nn.Module, weights: Any, path: Path, *, assign: bool = False) -> None:
     """Load a state dict; with ``assign`` the network's tensors become those of the dict.
 
@@ -134,15 +140,9 @@ def _build(description: Description, path: Path, sizes: tuple[int, int] | None =
     in_channels, num_classes = sizes or (description.in_channels, description.scheme.num_classes)
     try:
         with remembering({} if plugin is None else {origin_key("model", model): plugin}):
-            return create_model(model, in_channels, num_classes, **_without_start(description))
+            return create_model(model, in_channels, num_classes, **options_without_start(description))
     except SpineIgniteError as error:
         raise RunError(f"the network of {path} cannot be built: {error}") from error
     except Exception as error:  # an option's name may be that of another argument, and plugins may raise anything
         reason = cut(" ".join(f"{type(error).__name__}: {error}".split()), 300)
         raise RunError(f"the network of {path} cannot be built: {reason}") from error
-
-
-def _without_start(description: Description) -> dict[str, Any]:
-    """The architecture's options without where training started from: the weights come from the checkpoint."""
-    start = {"pretrained": False, "weights": None}
-    return {name: start.get(name, value) for name, value in description.options.items()}

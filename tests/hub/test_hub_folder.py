@@ -13,13 +13,18 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from spine_ignite import cli
+from spine_ignite.config import dump_config, load_config
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.evaluation.judge import evaluate
 from spine_ignite.hub.hub_folder import export_hub
+from spine_ignite.inference.export import export_run
 from spine_ignite.inference.options import InferenceOptions
+from spine_ignite.models import create_model
+from spine_ignite.runs.checkpoints import load_network
 
 RunWriter = Callable[..., Path]
 
@@ -63,6 +68,25 @@ def test_the_card_has_the_run_s_figures_and_no_names_of_cases(judged: Path, tmp_
     config = json.loads((made.folder / "config.json").read_text())
     assert config["description"]["scheme"]["classes"][1]["color"]
     assert "images" not in config["description"]
+
+
+def test_nothing_says_where_the_encoder_s_weights_lay(tmp_path: Path, write_run: RunWriter) -> None:
+    run = write_run(tmp_path / "run")
+    sizes = ["data.scheme=lumbar-vertebrae", "data.spacing=[1,1]", "data.size=[64,64]"]
+    model = ["model.name=deeplabv3plus", "model.backbone=resnet18", "model.weights=/home/jane/resnet.pth"]
+    (run / "config.yaml").write_text(dump_config(load_config(None, [*sizes, *model])))
+    for path in (run / "checkpoints").iterdir():
+        description = torch.load(path, weights_only=True)["description"]
+        description = {**description, "model": "deeplabv3plus", "plugin": None}
+        description["options"] = {"backbone": "resnet18", "pretrained": True, "weights": "/home/jane/resnet.pth"}
+        network = create_model("deeplabv3plus", 1, description["num_classes"], backbone="resnet18")
+        torch.save({"model": network.state_dict(), "description": description}, path)
+    folder = export_hub(run, tmp_path / "hub").folder
+    for path in (*folder.iterdir(), export_run(run).path):
+        for place in (b"/home/jane", os.fsencode(tmp_path)):
+            assert place not in path.read_bytes(), path
+    options = load_network(folder / "model.safetensors").description.options
+    assert options == {"backbone": "resnet18", "pretrained": False, "weights": None}
 
 
 def test_it_predicts_without_the_run_in_another_place_bit_for_bit(

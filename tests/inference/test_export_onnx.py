@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -80,6 +82,16 @@ def small(path: Path, inputs: int = 1, outputs: int = 8) -> onnx.ModelProto:
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(model, path)
     return model
+
+
+@pytest.mark.parametrize("file_format", ["onnx", "torch-export"])
+def test_a_program_does_not_say_where_its_code_lay(
+    tmp_path: Path, write_run: RunWriter, file_format: Literal["onnx", "torch-export"]
+) -> None:
+    content = export_run(write_run(tmp_path / "run"), file_format=file_format).path.read_bytes()
+    for module in (torch, cli):
+        assert os.fsencode(Path(str(module.__file__)).parent) not in content
+    assert os.fsencode(tmp_path) not in content
 
 
 def test_onnxruntime_gives_the_logits_for_any_size_and_the_file_says_what_it_is(
