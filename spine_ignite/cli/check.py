@@ -18,7 +18,7 @@ from spine_ignite.cli.options import (
     reading_options,
     say,
 )
-from spine_ignite.names import cut
+from spine_ignite.names import counted, cut
 
 if TYPE_CHECKING:
     from spine_ignite.config.data import NanRule
@@ -109,7 +109,7 @@ def _unused(report: Report) -> list[dict[str, Any]]:
         {
             "folder": str(group.folder),
             "files": len(group.files),
-            "names": [path.name for path in group.files[:3]],
+            "names": list(group.names[:3]),
             "why": group.why,
         }
         for group in report.unused
@@ -144,6 +144,8 @@ def _print(report: Report, sources: Sequence[Source]) -> None:
 
 
 def _names(names: Sequence[str], number: int) -> str:
+    if not names:
+        return counted(number, "file")
     more = f" and {number - len(names)} more" if number > len(names) else ""
     return ", ".join(cut(name, 60) for name in names) + more
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,11 +10,11 @@ from pathlib import Path
 from spine_ignite.datasets.case_ids import CHANNEL, bare_id, natural_order, without_channel
 from spine_ignite.datasets.unread import describe, is_image, no_volume, stem_of, unread_files, unreadable
 from spine_ignite.errors import DataError, UsageError
-from spine_ignite.names import printable
+from spine_ignite.names import counted, printable
 from spine_ignite.registry import Registered, load_registry
 from spine_ignite.registry.origins import remembered
 from spine_ignite.spec import Component
-from spine_ignite.volumes.dicom.dicom_paths import is_dicom
+from spine_ignite.volumes.dicom.dicom_paths import is_dicom, is_slice_name
 from spine_ignite.volumes.reader import suffix_of_name, suffixes, volume_stem
 
 
@@ -309,13 +310,18 @@ def _unread_cases(split: Folders) -> list[Problem]:
         return CHANNEL.sub("", stem).lower() if split.channels else bare_id(stem)
 
     problems: dict[tuple[Path, str], Problem] = {}
+    slices: Counter[Path] = Counter()  # whose names may be a patient's
     for folder in (split.images, split.labels):
         known = {key(volume_stem(path)) for path in volume_files(folder)} if folder.is_dir() else set()
         for path in filter(is_image, unread_files(folder)):
             case = key(stem_of(path))
-            if case not in known:
+            if case not in known and is_slice_name(path):
+                slices[folder] += 1
+            elif case not in known:
                 problems.setdefault((folder, case), Problem(case, path, unreadable(path)))
-    return list(problems.values())
+    said = "holds {} of DICOM that no case reads; give each series a folder of its own, or move them out"
+    lying = [Problem("", None, f"{place} {said.format(counted(n, 'file'))}") for place, n in slices.items()]
+    return [*problems.values(), *lying]
 
 
 def _names(folder: Path, problems: list[Problem]) -> dict[Path, str]:

@@ -71,12 +71,13 @@ def stem_of(path: Path) -> str:
 
 
 def describe(folder: Path, files: Sequence[Path]) -> str:
-    """Say in a sentence that files are not read."""
+    """Say in a sentence that files are not read; slices of DICOM are counted and not named, as a patient may be."""
     kinds = Counter(_bare(path).suffix.lower() or "no suffix" for path in files)
     listed = ", ".join(kind for kind, _ in kinds.most_common(4)) + (", …" if len(kinds) > 4 else "")
-    names = ", ".join(cut(printable(path.name), 60) for path in files[:3]) + (", …" if len(files) > 3 else "")
+    named = [cut(printable(path.name), 60) for path in files if not is_slice_name(path)]
+    names = f": {', '.join(named[:3])}{', …' if len(named) > 3 else ''}" if named else ""
     number = f"{len(files)} files in {folder} are" if len(files) > 1 else f"1 file in {folder} is"
-    return f"{number} not read ({listed}): {names}; {suffixes_listed()} are"
+    return f"{number} not read ({listed}){names}; {suffixes_listed()} are"
 
 
 def _bare(path: Path) -> Path:

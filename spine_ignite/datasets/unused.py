@@ -12,25 +12,36 @@ from spine_ignite.datasets.unread import is_image, is_voxels
 from spine_ignite.errors import DataError
 from spine_ignite.volumes.dicom.dicom_paths import split_key
 from spine_ignite.volumes.digests import parts_of
-from spine_ignite.volumes.reader import volume_suffix
+from spine_ignite.volumes.reader import suffix_of_name, volume_suffix
 
 _OURS = (".spine-ignite", ".spine-ignite-cache", ".lock")
 _ON_REQUEST = (".json", ".csv", ".tsv", ".yaml", ".yml")
 
+_LYING = "DICOM that no case reads, and what lies beside it"
+
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """Files of one folder that are not used for one reason, in order of their names."""
+    """Files of one folder that are not used for one reason, in order of their names; ``names`` are those to be shown.
+
+    Of DICOM the files are those anywhere below the folder, and none is named: their names may be a patient's.
+    """
 
     folder: Path
     files: tuple[Path, ...]
     why: str
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the files that may be shown."""
+        return () if self.why == _LYING else tuple(path.name for path in self.files)
+
 
 def unused_files(root: Path, dataset: Dataset, told: Collection[Path] = ()) -> list[Unused]:
     """Return every file below a dataset's folder that is no part of a case, by folder and reason.
 
-    What lies in folders of DICOM beside the series that is read is not listed: names in there may be a patient's.
+    What lies in folders of DICOM beside the series that is read is not listed, and other DICOM is counted for each
+    folder in ``root``: names in there may be a patient's.
 
     Args:
         root: the folder; links to folders in it are not followed.
@@ -44,9 +55,17 @@ def unused_files(root: Path, dataset: Dataset, told: Collection[Path] = ()) -> l
     skipped = {*used, *told}
     folders = {path.parent for path in skipped}
     groups: dict[tuple[Path, str], list[Path]] = {}
-    for path in _files(root, sources):
-        if path not in skipped:
-            groups.setdefault((path.parent, _why(path, path.parent in folders, dataset.layout)), []).append(path)
+    found = [path for path in _files(root, sources) if path not in skipped]
+    slices = {path for path in found if suffix_of_name(path) is None and volume_suffix(path) is not None}
+    above = {place for folder in folders for place in (folder, *folder.parents)}
+    private = {place for path in slices for place in path.parents} - {*above, root, *root.parents}
+    for path in found:
+        if path in slices or path.parent in private:
+            inside = path.relative_to(root).parts
+            key = (root / inside[0] if len(inside) > 1 else root, _LYING)
+        else:
+            key = (path.parent, _why(path, path.parent in folders, dataset.layout))
+        groups.setdefault(key, []).append(path)
     return [Unused(folder, tuple(files), why) for (folder, why), files in groups.items()]
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 
+from spine_ignite.cli import run
 from spine_ignite.datasets.checks import check_dataset
 from spine_ignite.labels import load_scheme
 
@@ -46,3 +48,24 @@ def test_every_file_is_part_of_a_case_or_of_a_problem_or_told_with_its_reason(
 
 def test_a_dataset_without_other_files_has_none(tiny_dataset: Path) -> None:
     assert check_dataset(tiny_dataset, load_scheme("lumbar-vertebrae")).unused == ()
+
+
+def test_dicom_that_no_case_reads_is_counted_and_not_named(
+    tiny_dataset: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("old/DOE^JANE/1/IM1", "old/DOE^JANE/1/IM2", "train/source/DOE^JANE.dcm"):
+        (tiny_dataset / name).parent.mkdir(parents=True, exist_ok=True)
+        (tiny_dataset / name).write_bytes(bytes(128) + b"DICM")
+    (tiny_dataset / "old/DOE^JANE/1/DOE.docx").touch()
+    (tiny_dataset / "old/notes.docx").touch()
+    report = check_dataset(tiny_dataset, load_scheme("lumbar-vertebrae"))
+    why = "DICOM that no case reads, and what lies beside it"
+    assert [(str(g.folder.relative_to(tiny_dataset)), len(g.files), g.names, g.why) for g in report.unused] == [
+        ("old", 4, (), why),
+        ("train", 1, (), why),
+    ]
+    for options in ([], ["--json"]):
+        assert run(["check", str(tiny_dataset), "--set", "data.scheme=lumbar-vertebrae", *options]) == 1
+        said = "".join(capfd.readouterr())
+        assert "holds 1 file of DICOM that no case reads" in " ".join(said.split())
+        assert "doe" not in said.lower()
