@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import keyword
 import re
@@ -16,6 +17,12 @@ from spine_ignite.registry import KINDS, load_registry
 
 PREFIX = "spine-ignite-"
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # of Python's packaging specifications
+_IMPORTED = (  # by the templates' code, in words that a class may be called
+    *("Affine", "Any", "Callable", "ClassVar", "CommandConformance", "Component", "DataError", "Engine", "Field"),
+    *("LossConformance", "MetricConformance", "ModelConformance", "ModelOptions", "ModelSpec", "Options", "Paper"),
+    *("Path", "ReaderConformance", "RegisterComponent", "RegisterModel", "Run", "Sequence", "Stored", "Tensor"),
+    *("TrackerConformance", "TrainingEvents"),
+)
 _LONGEST = 40  # so that lines of code with the name stay short
 
 
@@ -44,7 +51,7 @@ def name_plugin(name: str, kind: str) -> PluginNames:
         kind: as ``list-components`` has it.
 
     Raises:
-        UsageError: it is no name of a distribution, cannot be that of a package or of a component, or is taken.
+        UsageError: it is no name of a distribution, cannot be that of a package, a component or a class, or is taken.
     """
     if not _DISTRIBUTION.fullmatch(name) or len(name) > _LONGEST:
         raise UsageError(
@@ -60,7 +67,9 @@ def name_plugin(name: str, kind: str) -> PluginNames:
     _require_package(name, package)
     _require_not_installed(normalised)
     _require_free(component, kind)
-    return PluginNames(normalised, package, component, "".join(part.capitalize() for part in bare.split("-")))
+    class_name = "".join(part.capitalize() for part in bare.split("-"))
+    _require_class(name, class_name)
+    return PluginNames(normalised, package, component, class_name)
 
 
 def _require_package(name: str, package: str) -> None:
@@ -72,6 +81,15 @@ def _require_package(name: str, package: str) -> None:
         spec = None
     if spec is not None and spec.origin is not None:  # a folder that happens to lie here has no origin
         raise UsageError(f"'{name}' cannot name a plugin: there is a module '{package}' already, {spec.origin}")
+
+
+def _require_class(name: str, class_name: str) -> None:
+    taken = {class_name, f"{class_name}Options"} & {*_IMPORTED, *dir(builtins)}
+    if taken:
+        raise UsageError(
+            f"'{name}' cannot name a plugin: its code uses '{min(taken)}', which its class would be called, for "
+            "something else; choose another"
+        )
 
 
 def _require_not_installed(name: str) -> None:

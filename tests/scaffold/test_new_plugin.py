@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from spine_ignite import cli
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.scaffold.new_plugin import KINDS, TEMPLATES, new_plugin
+from spine_ignite.scaffold.plugin_names import name_plugin
 
 NAMES = {"acme-{}", "spine-ignite-with-a-long-name-{}", "x-{}"}
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -102,6 +104,11 @@ def test_every_template_is_used(written: Path) -> None:
         ("spine-ignite-3d", "loss", "'3d' does not begin with a letter"),
         ("json", "loss", "'json' is a word or module of Python's"),
         ("class", "loss", "'class' is a word or module of Python's"),
+        ("none", "model", "its code uses 'None', which its class would be called, for something else"),
+        ("spine-ignite-true", "loss", "its code uses 'True'"),
+        ("tensor", "model", "its code uses 'Tensor'"),
+        ("model", "model", "its code uses 'ModelOptions'"),
+        ("spine-ignite-data-error", "reader", "its code uses 'DataError'"),
         ("numpy", "loss", "there is a module 'numpy' already"),
         ("spine_ignite.UNet", "model", "module 'spine_ignite_unet' already"),
         ("pytorch-ignite", "loss", "'pytorch-ignite' is installed already, version "),
@@ -120,6 +127,17 @@ def test_names_that_cannot_be_are_refused(
         new_plugin(name, kind)
     assert sentence in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_no_class_is_called_as_what_the_templates_import() -> None:
+    imports = re.compile(r"^ *from [\w.]+ import (.+)$", re.MULTILINE)
+    texts = [path.read_text() for path in TEMPLATES.rglob("*.py.jinja")]
+    words = {word for text in texts for names in imports.findall(text) for word in names.split(", ")}
+    classes = {word for word in words if re.fullmatch("([A-Z][a-z]+)+", word)}
+    assert len(classes) > 20
+    for word in classes:
+        with pytest.raises(UsageError, match=f"'{word}'"):
+            name_plugin("spine-ignite-" + re.sub("(?<=[a-z])(?=[A-Z])", "-", word), "loss")
 
 
 def test_folders_and_endings_that_are_taken_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
