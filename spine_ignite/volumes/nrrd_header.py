@@ -117,6 +117,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
 
 
 def _place(path: Path, fields: dict[str, str], axes: int) -> tuple[tuple[int, ...], NDArray[np.float64], bool]:
+    _require_mm(path, fields)
     affine = np.eye(4)
     signs = _SPACES.get(fields.get("space", "").lower())
     if "space directions" in fields:
@@ -136,6 +137,13 @@ def _place(path: Path, fields: dict[str, str], axes: int) -> tuple[tuple[int, ..
             affine[:3, :3] = np.diag([steps[axis] for axis in spatial])
     affine[:3] *= np.array(signs or (1, 1, 1))[:, None]
     return spatial, affine, signs is not None and "space directions" in fields
+
+
+def _require_mm(path: Path, fields: dict[str, str]) -> None:
+    for quoted, bare in re.findall(r'"([^"]*)"|([^"\s]+)', fields.get("space units", "")):
+        unit = (quoted + bare).strip()
+        if unit.lower() not in ("", "mm", "???"):  # the last is NRRD's word for what is not known
+            raise DataError(f"{path} measures space in {unit[:20]!r} (space units); write it again in mm")
 
 
 def _words(text: str) -> list[str]:

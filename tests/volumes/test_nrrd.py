@@ -107,6 +107,14 @@ def test_spaces_and_encodings(tmp_path: Path, space: str, signs: tuple[int, ...]
     np.testing.assert_allclose(image.affine[:3], wanted)
 
 
+@pytest.mark.parametrize("units", ['"cm" "cm" "cm"', '"mm" "mm" "um"', "m m m"])
+def test_lengths_that_are_not_in_mm_are_refused(tmp_path: Path, units: str) -> None:
+    for said in ('"mm" "mm" "mm"', '"" "" ""'):
+        read_image(by_hand(tmp_path / "x.nrrd", kinds=f"space units: {said}"))
+    with pytest.raises(DataError, match=r"x.nrrd measures space in '(cm|um|m)' \(space units\); write it again in mm"):
+        read_image(by_hand(tmp_path / "x.nrrd", kinds=f"space units: {units}"))
+
+
 def test_a_space_that_does_not_say_where_the_patient_is_is_refused(tmp_path: Path) -> None:
     for space in ("scanner-xyz", "3D-right-handed"):
         with pytest.raises(DataError, match="does not say how it is oriented"):
