@@ -8,7 +8,7 @@ import signal
 import subprocess  # nosec B404 # our own commands, no shell
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +93,7 @@ def run_at_once(
 
     Raises:
         UsageError: ``at_once`` is not positive.
-        RunError: a log cannot be written.
+        RunError: a log cannot be written; those that ran were asked to end, as when a callback raises.
     """
     if at_once < 1:
         raise UsageError(f"at least one must run at once, not {at_once}")
@@ -101,7 +101,7 @@ def run_at_once(
     running: dict[subprocess.Popen[bytes], tuple[Task, str | None]] = {}
     load = dict.fromkeys(devices, 0)
 
-    with _signals() as came:
+    with _signals() as came, _none_left(running):
         passed_on = 0
         while running or (waiting and not came):
             while waiting and len(running) < at_once and not came:
@@ -123,6 +123,19 @@ def run_at_once(
             if running:
                 time.sleep(_LOOK_EVERY)
     return came[0] if came else None
+
+
+@contextmanager
+def _none_left(running: Mapping[subprocess.Popen[bytes], object]) -> Iterator[None]:
+    """Ask all that run to end, and wait for them, if something fails here."""
+    try:
+        yield
+    except BaseException:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+        raise
 
 
 def _start(task: Task, device: str | None) -> subprocess.Popen[bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from spine_ignite.config import load_config
+from spine_ignite.errors import SpineIgniteError
 from spine_ignite.machine.at_once import Ended, Task, run_at_once, spine_ignite_command, visible_devices
 from spine_ignite.machine.workers import usable_cores
 from spine_ignite.names import counted
@@ -110,9 +111,13 @@ def _tell_end(directory: StudyDirectory, ended: Ended, echo: Echo) -> None:
     if ended.code in (130, 143, -2, -15):
         echo(f"Stopped: {name}")
         return
-    record = read_record(directory, name)
-    if ended.code != 0 and (ended.code < 0 or record is None or record.state != "failed"):
-        note_crash(directory, name, str(ended))
+    try:
         record = read_record(directory, name)
+        if ended.code != 0 and (ended.code < 0 or record is None or record.state != "failed"):
+            note_crash(directory, name, str(ended))
+            record = read_record(directory, name)
+    except SpineIgniteError as error:  # the others go on; status tells it, too
+        echo(f"Failed: {name}: {error}")
+        return
     said = f": {record.reason}" if record is not None and record.reason else ""
     echo(f"{'Done:  ' if ended.code == 0 else 'Failed:'} {name}{said}")

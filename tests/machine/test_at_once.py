@@ -104,6 +104,25 @@ def test_a_signal_is_passed_on_once_and_nothing_more_starts(tmp_path: Path) -> N
     assert signal.getsignal(signal.SIGTERM) is former
 
 
+def test_none_is_left_when_a_callback_fails(tmp_path: Path) -> None:
+    source = (
+        "import pathlib, signal, sys, time\n"
+        f"here = pathlib.Path({str(tmp_path)!r})\n"
+        "def end(*_):\n    (here / 'told').write_text(''); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "(here / 'began').write_text('')\n"
+        "time.sleep(600)\n"
+    )
+    short = f"import pathlib, time\nwhile not pathlib.Path({str(tmp_path)!r}, 'began').exists(): time.sleep(0.01)"
+
+    def fail(_ended: Ended) -> None:
+        raise RunError("the screen is full")
+
+    with pytest.raises(RunError, match="the screen is full"):
+        run_at_once([task(tmp_path, "long", source), task(tmp_path, "short", short)], 2, on_end=fail)
+    assert (tmp_path / "told").exists()
+
+
 def test_they_end_when_who_started_them_is_killed(tmp_path: Path) -> None:
     child = (
         "import pathlib, signal, sys, time\n"

@@ -91,6 +91,19 @@ def attach_handlers(trainer, evaluator, run):
     assert run_study(study, failed=True, echo=lambda _line: None).exit_code == 0
 
 
+def test_a_damaged_record_is_told_and_the_others_go_on(make: Make) -> None:
+    study = make()
+    for cell in study.cells:
+        path = study.directory.record(cell.name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{")
+    told: list[str] = []
+    result = run_study(study, failed=True, echo=told.append)
+    assert [found.state for found in result.standings] == ["failed"] * 2
+    for cell in study.cells:
+        assert any(line.startswith(f"Failed: {cell.name}: ") and "cannot be read" in line for line in told)
+
+
 def test_a_signal_stops_all_with_the_command_that_goes_on(make: Make, declare: Callable[..., Path]) -> None:
     study = make(set={"train.epochs": 10_000})
     process = start(declare(set={"train.epochs": 10_000}), "--at-once", "2")
