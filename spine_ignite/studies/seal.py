@@ -54,6 +54,7 @@ class Opening(Record):
         version: of spine-ignite.
         seal: SHA-256 of the test set then, which is that of the seal.
         weights: SHA-256 of the network of each cell that was judged.
+        beside: cells that had been judged on the test set by then though no opening named their network.
     """
 
     when: str
@@ -61,6 +62,7 @@ class Opening(Record):
     version: str
     seal: Sha256
     weights: dict[str, Sha256]
+    beside: tuple[str, ...] = ()
 
 
 class Openings(Record):
@@ -144,20 +146,26 @@ def record_opening(directory: StudyDirectory, seal: Seal, weights: Mapping[str, 
         if known and known[-1].weights == dict(weights) and known[-1].seal == seal.sha256:
             return known[-1]
         who = f"{_user()} on {socket.gethostname()}"
-        opening = Opening(when=_now(), who=who, version=__version__, seal=seal.sha256, weights=dict(weights))
+        beside = tuple(judged_beside(directory, list(weights)))  # once it is opened, they cannot be told any more
+        opening = Opening(
+            when=_now(), who=who, version=__version__, seal=seal.sha256, weights=dict(weights), beside=beside
+        )
         write_text(directory.openings, Openings(openings=(*known, opening)).to_json())
         return opening
 
 
 def judged_beside(directory: StudyDirectory, cells: Sequence[str]) -> list[str]:
-    """Return the cells that were judged on the test set though no opening names their network.
+    """Return the cells that were judged on the test set though no opening named their network then.
 
     Args:
         directory: of the study.
         cells: names of its cells.
     """
-    opened = {name for opening in read_openings(directory) for name in opening.weights}
-    return [name for name in cells if name not in opened and _is_judged(directory.run(name).evaluation / "test")]
+    openings = read_openings(directory)
+    opened = {name for opening in openings for name in opening.weights}
+    found = {name for opening in openings for name in opening.beside}
+    now = {name for name in cells if name not in opened and _is_judged(directory.run(name).evaluation / "test")}
+    return [name for name in cells if name in found | now]
 
 
 def _is_judged(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from spine_ignite.evaluation.table_files import read_tables
 from spine_ignite.studies.cell import note_end, run_cell
 from spine_ignite.studies.making import Study, make_study
 from spine_ignite.studies.opening import judge_cell, open_test
-from spine_ignite.studies.seal import judged_beside, read_openings, read_seal
+from spine_ignite.studies.seal import judged_beside, read_openings, read_seal, record_opening
 from spine_ignite.volumes.digests import file_sha256
 
 Make = Callable[..., Study]
@@ -79,7 +79,11 @@ def test_another_test_set_than_the_sealed_one_is_refused_and_not_opened(trained:
     directory.seal.write_text(text)
     assert read_openings(directory) == ()
     evaluate(directory.run("unet-base-fold0-seed0").root)
-    assert judged_beside(directory, [cell.name for cell in trained.cells]) == ["unet-base-fold0-seed0"]
+    names = [cell.name for cell in trained.cells]
+    assert judged_beside(directory, names) == ["unet-base-fold0-seed0"]
+    record_opening(directory, read_seal(directory), {name: file_sha256(directory.run(name).best) for name in names})
+    assert judged_beside(directory, names) == ["unet-base-fold0-seed0"]
+    assert read_openings(directory)[0].beside == ("unet-base-fold0-seed0",)
 
 
 def test_a_study_without_test_cases_has_nothing_to_open(
