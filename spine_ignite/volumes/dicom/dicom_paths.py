@@ -31,6 +31,8 @@ DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError,
 def split_key(path: Path) -> tuple[Path, str | None]:
     """Return a source, and the key of what is meant of it, None where nothing is said."""
     base, mark, key = path.name.rpartition("#")
+    if mark and not base and path == Path(path.name) and _KEY.fullmatch(key) and not path.exists():
+        return Path(), key
     if mark and base and _KEY.fullmatch(key) and not path.exists():
         return path.with_name(base), key
     return path, None
@@ -38,8 +40,7 @@ def split_key(path: Path) -> tuple[Path, str | None]:
 
 def with_key(source: Path, key: str) -> Path:
     """Return the path that names a series, or a study, of a source."""
-    resolved = source if source.name else source.resolve()
-    return resolved.with_name(f"{resolved.name}#{key}")
+    return Path(f"#{key}") if source == Path() else source.with_name(f"{source.name}#{key}")
 
 
 def is_slice_name(path: PurePath) -> bool:
@@ -69,10 +70,8 @@ def stem(path: Path) -> str:
     """Return what the volume of a path is called: by what the user typed, never by what lies in it."""
     source, key = split_key(path)
     if source.name.upper() == "DICOMDIR":
-        source = source.resolve().parent
-    elif not source.name or source.name == "..":
-        source = source.resolve()
-    name = source.name
+        source = source.parent
+    name = source.name  # none for ".": what a folder is called that nobody typed may be a patient's name
     for suffix in (".zip", *_SLICES):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             name = name[: -len(suffix)]
