@@ -7,6 +7,7 @@ here, so that its metrics and handlers know of it too. One process alone has no 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -63,8 +64,19 @@ class Processes:
         return Share(self.number, self.count)
 
     def on(self, device: torch.device) -> Processes:
-        """Return the same for tensors on a device; all processes call it, with devices of one kind."""
-        if self.alone or device.type != "cuda":
+        """Return the same for tensors on a device; all processes call it.
+
+        Raises:
+            RunError: the devices are of several kinds, or two processes have the same GPU.
+        """
+        if self.alone:
+            return self
+        own = (socket.gethostname(), device.type, _uuid_of(device))
+        everyone: list[tuple[str, str, str]] = [own] * self.count
+        with collective():
+            dist.all_gather_object(everyone, own)
+        require_own_devices(everyone)
+        if device.type != "cuda":
             return self
         torch.cuda.set_device(device)
         return replace(self, group=dist.new_group(backend="nccl", timeout=_PATIENCE))
@@ -124,6 +136,34 @@ class Processes:
         yield
         if self.first:
             self.wait()
+
+
+def require_own_devices(devices: Sequence[tuple[str, str, str]]) -> None:
+    """See that processes can train together on their devices, which NCCL would wait for without a word.
+
+    Args:
+        devices: of each process the machine, the kind of device, and the UUID of the GPU; empty if there is none.
+
+    Raises:
+        RunError: the devices are of several kinds, or two processes have the same GPU.
+    """
+    called = [f"process {number} ({host})" for number, (host, _, _) in enumerate(devices)]
+    first: dict[str, int] = {}
+    for number, (_, kind, uuid) in enumerate(devices):
+        if kind != devices[0][1]:
+            raise RunError(
+                f"{called[0]} trains on {devices[0][1]} and {called[number]} on {kind}; see that all find a GPU, or "
+                "set device to cpu"
+            )
+        if uuid and uuid in first:
+            raise RunError(
+                f"{called[first[uuid]]} and {called[number]} have the same GPU; start one process for each GPU"
+            )
+        first[uuid] = number
+
+
+def _uuid_of(device: torch.device) -> str:
+    return str(getattr(torch.cuda.get_device_properties(device), "uuid", "")) if device.type == "cuda" else ""
 
 
 ALONE = Processes()
