@@ -17,6 +17,8 @@ VALUE = "value {} of the label scheme {}"  # the description of a segment
 _VALUE = re.compile(r"value (\d+) of the label scheme (.+)")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _OFF = 0.05  # of the distance between slices
+_LEAST_STEP, _MOST_SLICES = 0.01, 10_000  # mm from slice to slice; beyond either a header is wrong
+_MOST_VALUE = 65535
 
 
 def is_segmentation(path: Path) -> bool:
@@ -55,14 +57,30 @@ def read_segmentation(path: Path) -> tuple[NDArray[np.uint16], NDArray[np.float6
             frames = np.asarray(pydicom.pixels.pixel_array(header)) if kind == "BINARY" else np.zeros(0)
             frames = frames.reshape(-1, int(header.Rows), int(header.Columns))
             places = [_place(header, frame) for frame in header.PerFrameFunctionalGroupsSequence]
-            values = {int(segment.SegmentNumber): _value(segment) for segment in header.SegmentSequence}
+            listed = [(int(segment.SegmentNumber), _value(segment)) for segment in header.SegmentSequence]
             if kind == "BINARY" and len(frames) != len(places):
                 raise ValueError("frames are missing")
         except Exception:
             raise DataError(f"{path} is no readable DICOM segmentation: it is truncated or corrupt") from None
     if kind != "BINARY":
         raise DataError(f"{path} is a segmentation of shares ({kind}); one of whole voxels (BINARY) is needed")
-    return _volume(path, frames, places, values)
+    if fault := _contradiction(listed, [number for number, *_ in places]):
+        raise DataError(f"{path} {fault}; write it again with the program that made it")
+    return _volume(path, frames, places, dict(listed))
+
+
+def _contradiction(listed: list[tuple[int, int]], used: list[int]) -> str:
+    """Say what is wrong with the numbers and values of segments, and those that frames are of; empty if nothing."""
+    numbers, values = {number for number, _ in listed}, {value for _, value in listed}
+    if not used:
+        return "has no frames"
+    if not numbers.issuperset(used):
+        return "has a frame of a segment that it does not list"
+    if min(values) < 1 or max(values) > _MOST_VALUE:
+        return f"has a segment whose value is not in 1 … {_MOST_VALUE}"
+    if len(numbers) < len(listed) or len(values) < len(listed):
+        return "has several segments of one number or value"
+    return ""
 
 
 def described_scheme(path: Path) -> tuple[str, dict[int, str]] | None:
@@ -129,6 +147,8 @@ def _volume(
     distances = positions @ np.cross(row, column)
     apart = np.diff(np.unique(np.round(distances, 3)))
     step = between or (float(apart.min()) if len(apart) else 1.0)
+    if not (np.isfinite(positions).all() and step >= _LEAST_STEP and np.ptp(distances) < _MOST_SLICES * step):
+        raise DataError(f"{path} has slices {step:g} mm apart, or at places that cannot be; its headers are wrong")
     first, last = int(distances.argmin()), int(distances.argmax())
     slices = np.rint((distances - distances[first]) / step).astype(int)
     if np.abs(distances - distances[first] - slices * step).max() > _OFF * step:

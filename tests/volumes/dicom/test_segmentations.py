@@ -143,6 +143,37 @@ def test_it_is_read_back_as_a_label_volume(written: Any, tmp_path: Path) -> None
         read(tmp_path / "cut.dcm", None)
 
 
+def spaced(header: Any, gap: float) -> None:
+    header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = gap
+
+
+def first_is(header: Any, value: int) -> None:
+    header.SegmentSequence[0].SegmentDescription = f"value {value} of the label scheme spine"
+
+
+def frameless(header: Any) -> None:
+    header.PerFrameFunctionalGroupsSequence, header.PixelData, header.NumberOfFrames = [], b"", 0
+
+
+CONTRADICTIONS: dict[Callable[[Any], Any], str] = {
+    lambda header: header.SegmentSequence.pop(): "has a frame of a segment that it does not list",
+    lambda header: first_is(header, 70_000): "has a segment whose value is not in 1 … 65535",
+    lambda header: first_is(header, 0): "has a segment whose value is not in 1 … 65535",
+    lambda header: first_is(header, 3): "has several segments of one number or value",
+    lambda header: spaced(header, 1e-7): "has slices 1e-07 mm apart",
+    frameless: "has no frames|is no readable DICOM segmentation: it is truncated",
+}
+
+
+@pytest.mark.parametrize("change", CONTRADICTIONS)
+def test_one_that_contradicts_itself_is_refused(change: Callable[[Any], Any], written: Any, tmp_path: Path) -> None:
+    header = pydicom.dcmread(written[0])
+    change(header)
+    header.save_as(tmp_path / "odd.dcm")
+    with pytest.raises(DataError, match=f"odd.dcm ({CONTRADICTIONS[change]})"):
+        read(tmp_path / "odd.dcm", None)
+
+
 def test_measurements_carry_the_identifiers_of_the_series(series: Path, written: Any, tmp_path: Path) -> None:
     file, values, affine = written
     nib.save(nib.Nifti1Image(values, affine), tmp_path / "same.nii.gz")
