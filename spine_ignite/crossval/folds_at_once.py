@@ -9,8 +9,9 @@ from typing import Any
 from spine_ignite.config import RunConfig
 from spine_ignite.crossval.folds_plan import Echo, Plan, Progress, make_plan, plan_cross_validation
 from spine_ignite.errors import RunError
+from spine_ignite.locks import lock_folder
 from spine_ignite.machine.at_once import Ended, Task, run_at_once, spine_ignite_command, visible_devices
-from spine_ignite.machine.slurm_jobs import submit_tasks
+from spine_ignite.machine.slurm_jobs import active_jobs, read_jobs, submit_tasks, write_jobs
 from spine_ignite.names import counted
 from spine_ignite.ownership import own_folder
 from spine_ignite.runs.folds_directory import FoldsDirectory, cross_validate_command
@@ -78,7 +79,7 @@ def submit_cross_validation(
         progress: wraps the cases that are preprocessed.
 
     Returns:
-        The number of each job by its name.
+        The number of each job that was submitted, by its name; none for what is in the queue by an earlier call.
 
     Raises:
         UsageError: as there, or an option has a value that cannot be.
@@ -92,16 +93,23 @@ def submit_cross_validation(
         plan.write()
     root = directory.root.absolute()
     here = FoldsDirectory(root)
-    tasks = [_task(here, number) for number in range(len(plan.folds.folds)) if number not in trained]
-    jobs: dict[str, str] = {}
-    after: dict[str, Any] = {}
-    if tasks:
-        jobs = submit_tasks(tasks, here.slurm, options, name=root.name)
+    with lock_folder(root, "is submitting it", ".lock-submit"):
+        known = read_jobs(here.slurm)
+        queued = active_jobs(known)
+        untrained = [_task(here, number) for number in range(len(plan.folds.folds)) if number not in trained]
+        tasks = [task for task in untrained if task.name not in queued]
+        if not tasks and "judge" in queued:
+            echo(f"All that is to be done is in the queue, the judgement as job {known['judge']}")
+            return {}
+        jobs = submit_tasks(tasks, here.slurm, options, name=root.name) if tasks else {}
+        write_jobs(here.slurm, known | jobs)
         numbers = dict.fromkeys(job.partition("_")[0] for job in jobs.values())
-        after = {"dependency": f"afterok:{':'.join(numbers)}", "kill-on-invalid-dep": "yes"}
-    command = spine_ignite_command("cross-validate", "--resume", root, "--pictures", pictures)
-    judge = Task("judge", command, root / "logs" / "judge.log")
-    jobs |= submit_tasks([judge], here.slurm, {**options, **after}, name=f"{root.name}-judge")
+        numbers |= dict.fromkeys(known[task.name] for task in untrained if task.name in queued)
+        after = {"dependency": f"afterok:{':'.join(numbers)}", "kill-on-invalid-dep": "yes"} if numbers else {}
+        command = spine_ignite_command("cross-validate", "--resume", root, "--pictures", pictures)
+        judge = Task("judge", command, root / "logs" / "judge.log")
+        jobs |= submit_tasks([judge], here.slurm, {**options, **after}, name=f"{root.name}-judge")
+        write_jobs(here.slurm, known | jobs)
     echo(f"Submitted: {counted(len(tasks), 'fold')}, and their judgement as job {jobs['judge']} when they are trained")
     return jobs
 

@@ -7,6 +7,7 @@ job is put back into the queue, where it goes on. ``scancel`` alone ends it for 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess  # nosec B404 # our own commands, and Slurm's with fixed arguments
@@ -18,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from spine_ignite.errors import RunError, UsageError
-from spine_ignite.files import explain, guard, open_to_append
+from spine_ignite.files import explain, guard, open_to_append, write_text
 from spine_ignite.machine.at_once import Task
 from spine_ignite.machine.launched import without_place
 
+_JOBS = "jobs.json"
 _LOOK_EVERY = 0.2  # seconds between two looks at the process
 _PATIENCE = 60  # seconds in which Slurm answers
 _TIMEOUTS = 10_000  # how often a job that needs more time than it asked for is put back: it goes on each time
@@ -141,6 +143,26 @@ def _executor(folder: Path, options: Mapping[str, Any], name: str) -> Any:
     except (TypeError, ValueError) as error:
         raise UsageError(f"what is asked of Slurm cannot be: {' '.join(str(error).split())[:300]}") from error
     return executor
+
+
+def read_jobs(folder: Path) -> dict[str, str]:
+    """Return what :func:`write_jobs` has written into submitit's folder last: the number of each job by its name.
+
+    Raises:
+        RunError: the record was damaged.
+    """
+    path = folder / _JOBS
+    try:
+        return {str(name): str(job) for name, job in json.loads(path.read_text(encoding="utf-8")).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} cannot be read ({type(error).__name__}); remove it, and look with squeue") from error
+
+
+def write_jobs(folder: Path, jobs: Mapping[str, str]) -> None:
+    """Record the last job of each name in submitit's folder."""
+    write_text(folder / _JOBS, json.dumps(dict(jobs), indent=1) + "\n")
 
 
 def active_jobs(jobs: Mapping[str, str]) -> dict[str, str]:

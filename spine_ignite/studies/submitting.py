@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from spine_ignite.errors import RunError
-from spine_ignite.files import write_text
 from spine_ignite.locks import lock_folder
 from spine_ignite.machine.at_once import Task, spine_ignite_command
-from spine_ignite.machine.slurm_jobs import active_jobs, submit_tasks
+from spine_ignite.machine.slurm_jobs import active_jobs, read_jobs, submit_tasks, write_jobs
 from spine_ignite.names import counted
 from spine_ignite.studies.cell import ELSEWHERE
 from spine_ignite.studies.making import Study
 from spine_ignite.studies.standing import due, standings, summary_line
-from spine_ignite.studies.study_directory import StudyDirectory, study_command
+from spine_ignite.studies.study_directory import study_command
 
 Echo = Callable[[str], None]
 
@@ -45,7 +41,7 @@ def submit_study(
     directory = study.directory
     with lock_folder(directory.root, "is submitting it", ".lock-submit"):
         found = standings(study)
-        known = read_jobs(directory)
+        known = read_jobs(directory.slurm)
         queued = active_jobs(known)
         cells = [cell for cell in due(found, failed) if cell.name not in queued]
         echo(f"{summary_line(found)}; {len(queued)} in the queue, {counted(len(cells), 'cell')} to submit")
@@ -59,27 +55,8 @@ def submit_study(
         asked = {**study.declaration.cluster, **(options or {})}
         folder = directory.slurm.absolute()
         jobs = submit_tasks(tasks, folder, asked, name=root.name, fine=(0, ELSEWHERE))
-        write_text(_jobs_file(directory), json.dumps(known | jobs, indent=1) + "\n")
+        write_jobs(folder, known | jobs)
     first = next(iter(jobs.values()))
     echo(f"Submitted: job {first.partition('_')[0]}, {counted(len(jobs), 'task')}; how they stand: "
          f"{study_command('status', directory.root)}")  # fmt: skip
     return jobs
-
-
-def read_jobs(directory: StudyDirectory) -> dict[str, str]:
-    """Return the last job of each cell that was submitted.
-
-    Raises:
-        RunError: the record was damaged.
-    """
-    path = _jobs_file(directory)
-    try:
-        return {str(cell): str(job) for cell, job in json.loads(path.read_text(encoding="utf-8")).items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError) as error:
-        raise RunError(f"{path} cannot be read ({type(error).__name__}); remove it, and look with squeue") from error
-
-
-def _jobs_file(directory: StudyDirectory) -> Path:
-    return directory.slurm / "jobs.json"

@@ -16,12 +16,12 @@ import yaml
 from spine_ignite import cli
 from spine_ignite.errors import RunError, UsageError
 from spine_ignite.machine.at_once import Task
-from spine_ignite.machine.slurm_jobs import submit_tasks
+from spine_ignite.machine.slurm_jobs import read_jobs, submit_tasks
 from spine_ignite.studies.cell import read_record, run_cell
 from spine_ignite.studies.declaration import read_declaration
 from spine_ignite.studies.making import Study, make_study
 from spine_ignite.studies.standing import standings
-from spine_ignite.studies.submitting import read_jobs, submit_study
+from spine_ignite.studies.submitting import submit_study
 
 pytestmark = pytest.mark.slow
 SETTINGS = {
@@ -144,7 +144,7 @@ def test_a_study_that_is_cancelled_and_resumed_ends_in_one_table(
     assert cli.run(["study", "submit", root, "--failed", "--slurm", "time=60", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["jobs"]) == set(left)
     cluster.wait(lambda: all_done(study), "all cells are done")
-    assert read_jobs(study.directory).keys() == jobs.keys()
+    assert read_jobs(study.directory.slurm).keys() == jobs.keys()
     assert cli.run(["study", "report", root, "--no-cost", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [method["name"] for method in found["methods"]] == ["small-base", "wide-base", "enet-base"]
@@ -158,10 +158,14 @@ def test_folds_are_an_array_and_one_more_job_judges(
     sets = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     model = ["--model", "unet", "--set", "model.width=4", "--set", "model.depth=2", "--folds", "2", "--pictures", "0"]
     out = tmp_path / "folds"
-    where = ["--data", str(phantoms), "--out", str(out), "--slurm", "time=60", "--json"]
+    where = ["--data", str(phantoms), "--out", str(out), "--slurm", "time=60", "--slurm", "hold=true", "--json"]
     assert cli.run(["cross-validate", *model, *sets, *where]) == 0
     jobs = json.loads(capsys.readouterr().out)["jobs"]
     assert list(jobs) == ["fold0", "fold1", "judge"]
+    assert cli.run(["cross-validate", *model, *sets, *where]) == 0
+    assert json.loads(capsys.readouterr().out)["jobs"] == {}  # nothing is queued twice
+    for job in jobs.values():
+        cluster.run("scontrol", "release", job)
     cluster.wait(lambda: cluster.states().get(jobs["judge"]) == "COMPLETED", "all is judged")
     assert json.loads((out / "trained.json").read_text())["weights"].keys() == {"0", "1"}
     assert json.loads((out / "result.json").read_text())["cases"] == 6
