@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -118,29 +117,6 @@ def test_the_first_convolution_is_frozen_openly() -> None:
     network = create_model("emanet", 1, 2, backbone="resnet18", channels=16, bases=4)
     frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
     assert frozen == {"head.attention.before.weight", "head.attention.before.bias"}
-
-
-def _one_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)  # a fork has none of the parent's threads, and would wait for them
-    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
-    torch.manual_seed(0)
-    block = EMAttention(6, bases=3).train()
-    torch.manual_seed(rank)
-    block(torch.randn(2, 6, 4, 4))
-    torch.save(block.bases, f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-def test_bases_stay_the_same_in_all_processes(tmp_path: Path) -> None:
-    context = torch.multiprocessing.get_context(
-        "fork" if "fork" in torch.multiprocessing.get_all_start_methods() else "spawn"
-    )
-    processes = [context.Process(target=_one_of_two, args=(rank, str(tmp_path)), daemon=True) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert torch.equal(torch.load(tmp_path / "0.pt"), torch.load(tmp_path / "1.pt"))
 
 
 @pytest.mark.parametrize(
