@@ -71,9 +71,9 @@ def command(
 
     for folder in filter(Path.is_dir, inputs):
         require_apart({"--out": out}, {"input": folder})
+    predictor = load_predictor(run, options)
     jobs = collect_jobs(inputs, out, series)
     notes = series_read([source for source, _ in jobs])
-    predictor = load_predictor(run, options)
     if not as_json:
         for line in str(predictor).split("\n"):
             say(line)
