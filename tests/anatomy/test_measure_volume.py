@@ -168,7 +168,7 @@ def test_segments_add_up_and_do_not_depend_on_how_the_patient_lies(
     for number, (upper, lower) in enumerate([("L1", "L2"), ("L2", "L3"), ("L3", "L4"), ("L4", "L5")]):
         figures = rows[f"{upper}/{lower}"].figures
         assert figures["segmental_angle_deg"] == pytest.approx(angles[number], abs=3.0)
-        assert figures["angle_deg"] == pytest.approx(angles[number], abs=3.5)
+        assert figures["angle_deg"] == pytest.approx(angles[number], abs=4.5)
     total = sum(rows[f"L{n}/L{n + 1}"].figures["segmental_angle_deg"] for n in range(1, 5))
     assert total == pytest.approx(sum(angles), abs=2.0)
 

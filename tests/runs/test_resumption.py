@@ -296,7 +296,7 @@ def test_commands_that_are_told_are_accepted(finished: Path, tmp_path: Path, mon
     assert commands(end) == [["train", "--resume", str(root), "--set", "train.epochs=4"]]
     assert cli.run(commands(end)[0]) == 0
     by_time = told(root, ["train.epochs=null", "train.minutes=0.0001"])
-    assert cli.run(commands(by_time)[0] + ["--set", "train.epochs=null", "--set", "train.minutes=0.05"]) == 0
+    assert cli.run(commands(by_time)[0] + ["--set", "train.epochs=null", "--set", "train.minutes=0.3"]) == 0
     with pytest.raises(UsageError) as caught:
         resume(root, ["optimizer.lr=1"], echo=quiet)
     (new,) = commands(str(caught.value))
