@@ -26,7 +26,7 @@ from scipy import ndimage
 
 from spine_ignite.anatomy.figures import FIGURES
 from spine_ignite.anatomy.measure_volume import Row, measure_volume
-from spine_ignite.datasets.cases import volume_files
+from spine_ignite.datasets.volume_files import volume_files
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.phantom import Phantom, PhantomOptions, make_phantom
 from spine_ignite.phantom.anatomy import Vertebra

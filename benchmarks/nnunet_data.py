@@ -17,7 +17,7 @@ import yaml
 from peers import HERE, peer
 from processes import measure
 
-from spine_ignite.datasets.cases import find_cases
+from spine_ignite.datasets.find_cases import find_cases
 
 DATASET = "Dataset001_Lumbar"
 PLANS = "nnUNetPlans.json"

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from spine_ignite.datasets.cases import find_cases
+from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.labels import load_scheme
 from spine_ignite.review.sheet import write_sheet
 from spine_ignite.volumes.reader import volume_suffix

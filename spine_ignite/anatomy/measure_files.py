@@ -12,7 +12,8 @@ from typing import Any
 from spine_ignite.anatomy.figures import FIGURES, PURPOSE
 from spine_ignite.anatomy.measure_volume import Row, measure_volume
 from spine_ignite.csv_files import csv_text
-from spine_ignite.datasets.cases import match_by_id, volume_files
+from spine_ignite.datasets.pairing import match_by_id
+from spine_ignite.datasets.volume_files import volume_files
 from spine_ignite.errors import DataError, SpineIgniteError, UsageError, reason
 from spine_ignite.files import write_text
 from spine_ignite.labels import LabelScheme

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from spine_ignite.datasets.cases import Case, Dataset, Problem, find_cases, layout_of
+from spine_ignite.datasets.cases import Case, Dataset, Problem
+from spine_ignite.datasets.find_cases import find_cases, layout_of
 from spine_ignite.datasets.patients import patient_of
 from spine_ignite.datasets.sources import Source, alone, find_all, source_of
 from spine_ignite.datasets.unused import Unused, unused_files

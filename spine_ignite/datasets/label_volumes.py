@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from spine_ignite.datasets.cases import volume_files
 from spine_ignite.datasets.unread import no_volume
+from spine_ignite.datasets.volume_files import volume_files
 from spine_ignite.errors import DataError
 from spine_ignite.volumes.dicom.segmentation_reading import is_segmentation
 from spine_ignite.volumes.reader import volume_suffix

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.config import DataConfig, DatasetConfig
-from spine_ignite.datasets.cases import Case, Dataset, Problem, find_cases
+from spine_ignite.datasets.cases import Case, Dataset, Problem
+from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.datasets.patients import listed
 from spine_ignite.errors import UsageError
 from spine_ignite.labels import IGNORE, LabelScheme, load_scheme
@@ -176,7 +177,7 @@ def _declared(mapping: SchemeMap, names: Sequence[str], key: str) -> tuple[bool,
 
 
 def find_all(sources: Sequence[Source]) -> tuple[Dataset, list[Problem]]:
-    """Find the cases of all datasets as those of one, and every pairing problem; see :func:`.cases.find_cases`.
+    """Find the cases of all datasets as those of one, and every pairing problem; see :func:`.find_cases.find_cases`.
 
     Names of cases begin with that of their dataset, but for the first, whose cases are called what they always were.
 

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
 from spine_ignite.config.postprocess import LEVELS
-from spine_ignite.datasets.cases import Case, match_by_id, volume_files
+from spine_ignite.datasets.cases import Case
+from spine_ignite.datasets.pairing import match_by_id
 from spine_ignite.datasets.patients import patient_of
 from spine_ignite.datasets.sources import Source, alone, source_of
+from spine_ignite.datasets.volume_files import volume_files
 from spine_ignite.errors import DataError, UsageError, reason
 from spine_ignite.evaluation.case_pictures import write_picture
 from spine_ignite.evaluation.case_results import TOLERANCE, CaseResult, evaluate_case

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from spine_ignite.config import load_config
-from spine_ignite.datasets.cases import Case, Dataset, find_cases
+from spine_ignite.datasets.cases import Case, Dataset
 from spine_ignite.datasets.checks import require_valid
+from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.datasets.patients import listed
 from spine_ignite.datasets.sources import Source, elsewhere, find_all, sources_of
 from spine_ignite.datasets.split import Split, SplitCase, of_files, read_split, require_same, unused

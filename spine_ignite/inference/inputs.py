@@ -6,17 +6,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from spine_ignite.datasets.cases import (
-    Case,
-    case_names,
-    image_files,
-    image_folders,
-    image_volumes,
-    mask_folder,
-    volume_files,
-)
+from spine_ignite.datasets.cases import Case
+from spine_ignite.datasets.find_cases import image_files, image_folders
 from spine_ignite.datasets.sources import prefixed
 from spine_ignite.datasets.unread import describe, no_volume, unread_files
+from spine_ignite.datasets.volume_files import case_names, image_volumes, mask_folder, volume_files
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.volumes.dicom.dicom_paths import SUFFIX as DICOM
 from spine_ignite.volumes.dicom.dicom_paths import is_dicom

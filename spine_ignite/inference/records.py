@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spine_ignite.datasets.cases import volume_files
+from spine_ignite.datasets.volume_files import volume_files
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import write_text
 from spine_ignite.inference.levels.record import is_levels_file

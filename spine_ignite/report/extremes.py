@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.config import load_config
-from spine_ignite.datasets.cases import Case, find_cases
+from spine_ignite.datasets.cases import Case
+from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.datasets.sources import Source, elsewhere, find_configured, source_of, sources_of
 from spine_ignite.errors import DataError, SpineIgniteError
 from spine_ignite.evaluation.case_results import CaseResult

@@ -12,7 +12,9 @@ from typing import Any
 
 from spine_ignite.csv_files import csv_text, read_csv
 from spine_ignite.datasets.case_ids import CHANNEL
-from spine_ignite.datasets.cases import image_files, layout_of, match_by_id, volume_files
+from spine_ignite.datasets.find_cases import image_files, layout_of
+from spine_ignite.datasets.pairing import match_by_id
+from spine_ignite.datasets.volume_files import volume_files
 from spine_ignite.errors import DataError, RunError, UsageError, reason
 from spine_ignite.files import write_atomically, write_text
 from spine_ignite.inference.levels.conditions import Click, Conditions, check_level

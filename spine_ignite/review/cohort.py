@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.datasets.case_ids import natural_order
-from spine_ignite.datasets.cases import match_by_id, volume_files
+from spine_ignite.datasets.pairing import match_by_id
+from spine_ignite.datasets.volume_files import volume_files
 from spine_ignite.errors import DataError, SpineIgniteError, reason
 from spine_ignite.labels import LabelScheme
 from spine_ignite.labels.scheme import IGNORE

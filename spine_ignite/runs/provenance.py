@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spine_ignite.config import RunConfig
 from spine_ignite.config.components import components_of
-from spine_ignite.datasets.cases import layout_of
+from spine_ignite.datasets.find_cases import layout_of
 from spine_ignite.errors import DataError
 from spine_ignite.registry import Distribution, load_registry
 from spine_ignite.registry.origins import origin_key, remembering

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spine_ignite.datasets.bids import bids_name
-from spine_ignite.datasets.cases import find_cases
+from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.errors import DataError
 
 

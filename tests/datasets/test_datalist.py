@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from spine_ignite.datasets.cases import find_cases
 from spine_ignite.datasets.datalist import folds_in
+from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.errors import DataError
 
 

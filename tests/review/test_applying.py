@@ -13,7 +13,7 @@ import pytest
 
 from spine_ignite import cli
 from spine_ignite.csv_files import csv_text, read_csv
-from spine_ignite.datasets.cases import find_cases
+from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.labels import load_scheme
 from spine_ignite.phantom import write_phantoms
 from spine_ignite.review.decisions import COLUMNS

@@ -12,11 +12,12 @@ from typing import Any
 import nibabel as nib
 
 from spine_ignite.csv_files import csv_text
-from spine_ignite.datasets.cases import Problem, find_cases
+from spine_ignite.datasets.cases import Problem
 from spine_ignite.datasets.checks import require_valid
 from spine_ignite.datasets.convert.opened_source import Opened, open_source
 from spine_ignite.datasets.convert.whole_folder import replaced_whole, write_record
 from spine_ignite.datasets.convert.written_layout import IMAGES, Contents, Item, Place, Written, contrast_of
+from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.errors import DataError, RunError, UsageError, reason, suggest
 from spine_ignite.files import write_atomically, write_text
 from spine_ignite.labels import LabelScheme, load_scheme

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from spine_ignite.datasets import datalist
 from spine_ignite.datasets.case_ids import natural_order
-from spine_ignite.datasets.cases import Case, Dataset, find_cases
+from spine_ignite.datasets.cases import Case, Dataset
 from spine_ignite.datasets.checks import miscounted, require_valid
+from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.datasets.listed_split import Lists, count_listed, read_listed, resolve
 from spine_ignite.datasets.patients import patients_of
 from spine_ignite.datasets.split import PARTS, Split

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - the library's own abbreviation
 
-from spine_ignite.datasets.cases import find_cases
 from spine_ignite.datasets.checks import check_dataset
 from spine_ignite.datasets.convert.conversion import WRITTEN, Choices, convert
+from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.datasets.listed_split import count_listed, read_listed
 from spine_ignite.datasets.patients import patients_of
 from spine_ignite.errors import DataError, RunError, UsageError

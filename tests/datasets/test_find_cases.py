@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from spine_ignite.datasets.case_ids import case_id, natural_order
-from spine_ignite.datasets.cases import Case, find_cases, match_by_id
+from spine_ignite.datasets.case_ids import case_id
+from spine_ignite.datasets.cases import Case
+from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.volumes.reader import volume_stem
@@ -20,24 +21,6 @@ def touch(root: Path, *names: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     return root
-
-
-@pytest.mark.parametrize(
-    ("image", "label"),
-    [
-        ("Case1.nii.gz", "mask_case1.nii.gz"),
-        ("Case007.nii.gz", "mask_case7.nii"),
-        ("subj-A.nii.gz", "mask_subj-a.nii.gz"),
-        ("Case12.mha", "CASE12.nii.gz"),
-        ("Case3.nii.gz", "case_03_mask.nii.gz"),
-        ("sub-01_T2w.nii.gz", "sub-01_T2w_dseg.nii.gz"),
-        ("scan.mha", "label-scan.nii.gz"),
-        ("scan_label.nii.gz", "scan-labels.nii"),
-        ("scan.nii.gz", "scan_seg.nii.gz"),
-    ],
-)
-def test_an_image_and_its_mask_share_an_id(image: str, label: str) -> None:
-    assert case_id(Path(image)) == case_id(Path(label))
 
 
 def test_pairs_are_matched_by_id_not_by_order(tmp_path: Path) -> None:
@@ -184,11 +167,6 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
         find_cases(tmp_path / "none")
 
 
-def test_natural_order() -> None:
-    assert sorted(["case10", "case9", "a", "case9b"], key=natural_order) == ["a", "case9", "case9b", "case10"]
-    assert sorted(["case²", "case1"], key=natural_order) == ["case1", "case²"], "a superscript is no number"
-
-
 def test_a_name_that_could_write_into_logs_is_a_problem(tmp_path: Path) -> None:
     names = ("Case1.nii.gz", "a\nb.nii.gz", "\x1b[31mred.nii.gz", "\udcff.nii.gz")
     root = touch(tmp_path, *(f"train/source/{name}" for name in names), "train/label/mask_case1.nii.gz")
@@ -198,28 +176,6 @@ def test_a_name_that_could_write_into_logs_is_a_problem(tmp_path: Path) -> None:
     assert all("unprintable character in its name; rename it" in problem.message for problem in problems)
     for problem in problems:
         assert str(DataError(f"{problem.file} is empty")).isprintable()
-
-
-@pytest.mark.parametrize(
-    ("predictions", "references"),
-    [
-        (("spine_7_0000", "spine_8_0000"), ("spine_7", "spine_8")),
-        (("spine_0000", "spine_0001"), ("spine_0000", "spine_0001")),
-        (("spine_0000_0000", "spine_0001_0000"), ("spine_0000", "spine_0001")),
-        (("spine_0000", "spine_0001"), ("spine_0000_seg", "mask_spine_0001")),
-        (("case7_pred", "Case08-label"), ("mask_case7", "mask_case8")),
-    ],
-)
-def test_predictions_and_references_are_matched(predictions: tuple[str, ...], references: tuple[str, ...]) -> None:
-    found, wanted = ([Path(f"{name}.nii.gz") for name in names] for names in (predictions, references))
-    assert list(match_by_id(found[::-1], wanted).values()) == list(zip(found, wanted, strict=True))
-
-
-def test_what_has_no_partner_and_what_has_two_is_told() -> None:
-    a, b = Path("a.nii.gz"), Path("b.nii.gz")
-    assert match_by_id([a], [b]) == {"a": (a, None), "b": (None, b)}
-    with pytest.raises(DataError, match="a_seg.nii.gz has the same case id 'a' as a.nii.gz; rename or remove one"):
-        match_by_id([a, Path("a_seg.nii.gz")], [a])
 
 
 def test_a_test_split_never_stops_what_the_training_split_allows(tmp_path: Path) -> None:
