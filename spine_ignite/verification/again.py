@@ -40,7 +40,7 @@ from spine_ignite.volumes.volume import Reading, read_label, reading_of
 
 Progress = Callable[[Any], Any]
 MOST_OTHER = 1e-3  # share of the labelled voxels that another kind of machine may label otherwise
-_MADE = ("checkpoint", "postprocess", "orientation", "nan", "tta")  # of a summary's settings, as records have them
+_HOW = ("postprocess", "orientation", "nan", "tta")  # of the record of a label volume, as its summary has them
 
 
 def check_predictions(evaluation: Evaluation, scratch: Path, findings: Findings, progress: Progress | None) -> None:
@@ -128,7 +128,7 @@ def _judged_again(
             pairs.append(Pair(name, output, case.label, source_of(case, evaluation.sources)))
     settings = dict(recorded["settings"])
     first = next(iter(made.values()))
-    settings |= {key: first[key] for key in _MADE} | {"scheme": scheme.name}
+    settings |= {key: first[key] for key in ("checkpoint", *_HOW)} | {"scheme": scheme.name}
     if entry.kind == "evaluation":
         settings |= {"split": entry.settings.get("split"), "members": first["members"]}
     failed = {name: str(recorded["failed"].get(name)) for name in evaluation.cases if name not in made}
@@ -154,14 +154,12 @@ def _compare(
     name = _name(evaluation, case)
     try:
         one, two = (read_label(path, Reading("any")) for path in (output, again))
-        made = json.loads(record_file(output).read_text(encoding="utf-8"))
-        kept = {key: made[key] for key in ("postprocess", "orientation", "nan", "tta")}
-        members = [{k: v for k, v in member.items() if k != "run"} for member in made["members"]]
+        made = _how_made(json.loads(record_file(output).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError) as error:
         findings.refuse(f"{name}: it or its record cannot be read ({said(error)})")
         return
-    now = [{k: v for k, v in member.items() if k != "run"} for member in settings["members"]]
-    sentences = differing_leaves(f"{name}'s record", {**kept, "members": members}, _plain(settings, now))
+    now = _how_made(json.loads(json.dumps(settings)))
+    sentences = differing_leaves(f"{name}'s record", made, now)
     if one.array.shape != two.array.shape or not np.array_equal(one.affine, two.affine):
         sentences.append(f"{name}: its grid is not that of the label volume that was predicted again")
     else:
@@ -178,9 +176,10 @@ def _compare(
     findings.checked["label volumes"] += not sentences
 
 
-def _plain(settings: Mapping[str, Any], members: list[dict[str, Any]]) -> Any:
-    wanted = {key: settings[key] for key in ("postprocess", "orientation", "nan", "tta")}
-    return json.loads(json.dumps({**wanted, "members": members}))
+def _how_made(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of how a label volume came about, but for the places of the networks."""
+    members = [{key: value for key, value in member.items() if key != "run"} for member in record["members"]]
+    return {**{key: record[key] for key in _HOW}, "naming": record.get("naming"), "members": members}
 
 
 def _name(evaluation: Evaluation, case: Case) -> str:

@@ -91,6 +91,11 @@ def swapped_predictions(root: Path) -> None:
     two.write_bytes(first)
 
 
+def other_naming(root: Path) -> None:
+    """Levels that another version has named, of the same voxels."""
+    rewritten(root / "run" / "predictions" / "test" / "Case5.json", lambda record: record.update(naming={"model": 1}))
+
+
 def other_version(root: Path) -> None:
     path = root / "run" / "environment.json"
     path.write_text(path.read_text().replace("spine-ignite-unet 0.1.0", "spine-ignite-unet 9.9"))
@@ -175,6 +180,7 @@ def forged(root: Path) -> None:
     [
         (other_number, "evaluation/test/cases.csv: dice of Case5, "),
         (swapped_predictions, "predictions/test/Case5.nii.gz: "),
+        (other_naming, "predictions/test/Case5.nii.gz's record: naming"),
         (other_key, "config.yaml: it is not the configuration that checkpoints/best.pt was trained with"),
         (other_seed, "split.json: it is by seed 0, and the seed in config.yaml is 5"),
         (other_split, "checkpoints/best.pt: it was not trained on 1 images of split.json's training cases"),
