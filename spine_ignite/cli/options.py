@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from spine_ignite.names import in_json, printable
+from spine_ignite.plain_json import plain_data
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -105,19 +106,7 @@ def say(line: object, *, err: bool = False) -> None:
 
 def echo_json(value: Any) -> None:
     """Print a value as indented JSON; paths become strings, NaN becomes null."""
-    click.echo(in_json(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, float) and not (value == value and abs(value) != float("inf")):
-        return None
-    return value
+    click.echo(in_json(json.dumps(plain_data(value), indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -27,6 +27,7 @@ from spine_ignite.evaluation.measures import COSTS, shown
 from spine_ignite.files import write_text
 from spine_ignite.names import in_json
 from spine_ignite.ownership import Listed, own_folder, remove_listed
+from spine_ignite.plain_json import plain_data
 
 _TABLES = (Listed("", r"comparison\.(md|json)|(table|classes|pairs)\.csv|(table|classes)\.tex"),)
 _FIGURES = (Listed("", r"(boxplot|critical_difference|cost)\.(png|pdf)"),)
@@ -134,15 +135,5 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
         "pairs": pair_records(comparison),
         "notes": list(comparison.notes),
     }
-    plain: dict[str, Any] = _plain(record)
+    plain: dict[str, Any] = plain_data(record)
     return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (float, np.floating)):
-        return None if math.isnan(value) else float(value)
-    return value

@@ -15,6 +15,7 @@ from spine_ignite.evaluation.measures import Surfaces, shown
 from spine_ignite.evaluation.table_files import read_tables
 from spine_ignite.evaluation.tables import MEASURES, Summary
 from spine_ignite.files import write_text
+from spine_ignite.plain_json import plain_data
 from spine_ignite.runs.folds_directory import FoldsDirectory
 
 _MEANS = (*MEASURES, "accuracy", "level_rate", "shifted")
@@ -80,7 +81,7 @@ def write_result(
         "pictures": pictures,
         "predictions": dict(predictions),
     }
-    write_text(directory.result, json.dumps(_plain(record), indent=1, ensure_ascii=False) + "\n")
+    write_text(directory.result, json.dumps(plain_data(record), indent=1, ensure_ascii=False) + "\n")
 
 
 def read_result(directory: FoldsDirectory, predictions: Mapping[str, str], pictures: int) -> Summary | None:
@@ -105,11 +106,3 @@ def readable_folds(results: Sequence[FoldResult], surfaces: Surfaces) -> tuple[l
     rows.append(["mean", "", *(how.text(pairs[name][0]) for name, how in measures.items())])
     rows.append(["spread", "", *(how.text(pairs[name][1]) for name, how in measures.items())])
     return ["fold", "cases", *(how.heading for how in measures.values())], rows
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

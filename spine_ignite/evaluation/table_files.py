@@ -7,7 +7,7 @@ import math
 import shlex
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from spine_ignite.evaluation.certainty import ColumnResult
 from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.tables import MEASURES, Summary
 from spine_ignite.files import write_text
+from spine_ignite.plain_json import plain_data
 from spine_ignite.volumes.digests import file_sha256
 
 _TABLES = ("cases.csv", "classes.csv", "confusion.csv")
@@ -52,7 +53,7 @@ def write_tables(summary: Summary, folder: Path) -> None:
     }
     for name, text in tables.items():
         write_text(folder / name, text)
-    plain = _without_nan(summary.to_dict()) | {"tables": table_hashes(folder)}
+    plain = plain_data(summary.to_dict()) | {"tables": table_hashes(folder)}
     write_text(folder / "summary.json", json.dumps(plain, indent=2) + "\n")
 
 
@@ -135,9 +136,3 @@ def _arguments(folder: Path) -> str:
         return ""
     split = "" if folder.name == "test" else f" --split {folder.name}"
     return f" {shlex.quote(str(folder.parents[1]))}{split}"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value

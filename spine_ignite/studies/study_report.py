@@ -18,6 +18,7 @@ from spine_ignite.csv_files import csv_text
 from spine_ignite.evaluation.measures import SHOWN, shown
 from spine_ignite.files import write_text
 from spine_ignite.names import counted, in_json, in_markdown
+from spine_ignite.plain_json import plain_data
 from spine_ignite.studies.making import Study
 from spine_ignite.studies.pooling import Pooled, Split, pool
 from spine_ignite.studies.seal import Opening, judged_beside, read_openings, read_seal
@@ -288,7 +289,7 @@ def report_record(report: StudyReport) -> dict[str, Any]:
         "cells": _cells(report),
         "notes": list(report.notes),
     }
-    plain: dict[str, Any] = _plain(record)
+    plain: dict[str, Any] = plain_data(record)
     return plain | {"comparison": comparison_record(report.comparison)}
 
 
@@ -305,7 +306,7 @@ def _cells(report: StudyReport) -> list[dict[str, Any]]:
 
 def cells_csv(report: StudyReport) -> str:
     """Return the figures of each cell as a table."""
-    rows = _plain(_cells(report))
+    rows = plain_data(_cells(report))
     names = list(rows[0])
     return csv_text(names, ([row[name] for name in names] for row in rows))
 
@@ -320,13 +321,3 @@ def _write(report: StudyReport) -> None:
     write_text(report.folder / "study.md", study_page(report))
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(report.folder / "study.json", in_json(text) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (float, np.floating)):
-        return None if math.isnan(value) else float(value)
-    return value

@@ -30,6 +30,7 @@ from spine_ignite.labels import load_scheme
 from spine_ignite.machine.hardware import describe_hardware, other_kind
 from spine_ignite.machine.left_as_found import left_as_found
 from spine_ignite.machine.precision import choose_device
+from spine_ignite.plain_json import plain_data
 from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.runs.manifest import Entry
 from spine_ignite.verification.evaluations import Evaluation
@@ -101,10 +102,9 @@ def check_tables(evaluation: Evaluation, scratch: Path, findings: Findings, prog
 
 def _check_folds(evaluation: Evaluation, summary: Summary, findings: Findings) -> None:
     directory = FoldsDirectory(evaluation.examined.root)
-    again = result_record(summary, fold_results(summary, read_folds(directory.splits)))
+    again = plain_data(result_record(summary, fold_results(summary, read_folds(directory.splits))))
     recorded = json.loads(directory.result.read_text(encoding="utf-8"))
-    plain = json.loads(json.dumps(again).replace("NaN", "null"))
-    sentences = differing_leaves("result.json", {key: recorded.get(key) for key in plain}, plain)
+    sentences = differing_leaves("result.json", {key: recorded.get(key) for key in again}, again)
     findings.refuse(*sentences)
     findings.checked["tables"] += not sentences
 
@@ -158,7 +158,7 @@ def _compare(
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError) as error:
         findings.refuse(f"{name}: it or its record cannot be read ({said(error)})")
         return
-    now = _how_made(json.loads(json.dumps(settings)))
+    now = _how_made(plain_data(settings))
     sentences = differing_leaves(f"{name}'s record", made, now)
     if one.array.shape != two.array.shape or not np.array_equal(one.affine, two.affine):
         sentences.append(f"{name}: its grid is not that of the label volume that was predicted again")

@@ -78,7 +78,7 @@ def _check_tables(study: Study, folder: Path, tables: str, entry: Entry, finding
     except (SpineIgniteError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         findings.refuse(f"{tables}: it cannot be computed again: {said(error)}")
         return
-    again = json.loads(json.dumps(report_record(report)))
+    again = report_record(report)
     sentences = differing_leaves(f"{tables}/study.json", _lasting(recorded), _lasting(again))
     findings.refuse(*sentences)
     findings.checked["tables"] += not sentences
