@@ -16,8 +16,6 @@ from spine_ignite.names import counted
 from spine_ignite.ownership import own_folder
 from spine_ignite.runs.folds_directory import FoldsDirectory, cross_validate_command
 
-_STOPPED = (130, 143, -2, -15)  # exit codes of one that a signal has stopped
-
 
 def train_at_once(
     plan: Plan, numbers: Sequence[int], at_once: int, devices: Sequence[str] | None, echo: Echo
@@ -38,7 +36,7 @@ def train_at_once(
         if ended.code == 0:
             directory.add_trained(by_name[ended.task.name])
             echo(f"Trained: {ended.task.name}")
-        elif ended.code not in _STOPPED:
+        elif not ended.was_stopped:
             failed.append(ended)
             echo(f"Failed:  {ended.task.name} {ended}; {ended.task.log}")
 

@@ -21,6 +21,7 @@ from spine_ignite.machine.launched import without_place
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _LOOK_EVERY = 0.1  # seconds between two looks at the processes
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+_STOPPED = {code for number in (signal.SIGINT, signal.SIGTERM) for code in (128 + number, -number)}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Ended:
 
     task: Task
     code: int
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether Ctrl-C or SIGTERM ended it, with the exit code of such an end or before it could give one."""
+        return self.code in _STOPPED
 
     def __str__(self) -> str:
         """Say it in words."""

@@ -108,7 +108,7 @@ def _tell_end(directory: StudyDirectory, ended: Ended, echo: Echo) -> None:
     if ended.code == ELSEWHERE:
         echo(f"Left:   {name}, another process is at work on it")
         return
-    if ended.code in (130, 143, -2, -15):
+    if ended.was_stopped:
         echo(f"Stopped: {name}")
         return
     try:

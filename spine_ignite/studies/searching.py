@@ -76,7 +76,7 @@ def search_study(
         count,
         gpus,
         on_start=lambda task, device: echo(f"Begins: {task.name}{f' on GPU {device}' if device else ''}; {task.log}"),
-        on_end=lambda ended: failed.append(ended) if ended.code not in (0, 130, 143, -2, -15) else None,
+        on_end=lambda ended: failed.append(ended) if ended.code and not ended.was_stopped else None,
     )
     if failed:
         raise RunError(

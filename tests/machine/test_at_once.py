@@ -154,3 +154,20 @@ def test_what_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         run_at_once([task(tmp_path, "t", "")], 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-b,")
     assert visible_devices() == ("3", "GPU-b")
+
+
+@pytest.mark.parametrize(
+    ("source", "stopped"),
+    [
+        ("raise SystemExit(143)", True),
+        ("import os; os.kill(os.getpid(), 2)", True),
+        ("import os; os.kill(os.getpid(), 9)", False),
+        ("raise SystemExit(1)", False),
+        ("", False),
+    ],
+)
+def test_one_that_was_asked_to_stop_is_told_from_one_that_failed(tmp_path: Path, source: str, stopped: bool) -> None:
+    source = f"import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)\n{source}"
+    ended: list[Ended] = []
+    run_at_once([task(tmp_path, "one", source)], 1, on_end=ended.append)
+    assert [end.was_stopped for end in ended] == [stopped]
