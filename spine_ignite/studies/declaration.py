@@ -17,7 +17,7 @@ from spine_ignite.studies.study_directory import Cell
 from spine_ignite.validation_errors import describe
 
 # What all cells share, so that they are compared on the same cases and nothing else than what is declared differs.
-SHARED = (
+_SHARED = (
     "seed",
     "data.root",
     "data.also",
@@ -35,11 +35,19 @@ _LABEL = r"^[A-Za-z0-9][A-Za-z0-9_.+]{0,59}$"  # a part of a folder's name, whic
 Changes = dict[str, Any]
 
 
+def is_shared(key: str) -> bool:
+    """Whether a dotted key, or one in it, is the same for all cells."""
+    return any(_within(key, shared) or _within(shared, key) for shared in _SHARED)
+
+
+def _within(key: str, other: str) -> bool:
+    return key == other or key.startswith(f"{other}.")
+
+
 def _not_shared(changes: Changes) -> Changes:
     for key in changes:
-        for shared in SHARED:
-            if key == shared or key.startswith(f"{shared}.") or shared.startswith(f"{key}."):
-                raise ValueError(f"{key} is the same for all cells of a study; set it in the base configuration")
+        if is_shared(key):
+            raise ValueError(f"{key} is the same for all cells of a study; set it in the base configuration")
     return changes
 
 

@@ -22,9 +22,9 @@ from spine_ignite.runs.starting_point import record_start
 from spine_ignite.slices.build import build_store
 from spine_ignite.slices.place import store_folder
 from spine_ignite.slices.store import SliceStore
-from spine_ignite.studies.declaration import Declaration, StudyModel, read_declaration
+from spine_ignite.studies.declaration import Declaration, StudyModel, is_shared, read_declaration
 from spine_ignite.studies.seal import make_seal
-from spine_ignite.studies.study_directory import Cell, StudyDirectory, open_study
+from spine_ignite.studies.study_directory import Cell, StudyDirectory, method_name, open_study
 
 Progress = Callable[[Any], Any]
 Echo = Callable[[str], None]
@@ -51,7 +51,9 @@ class Study:
     @property
     def methods(self) -> tuple[str, ...]:
         """What is compared: each model under each setting, in the order of the declaration."""
-        return tuple(dict.fromkeys(f"{m.name}-{s}" for m in self.declaration.models for s in self.declaration.settings))
+        return tuple(
+            dict.fromkeys(method_name(m.name, s) for m in self.declaration.models for s in self.declaration.settings)
+        )
 
     def config(self, cell: Cell) -> RunConfig:
         """The configuration of a cell: its method's, with its fold and seed.
@@ -208,22 +210,16 @@ def _configurations(declaration: Declaration) -> dict[str, RunConfig]:
         for setting, changes in declaration.settings.items():
             config = _resolve(declaration, model, changes)
             require_components(config)
-            found[f"{model.name}-{setting}"] = config
+            found[method_name(model.name, setting)] = config
     first, *others = found.values()
     for method, config in zip(list(found)[1:], others, strict=True):
-        unlike = [key for key, _, _ in changes_between(first, config) if _is_shared(key)]
+        unlike = [key for key, _, _ in changes_between(first, config) if is_shared(key)]
         if unlike:
             raise UsageError(
                 f"{unlike[0]} of {method} is not that of the other models, and all cells of a study have the same; "
                 "give it in the study's set"
             )
     return found
-
-
-def _is_shared(key: str) -> bool:
-    from spine_ignite.studies.declaration import SHARED
-
-    return any(key == shared or key.startswith(f"{shared}.") for shared in SHARED)
 
 
 def _resolve(declaration: Declaration, model: StudyModel, setting: dict[str, Any]) -> RunConfig:

@@ -8,14 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spine_ignite.config import dump_config, load_config
+from spine_ignite.config import dump_config
 from spine_ignite.errors import RunError
 from spine_ignite.files import write_atomically, write_text
 from spine_ignite.machine.at_once import Ended, Task, run_at_once, spine_ignite_command, visible_devices
 from spine_ignite.names import FIGURE_SETTINGS
 from spine_ignite.studies.making import Study
 from spine_ignite.studies.study_directory import study_command
-from spine_ignite.studies.trials import open_search, require_search, require_values, trial_config, trial_run
+from spine_ignite.studies.trials import (
+    open_search,
+    require_search,
+    require_values,
+    searched_config,
+    trial_config,
+    trial_run,
+)
 
 Echo = Callable[[str], None]
 
@@ -119,10 +126,7 @@ def _write(study: Study, found: Found) -> None:
     best = found.trials[0]
     if best["value"] is None:
         return
-    section = require_search(study)
-    model = section.model or study.declaration.models[0].name
-    base = study.directory.config(f"{model}-{next(iter(study.declaration.settings))}")
-    write_text(folder / "best.yaml", dump_config(load_config(base, best["params"])))
+    write_text(folder / "best.yaml", dump_config(searched_config(study, best["params"])))
     _draw(study, found)
 
 

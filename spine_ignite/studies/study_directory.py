@@ -11,6 +11,11 @@ from spine_ignite.files import guard
 from spine_ignite.runs.directory import RunDirectory
 
 
+def method_name(model: str, setting: str) -> str:
+    """What a model under a setting is called, which is what a study compares."""
+    return f"{model}-{setting}"
+
+
 @dataclass(frozen=True, order=True)
 class Cell:
     """One training of a study.
@@ -30,7 +35,7 @@ class Cell:
     @property
     def method(self) -> str:
         """What is compared: the model under a setting."""
-        return f"{self.model}-{self.setting}"
+        return method_name(self.model, self.setting)
 
     @property
     def name(self) -> str:

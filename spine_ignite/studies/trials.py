@@ -17,6 +17,7 @@ from spine_ignite.studies.at_work import claim, wait_for_lock
 from spine_ignite.studies.declaration import SearchSection, SearchSpace
 from spine_ignite.studies.making import Study, load_study
 from spine_ignite.studies.standing import best_of
+from spine_ignite.studies.study_directory import method_name
 from spine_ignite.training.events import TrainingEvents
 from spine_ignite.training.monitor import Monitor
 from spine_ignite.tuning.start import train_or_resume
@@ -85,9 +86,18 @@ def trial_config(study: Study, params: dict[str, Any]) -> RunConfig:
         UsageError: a key or value is wrong.
     """
     section = require_search(study)
-    model = section.model or study.declaration.models[0].name
-    base = study.directory.config(f"{model}-{next(iter(study.declaration.settings))}")
-    return study.varied(load_config(base, params), section.fold, section.seed)
+    return study.varied(searched_config(study, params), section.fold, section.seed)
+
+
+def searched_config(study: Study, params: dict[str, Any]) -> RunConfig:
+    """Return the configuration of the searched model with what is tried, for any fold and seed.
+
+    Raises:
+        UsageError: a key or value is wrong.
+    """
+    model = require_search(study).model or study.declaration.models[0].name
+    method = method_name(model, next(iter(study.declaration.settings)))
+    return load_config(study.directory.config(method), params)
 
 
 def open_search(study: Study) -> optuna.Study:
