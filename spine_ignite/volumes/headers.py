@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError
+from spine_ignite.volumes.compressed import MAX_ZLIB_RATIO, is_gzip
 
-# zlib and gzip cannot shrink data by more than about 1032 to 1, so a smaller file cannot hold what its header promises.
-MAX_ZLIB_RATIO = 1032
 _MAX_VOXELS = 2**31
 # Beyond these a header is damaged or not in mm, and resampling it would ask for absurd sizes.
 _SPACING_MM = (0.01, 100.0)
@@ -46,6 +46,31 @@ def voxel_file_size(path: Path, data: Path) -> int:
     except OSError as error:  # such as a name that is too long
         raise DataError(f"{path} keeps its voxels in a file that cannot be read: {error.strerror}") from error
     return file_size(data)
+
+
+def check_voxel_bytes(
+    path: Path, data: Path, shape: Iterable[int], itemsize: int, size: int, ratio: int | None = None
+) -> None:
+    """Refuse a file that cannot hold the voxels that its header promises, before memory is taken for them.
+
+    Args:
+        path: the header.
+        data: the file with the voxels, which may be the same.
+        shape: of the voxels, all axes.
+        itemsize: bytes of a voxel.
+        size: bytes of the file, or of the part that holds the voxels.
+        ratio: by how much that may be compressed; default: as gzip does if it is by its name, else not at all.
+
+    Raises:
+        DataError: the file is too small.
+    """
+    ratio = ratio or (MAX_ZLIB_RATIO if is_gzip(data) else 1)
+    promised = itemsize * int(np.prod([max(n, 0) for n in shape], dtype=object))
+    if promised > size * ratio:
+        holder = "the file" if data == path else data.name
+        raise DataError(
+            f"{path} is truncated or corrupt: its header promises {promised} bytes of voxels, {holder} has {size} bytes"
+        )
 
 
 def spatial_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError
 from spine_ignite.volumes import nifti
-from spine_ignite.volumes.headers import MAX_ZLIB_RATIO, check_affine, check_spacing, file_size, voxel_file_size
+from spine_ignite.volumes.compressed import is_gzip, to_the_end
+from spine_ignite.volumes.headers import check_affine, check_spacing, check_voxel_bytes, file_size, voxel_file_size
 from spine_ignite.volumes.headers import spatial_shape as checked_shape
 from spine_ignite.volumes.reader import Stored
 
@@ -85,17 +86,13 @@ def _open(path: Path) -> Any:
         ) from error
     if kind not in "iufb":
         raise DataError(f"{path} holds voxels of type {image.get_data_dtype()}; numbers are needed")
-    promised = itemsize * int(np.prod([max(n, 0) for n in shape], dtype=object))
-    if promised > size * (MAX_ZLIB_RATIO if _is_gzip(data) else 1):
-        raise DataError(
-            f"{path} is truncated or corrupt: it promises {promised} bytes of voxels, {data.name} has {size} bytes"
-        )
+    check_voxel_bytes(path, data, shape, itemsize, size)
     return image
 
 
 def _kind(path: Path) -> Any:
     """Which class of nibabel's reads a header."""
-    with gzip.open(path, "rb") if _is_gzip(path) else path.open("rb") as file:
+    with gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as file:
         head = file.read(348)
     if head[344:348] == b"ni1\0":
         return nifti.Pair1
@@ -118,16 +115,9 @@ def _is_nifti(image: Any) -> bool:
     return isinstance(image.header, nib.Nifti1Header)
 
 
-def _is_gzip(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
-
-
 def _voxels(image: Any, data: Path, dtype: Any) -> NDArray[Any]:
-    if not _is_gzip(data):
+    if not is_gzip(data):
         return nifti.voxels(image, dtype)
-    with gzip.open(data, "rb") as stream:
+    with to_the_end(gzip.GzipFile(data, "rb")) as stream:
         files = {"header": image.file_map["header"], "image": nib.FileHolder(fileobj=stream)}
-        array = nifti.voxels(type(image).from_file_map(files), dtype)
-        while stream.read(1 << 20):  # to the very end, where gzip compares its checksum
-            pass
-    return array
+        return nifti.voxels(type(image).from_file_map(files), dtype)

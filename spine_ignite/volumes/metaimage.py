@@ -12,7 +12,8 @@ import SimpleITK as sitk  # noqa: N813 - the library's own abbreviation
 from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError
-from spine_ignite.volumes.headers import MAX_ZLIB_RATIO, check_affine, check_spacing, file_size, spatial_shape
+from spine_ignite.volumes.compressed import MAX_ZLIB_RATIO
+from spine_ignite.volumes.headers import check_affine, check_spacing, file_size, spatial_shape
 from spine_ignite.volumes.metaheader import MATRICES, read_header
 from spine_ignite.volumes.reader import Stored
 

@@ -13,7 +13,8 @@ from nibabel.freesurfer.mghformat import MGHHeader
 from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError
-from spine_ignite.volumes.headers import MAX_ZLIB_RATIO, check_affine, check_spacing, file_size, spatial_shape
+from spine_ignite.volumes.compressed import is_gzip, to_the_end
+from spine_ignite.volumes.headers import check_affine, check_spacing, check_voxel_bytes, file_size, spatial_shape
 from spine_ignite.volumes.reader import Stored
 
 # What says where the voxels are.
@@ -78,17 +79,13 @@ def _open(path: Path) -> Any:
         raise DataError(
             f"{path} is not a readable MGH image: it is truncated or corrupt, or another kind of file"
         ) from error
-    promised = itemsize * int(np.prod([max(n, 0) for n in shape], dtype=object)) + _HEADER_BYTES
-    if promised > size * (MAX_ZLIB_RATIO if _is_gzip(path) else 1):
-        raise DataError(
-            f"{path} is truncated or corrupt: its header promises {promised} bytes, the file has {size} bytes"
-        )
+    check_voxel_bytes(path, path, shape, itemsize, size if is_gzip(path) else size - _HEADER_BYTES)
     return image
 
 
 def _has_directions(path: Path) -> bool:
     """Whether the header says so (goodRASFlag); nibabel sets that where it sets directions of its own."""
-    with gzip.open(path, "rb") if _is_gzip(path) else path.open("rb") as file:
+    with gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as file:
         head = file.read(_FLAG.stop)
     return int.from_bytes(head[_FLAG], "big", signed=True) > 0
 
@@ -100,18 +97,10 @@ def _geometry(path: Path, image: Any) -> tuple[tuple[int, ...], NDArray[np.float
 
 
 def _voxels(path: Path) -> NDArray[Any]:
-    """Read to the very end, where gzip compares its checksum."""
-    if not _is_gzip(path):
+    if not is_gzip(path):
         return np.asarray(nib.MGHImage.from_filename(path, mmap=False).dataobj)
-    with gzip.open(path, "rb") as stream:
-        array = np.asarray(nib.MGHImage.from_file_map({"image": nib.FileHolder(fileobj=stream)}).dataobj)
-        while stream.read(1 << 20):
-            pass
-    return array
-
-
-def _is_gzip(path: Path) -> bool:
-    return path.name.lower().endswith("z")
+    with to_the_end(gzip.GzipFile(path, "rb")) as stream:
+        return np.asarray(nib.MGHImage.from_file_map({"image": nib.FileHolder(fileobj=stream)}).dataobj)
 
 
 def _storable(array: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,8 @@ from nibabel.openers import ImageOpener
 from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError
-from spine_ignite.volumes.headers import MAX_ZLIB_RATIO, check_affine, check_spacing, file_size, spatial_shape
+from spine_ignite.volumes.compressed import is_gzip, to_the_end
+from spine_ignite.volumes.headers import check_affine, check_spacing, check_voxel_bytes, file_size, spatial_shape
 from spine_ignite.volumes.reader import Stored
 
 # What says where the voxels are, in both versions of NIfTI, besides the spacing.
@@ -101,7 +102,7 @@ def read(path: Path, dtype: Any) -> tuple[NDArray[Any], NDArray[np.float64], Any
     image = _open(path)
     shape, affine = geometry(path, image)
     try:
-        array = _checksummed_voxels(path, image, dtype) if _is_gzip(path) else voxels(image, dtype)
+        array = _checksummed_voxels(path, image, dtype) if is_gzip(path) else voxels(image, dtype)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: the file is truncated or corrupt") from error
     return array.reshape(shape), affine, image.header
@@ -174,10 +175,6 @@ def _mend_qform(header: Any) -> None:
             header[field] = part
 
 
-def _is_gzip(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
-
-
 def voxels(image: Any, dtype: Any) -> NDArray[Any]:
     """Return the voxels of nibabel's image, of a type, or with None as they are stored or their scaling makes them."""
     if dtype is None:
@@ -188,12 +185,8 @@ def voxels(image: Any, dtype: Any) -> NDArray[Any]:
 
 
 def _checksummed_voxels(path: Path, image: Any, dtype: Any) -> NDArray[Any]:
-    """Read to the very end, where gzip compares its checksum: nibabel stops before, and damage would go unseen."""
-    with gzip.open(path, "rb") as stream:
-        array = voxels(type(image).from_file_map({"image": nib.FileHolder(fileobj=stream)}), dtype)
-        while stream.read(1 << 20):
-            pass
-    return array
+    with to_the_end(gzip.GzipFile(path, "rb")) as stream:
+        return voxels(type(image).from_file_map({"image": nib.FileHolder(fileobj=stream)}), dtype)
 
 
 def _open(path: Path) -> Any:
@@ -208,12 +201,7 @@ def _open(path: Path) -> Any:
         ) from error
     if image.get_data_dtype().kind not in "iufb":
         raise DataError(f"{path} holds voxels of type {image.get_data_dtype()}; numbers are needed")
-    promised = itemsize * int(np.prod([max(n, 0) for n in shape], dtype=object))
-    ratio = MAX_ZLIB_RATIO if _is_gzip(path) else 1
-    if promised > size * ratio:
-        raise DataError(
-            f"{path} is truncated or corrupt: its header promises {promised} bytes of voxels, the file has {size} bytes"
-        )
+    check_voxel_bytes(path, path, shape, itemsize, size)
     return image
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.errors import DataError
-from spine_ignite.volumes.headers import MAX_ZLIB_RATIO, check_affine, file_size, spatial_shape, voxel_file_size
+from spine_ignite.volumes.compressed import MAX_ZLIB_RATIO, to_the_end
+from spine_ignite.volumes.headers import check_affine, check_voxel_bytes, file_size, spatial_shape, voxel_file_size
 from spine_ignite.volumes.nrrd_header import NrrdHeader, read_header
 from spine_ignite.volumes.reader import Stored
 
@@ -106,11 +107,7 @@ def _open(path: Path) -> tuple[NrrdHeader, Path]:
         size -= header.end
     else:
         size = voxel_file_size(path, data)
-    promised = header.dtype.itemsize * int(np.prod(header.sizes, dtype=object))
-    if promised > size * _RATIOS[header.encoding]:
-        raise DataError(
-            f"{path} is truncated or corrupt: its header promises {promised} bytes of voxels, the file has {size} bytes"
-        )
+    check_voxel_bytes(path, data, header.sizes, header.dtype.itemsize, size, _RATIOS[header.encoding])
     return header, data
 
 
@@ -126,9 +123,5 @@ def _decoded(file: IO[bytes], encoding: str, count: int) -> bytes:
     """Return the voxels' bytes, up to one more than there should be; a compressed stream is read to its checksum."""
     if encoding == "raw":
         return file.read(count)
-    stream: IO[bytes] = gzip.GzipFile(fileobj=file) if encoding == "gzip" else bz2.BZ2File(file)  # type: ignore[assignment]
-    with stream:
-        content = stream.read(count)
-        while stream.read(1 << 20):
-            pass
-    return content
+    with to_the_end(gzip.GzipFile(fileobj=file) if encoding == "gzip" else bz2.BZ2File(file)) as stream:
+        return stream.read(count)
