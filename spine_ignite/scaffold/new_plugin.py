@@ -80,7 +80,7 @@ def _render(names: PluginNames, kind: str, author: str, suffix: str) -> dict[str
         "requires": f">={major}.{minor},<{major}.{int(minor) + 1}",
     }
     files = {}
-    for part in ("common", kind):
+    for part in ("distribution", kind):
         for path in sorted((TEMPLATES / part).rglob(f"*{_ENDING}")):
             below = path.relative_to(TEMPLATES / part).as_posix()
             if not path.name.startswith("_usage"):

@@ -85,7 +85,7 @@ def test_ruff_and_mypy_find_nothing(written: Path) -> None:
 
 
 def test_every_template_is_used(written: Path) -> None:
-    assert {path.name for path in TEMPLATES.iterdir()} == {"common", *KINDS}
+    assert {path.name for path in TEMPLATES.iterdir()} == {"distribution", *KINDS}
     for kind in KINDS:
         text = "".join(p.read_text(encoding="utf-8") for p in (written / f"0-{kind}").rglob("*") if p.is_file())
         assert "{{" not in text
