@@ -155,7 +155,7 @@ def _planned(title: str, layout: Written, opened: Opened, scheme: LabelScheme, c
 
 
 def _texts(layout: Written, contents: Contents) -> dict[str, str]:
-    rows = [(place.name, item.patient) for item, place in zip(contents.items, contents.places, strict=True)]
+    rows = [(place.name, item.patient) for item, place in contents.pairs]
     files = layout.files(contents)
     return files if layout.layout == "bids" else {**files, "patients.csv": csv_text(("case", "patient"), rows)}
 
@@ -164,8 +164,7 @@ def _write_cases(
     folder: Path, contents: Contents, mapping: SchemeMap, reading: Reading, progress: Progress | None, source: Path
 ) -> None:
     problems: list[Problem] = []
-    pairs = list(zip(contents.items, contents.places, strict=True))
-    for item, place in progress(pairs) if progress is not None else pairs:
+    for item, place in progress(contents.pairs) if progress is not None else contents.pairs:
         try:
             _write_case(folder, item, place, contents.scheme, mapping, reading)
         except (RunError, UsageError):  # the folder cannot be written
@@ -206,7 +205,7 @@ def _voxels(volume: Volume, path: Path) -> Any:
 
 def _record(source: Path, opened: Opened, to: str, contents: Contents) -> dict[str, Any]:
     cases = []
-    for item, place in zip(contents.items, contents.places, strict=True):
+    for item, place in contents.pairs:
         case = item.case
         entry = {"name": place.name, "was": case.name, "patient": item.patient, "part": item.part, "image": place.image}
         entry["image_was"] = volume_sha256(case.image)
@@ -229,7 +228,7 @@ def _require_readable(folder: Path, layout: Written, contents: Contents) -> None
     """Find the new dataset as any command would: its cases must be those that were written."""
     found, problems = find_cases(folder, layout.layout)
     require_valid(folder, problems)
-    wanted = {(place.name, item.part) for item, place in zip(contents.items, contents.places, strict=True)}
+    wanted = {(place.name, item.part) for item, place in contents.pairs}
     seen = {(case.name, case.split) for case in found.cases}
     if wanted != seen:
         odd = sorted(wanted ^ seen)[0][0]

@@ -10,6 +10,7 @@ from spine_ignite.datasets import datalist
 from spine_ignite.datasets.case_ids import natural_order
 from spine_ignite.datasets.cases import Case, Dataset
 from spine_ignite.datasets.checks import miscounted, require_valid
+from spine_ignite.datasets.convert.written_layout import SPLITS
 from spine_ignite.datasets.find_cases import find_cases
 from spine_ignite.datasets.listed_split import Lists, count_listed, read_listed, resolve
 from spine_ignite.datasets.patients import patients_of
@@ -17,7 +18,7 @@ from spine_ignite.datasets.split import PARTS, Split
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.labels import LabelScheme, dataset_json, dseg_table, load_scheme
 
-_SPLITS = ("splits_final.json", "overview.csv")  # that datasets have beside their files
+_SPLITS = (SPLITS, "overview.csv")  # that datasets have beside their files
 _PATIENTS = "patients.csv"
 _OWN_SCHEMES = ("scheme.yaml", dataset_json.FILE, f"derivatives/labels/{dseg_table.FILE}")
 _REGISTERED = {"mrspineseg": "mrspineseg", "spider": "spider"}

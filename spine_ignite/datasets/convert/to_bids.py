@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from spine_ignite.datasets.bids import PARTICIPANTS, BidsName, bids_name
-from spine_ignite.datasets.convert.written_layout import IMAGES, Contents, Item, Place
+from spine_ignite.datasets.convert.written_layout import IMAGES, SPLITS, Contents, Item, Place, as_json
 from spine_ignite.errors import DataError
 from spine_ignite.labels.dseg_table import FILE, dseg_table
 
 _VERSION = "1.9.0"
 _LABELS = "derivatives/labels"
-_IGNORED = "splits_final.json\nconversion.json\n.spine-ignite\n"
+_IGNORED = f"{SPLITS}\nconversion.json\n.spine-ignite\n"
 
 
 class BidsFolders:
@@ -57,7 +56,7 @@ class BidsFolders:
             "GeneratedBy": program,
             "DatasetLinks": {"raw": "../.."},
         }
-        parts = {place.name.split("_")[0]: item.part for item, place in _pairs(contents)}
+        parts = {place.name.split("_")[0]: item.part for item, place in contents.pairs}
         columns: dict[str, Any] = {
             "split": {
                 "Description": "part of the dataset",
@@ -66,30 +65,20 @@ class BidsFolders:
         }
         rows = "".join(f"{who}\t{part}\n" for who, part in sorted(parts.items()))
         files = {
-            "dataset_description.json": _json(raw),
+            "dataset_description.json": as_json(raw),
             "README": f"{contents.title}, converted by spine-ignite {contents.version}; labels are in {_LABELS}, their "
             "names and values in its dseg.tsv.\n",
             PARTICIPANTS: f"participant_id\tsplit\n{rows}",
-            "participants.json": _json(columns),
+            "participants.json": as_json(columns),
             ".bidsignore": _IGNORED,
-            f"{_LABELS}/dataset_description.json": _json(derived),
+            f"{_LABELS}/dataset_description.json": as_json(derived),
             f"{_LABELS}/{FILE}": dseg_table(contents.scheme),
         }
-        for item, place in _pairs(contents):
+        for item, place in contents.pairs:
             if item.case.label is not None:
                 source = {"Sources": [f"bids:raw:{place.image}"]}
-                files[place.mask.removesuffix(IMAGES) + ".json"] = _json(source)
-        if contents.folds:
-            files["splits_final.json"] = _json(contents.folds)
-        return files
-
-
-def _pairs(contents: Contents) -> list[tuple[Item, Place]]:
-    return list(zip(contents.items, contents.places, strict=True))
-
-
-def _json(data: Any) -> str:
-    return json.dumps(data, indent=1) + "\n"
+                files[place.mask.removesuffix(IMAGES) + ".json"] = as_json(source)
+        return files | contents.split_files()
 
 
 def _require_one_part_each(items: Sequence[Item]) -> None:

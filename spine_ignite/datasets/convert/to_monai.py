@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from spine_ignite.datasets.convert.written_layout import IMAGES, Contents, Item, Place
+from spine_ignite.datasets.convert.written_layout import Contents, Item, Place, as_json, decathlon_places
 from spine_ignite.labels import dataset_json
 
 
@@ -18,15 +17,7 @@ class DecathlonDatalist:
 
     def places(self, items: Sequence[Item]) -> list[Place]:
         """Cases keep their names, images and masks alike."""
-        ends = {"train": "Tr", "test": "Ts"}
-        return [
-            Place(
-                item.case.name,
-                f"images{ends[item.part]}/{item.case.name}{IMAGES}",
-                f"labels{ends[item.part]}/{item.case.name}{IMAGES}",
-            )
-            for item in items
-        ]
+        return decathlon_places(items)
 
     def files(self, contents: Contents) -> dict[str, str]:
         """``dataset.json``; a single split is the list ``validation``, several are each entry's ``fold``."""
@@ -35,7 +26,7 @@ class DecathlonDatalist:
         parts: dict[str, list[dict[str, Any]]] = {"training": [], "validation": [], "test": []}
         folds = _folds(contents)
         held_out = contents.folds[0]["val"] if len(contents.folds) == 1 else []
-        for item, place in zip(contents.items, contents.places, strict=True):
+        for item, place in contents.pairs:
             entry: dict[str, Any] = {"image": place.image}
             if item.case.label is not None:
                 entry["label"] = place.mask
@@ -52,10 +43,8 @@ class DecathlonDatalist:
             "numTest": len(parts["test"]),
             **{part: entries for part, entries in parts.items() if entries or part != "validation"},
         }
-        files = {dataset_json.FILE: json.dumps(described, indent=1) + "\n"}
-        if contents.folds and not folds and not held_out:
-            files["splits_final.json"] = json.dumps(contents.folds, indent=1) + "\n"
-        return files
+        splits = {} if folds or held_out else contents.split_files()
+        return {dataset_json.FILE: as_json(described), **splits}
 
 
 def _folds(contents: Contents) -> dict[str, int]:

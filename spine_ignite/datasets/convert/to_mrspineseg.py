@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import yaml
@@ -41,5 +40,4 @@ class MrSpineSegFolders:
     def files(self, contents: Contents) -> dict[str, str]:
         """``scheme.yaml``, and ``splits_final.json`` if there are splits."""
         scheme = yaml.safe_dump(contents.scheme.to_dict(), sort_keys=False, default_flow_style=None)
-        splits = {"splits_final.json": json.dumps(contents.folds, indent=1) + "\n"} if contents.folds else {}
-        return {SCHEME: scheme, **splits}
+        return {SCHEME: scheme, **contents.split_files()}

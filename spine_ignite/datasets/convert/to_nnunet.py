@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from spine_ignite.datasets.convert.written_layout import IMAGES, Contents, Item, Place
+from spine_ignite.datasets.convert.written_layout import IMAGES, Contents, Item, Place, as_json, decathlon_places
 from spine_ignite.labels import dataset_json
 
 
@@ -17,14 +16,7 @@ class NnUNetRaw:
 
     def places(self, items: Sequence[Item]) -> list[Place]:
         """Cases keep their names; images end in the channel ``_0000``."""
-        return [
-            Place(
-                item.case.name,
-                f"images{_ENDS[item.part]}/{item.case.name}_0000{IMAGES}",
-                f"labels{_ENDS[item.part]}/{item.case.name}{IMAGES}",
-            )
-            for item in items
-        ]
+        return decathlon_places(items, "_0000")
 
     def files(self, contents: Contents) -> dict[str, str]:
         """``dataset.json``, and ``splits_final.json`` if there are splits."""
@@ -38,10 +30,4 @@ class NnUNetRaw:
             "numTraining": len(contents.of("train")),
             "file_ending": IMAGES,
         }
-        files = {dataset_json.FILE: json.dumps(described, indent=1) + "\n"}
-        if contents.folds:
-            files["splits_final.json"] = json.dumps(contents.folds, indent=1) + "\n"
-        return files
-
-
-_ENDS = {"train": "Tr", "test": "Ts"}
+        return {dataset_json.FILE: as_json(described), **contents.split_files()}

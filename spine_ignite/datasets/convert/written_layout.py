@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Protocol
 
 from spine_ignite.datasets.bids import bids_name
 from spine_ignite.datasets.cases import Case
 from spine_ignite.labels import LabelScheme
 
-Part = Literal["train", "test"]
 IMAGES = ".nii.gz"  # the ending of all volumes that are written
+SPLITS = "splits_final.json"
 
 _CONTRASTS = {"t1": "T1w", "t2": "T2w", "pd": "PDw"}
 
@@ -63,9 +64,18 @@ class Contents:
     folds: tuple[Mapping[str, Sequence[str]], ...]
     version: str
 
+    @property
+    def pairs(self) -> list[tuple[Item, Place]]:
+        """Each case with where it lies."""
+        return list(zip(self.items, self.places, strict=True))
+
     def of(self, part: str) -> list[tuple[Item, Place]]:
         """Return the cases of ``train`` or ``test``."""
-        return [pair for pair in zip(self.items, self.places, strict=True) if pair[0].part == part]
+        return [pair for pair in self.pairs if pair[0].part == part]
+
+    def split_files(self) -> dict[str, str]:
+        """Return the splits as nnU-Net's file of them, by its name; nothing if there are none."""
+        return {SPLITS: as_json(self.folds)} if self.folds else {}
 
     @property
     def contrast(self) -> str:
@@ -91,6 +101,23 @@ class Written(Protocol):
     def files(self, contents: Contents) -> dict[str, str]:
         """Return the text files beside the volumes, by their paths below the folder."""
         ...
+
+
+def decathlon_places(items: Sequence[Item], channel: str = "") -> list[Place]:
+    """Return places in ``imagesTr``, ``labelsTr``, ``imagesTs`` and ``labelsTs``, where cases keep their names.
+
+    Args:
+        items: the cases.
+        channel: what names of images have beyond those of their masks.
+    """
+    ends = {"train": "Tr", "test": "Ts"}
+    named = [(item.case.name, ends[item.part]) for item in items]
+    return [Place(name, f"images{end}/{name}{channel}{IMAGES}", f"labels{end}/{name}{IMAGES}") for name, end in named]
+
+
+def as_json(data: Any) -> str:
+    """Return the text of a JSON file."""
+    return json.dumps(data, indent=1) + "\n"
 
 
 def contrast_of(name: str) -> str | None:
