@@ -161,7 +161,9 @@ class Cluster:
         pending = ("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i %r %S")
         for line in self.run(*pending, check=False).splitlines():
             job, reason, start = line.split()[:3]
-            if reason == "BeginTime" and (datetime.fromisoformat(start) - datetime.now()).total_seconds() > 20:
+            if reason != "BeginTime" or start == "N/A":  # the time is not there at once
+                continue
+            if (datetime.fromisoformat(start) - datetime.now()).total_seconds() > 20:
                 self.run("scontrol", "update", f"JobId={job}", "StartTime=now+5", check=False)
 
     def wait(self, ready: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
