@@ -29,6 +29,7 @@ class EvaluatedRun:
         split: ``test`` or ``validation``; None for a folder that does not say.
         summary: its evaluation.
         directory: its run directory, or None for predictions that were judged without one.
+        head: of the chain of its manifest, when it was opened; None without one.
     """
 
     name: str
@@ -36,11 +37,7 @@ class EvaluatedRun:
     split: str | None
     summary: Summary
     directory: RunDirectory | None
-
-    @property
-    def head(self) -> str | None:
-        """Head of the chain of its manifest; None without one."""
-        return head_of(self.path)
+    head: str | None = None
 
     @property
     def cases(self) -> dict[str, CaseResult]:
@@ -70,7 +67,8 @@ def open_runs(paths: Sequence[Path], split: str = "test", names: Sequence[str] |
     for name, path, (folder, directory) in zip(chosen, paths, places, strict=True):
         summary = read_tables(folder)
         said = summary.settings.get("split")
-        runs.append(EvaluatedRun(name, path, said or (split if directory else None), summary, directory))
+        judged = said or (split if directory else None)
+        runs.append(EvaluatedRun(name, path, judged, summary, directory, head_of(path)))
     for run in runs[1:]:
         require_comparable(runs[0], run)
     return runs

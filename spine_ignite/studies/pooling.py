@@ -14,6 +14,7 @@ from spine_ignite.datasets.folds import read_folds
 from spine_ignite.errors import RunError
 from spine_ignite.evaluation.table_files import read_tables
 from spine_ignite.evaluation.tables import Summary
+from spine_ignite.runs.manifest import head_of
 from spine_ignite.studies.cell import read_record
 from spine_ignite.studies.making import Study
 from spine_ignite.studies.study_directory import Cell, study_command
@@ -107,7 +108,7 @@ def _judged(study: Study, cell: Cell, split: Split) -> EvaluatedRun:
             f"{run.evaluation / split} was made with another network than {cell.name} was done with; evaluate the cell "
             f"again: spine-ignite evaluate {run.root} --split {split}"
         )
-    return EvaluatedRun(cell.name, run.root, split, summary, run)
+    return EvaluatedRun(cell.name, run.root, split, summary, run, head_of(run.root))
 
 
 def weights_of_tables(summary: Summary) -> str | None:
@@ -130,7 +131,8 @@ def _as_one(study: Study, method: str, group: Sequence[Sequence[EvaluatedRun]], 
     settings = {key: value for key, value in first.summary.settings.items() if key not in ("members", "notes")}
     cases = tuple(case for run in all_of for case in run.summary.cases)
     summary = replace(first.summary, cases=cases, settings=settings)
-    return EvaluatedRun(method, study.directory.root, split, summary, first.directory)
+    root = study.directory.root
+    return EvaluatedRun(method, root, split, summary, first.directory, head_of(root))
 
 
 def _scores(groups: Sequence[Sequence[Sequence[EvaluatedRun]]], split: Split) -> Scores:

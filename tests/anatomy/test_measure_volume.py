@@ -165,12 +165,14 @@ def test_segments_add_up_and_do_not_depend_on_how_the_patient_lies(
     tilts = np.cumsum([-10.0, *angles])
     solid = Solid(column(tilts), spacing=spacing, turn=turn, size=(76.0, 150.0, 250.0))
     rows = solid.rows()
+    # Four of the standard deviations that docs/measurements.md has for grids like these
+    segmental, disc = (4 * 0.99, 4 * 1.48) if max(spacing[1:]) > 1 else (4 * 0.66, 4 * 0.65)
     for number, (upper, lower) in enumerate([("L1", "L2"), ("L2", "L3"), ("L3", "L4"), ("L4", "L5")]):
         figures = rows[f"{upper}/{lower}"].figures
-        assert figures["segmental_angle_deg"] == pytest.approx(angles[number], abs=3.0)
-        assert figures["angle_deg"] == pytest.approx(angles[number], abs=4.5)
+        assert figures["segmental_angle_deg"] == pytest.approx(angles[number], abs=segmental)
+        assert figures["angle_deg"] == pytest.approx(angles[number], abs=disc)
     total = sum(rows[f"L{n}/L{n + 1}"].figures["segmental_angle_deg"] for n in range(1, 5))
-    assert total == pytest.approx(sum(angles), abs=2.0)
+    assert total == pytest.approx(sum(angles), abs=segmental)
 
 
 @pytest.mark.parametrize("sacral", [25.0, 45.0])
