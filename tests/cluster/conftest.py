@@ -103,6 +103,10 @@ class Cluster:
         self.processes[name] = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
         log.close()
 
+    def start_controller(self) -> None:
+        """Start the daemon that hands out jobs; it goes on from what it saved."""
+        self.start("slurmctld", "slurmctld", "-D", "-i", "-f", self.folder / "slurm.conf")
+
     def start_node(self, node: str) -> None:
         """Start the daemon of a node."""
         self.start(node, "slurmd", "-D", "-N", node, "-f", self.folder / "slurm.conf")
@@ -147,6 +151,10 @@ class Cluster:
         lines = self.run("squeue", "--noheader", "--array", "--states=all", "--format=%i %T").splitlines()
         return dict(line.split() for line in lines)
 
+    def ended(self) -> list[str]:
+        """The daemons that ended by themselves."""
+        return [name for name, process in self.processes.items() if process.poll() is not None]
+
     def told(self) -> str:
         """What its logs say, for a test that fails."""
         return "\n".join(
@@ -170,6 +178,7 @@ class Cluster:
         """Wait until something is so."""
         end = time.monotonic() + seconds
         while not ready():
+            assert self.ended() == [], f"{self.ended()} ended while waiting: {what}\n{self.told()}"
             assert time.monotonic() < end, (
                 f"{what}: not within {seconds:g} s\n{self.run('squeue', check=False)}\n{self.told()}"
             )
@@ -212,7 +221,7 @@ def _kill(process: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Slurm with the nodes n1 and n2, each of one core; commands of Slurm find it."""
     reason = unable()
     if reason is not None:
@@ -236,7 +245,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/munge.seed", f"--log-file={folder}/munged.log",
         )  # fmt: skip
         started.wait(lambda: (folder / "munge.socket").exists(), "munged listens")
-        started.start("slurmctld", "slurmctld", "-D", "-i", "-f", folder / "slurm.conf")
+        started.start_controller()
         for node in NODES:
             started.start_node(node)
         started.wait(
@@ -251,6 +260,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@pytest.fixture
+def cluster(slurm: Cluster) -> Iterator[Cluster]:
+    """Slurm without the jobs of other tests, and with its controller, whatever the test before did to it."""
+    if "slurmctld" in slurm.ended():
+        slurm.start_controller()
+    yield slurm
+    slurm.run("scancel", "--user", "root", check=False)
+    assert slurm.ended() == [], slurm.told()
 
 
 @pytest.fixture(scope="session")
