@@ -81,11 +81,9 @@ def require_ours(folder: Path, kind: Kind, beside: Sequence[Listed] | None = Non
         return
     if not folder.is_dir():
         raise RunError(f"{folder} is not a folder; choose another one")
-    mark = _read_mark(folder)
-    if mark == kind:
+    if _read_mark(folder) == kind:
         return
-    if mark is not None:
-        raise RunError(f"{folder} holds {_KINDS.get(mark, 'something else')} of spine-ignite; choose another folder")
+    require_unmarked(folder)
     try:
         found = _others(folder) if beside is None else (path.name for path in listed(folder, beside))
         other = next(iter(found), None)
@@ -96,6 +94,17 @@ def require_ours(folder: Path, kind: Kind, beside: Sequence[Listed] | None = Non
             f"{folder} holds files that spine-ignite did not make as {_KINDS[kind]}, {other} for one; "
             "choose a folder that is new or empty"
         )
+
+
+def require_unmarked(folder: Path) -> None:
+    """Refuse a folder of ours whose content is kept by other commands, for files that may lie beside those of others.
+
+    Raises:
+        RunError: it carries our mark.
+    """
+    mark = _read_mark(folder)
+    if mark is not None:
+        raise RunError(f"{folder} holds {_KINDS.get(mark, 'something else')} of spine-ignite; choose another folder")
 
 
 @contextmanager

@@ -66,11 +66,13 @@ def command(
     from spine_ignite.inference.inputs import collect_jobs, left_out, series_read
     from spine_ignite.inference.predict_files import Extras, predict_files
     from spine_ignite.inference.predictor import load_predictor
+    from spine_ignite.ownership import require_unmarked
     from spine_ignite.places import require_apart
     from spine_ignite.volumes.label_description import write_tables
 
     for folder in filter(Path.is_dir, inputs):
         require_apart({"--out": out}, {"input": folder})
+    require_unmarked(out)
     predictor = load_predictor(run, options)
     jobs = collect_jobs(inputs, out, series)
     notes = series_read([source for source, _ in jobs])

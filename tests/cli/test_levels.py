@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spine_ignite import cli
 from spine_ignite.labels import load_scheme
+from spine_ignite.ownership import MARKER, own_folder
 from spine_ignite.volumes.volume import read_label
 
 SPIDER = load_scheme("spider")
@@ -147,3 +148,28 @@ def test_a_file_of_others_is_not_written_over(tmp_path: Path, capsys: pytest.Cap
     assert code == 1
     assert "scan.levels.json is in the way" in err
     assert (tmp_path / "scan.levels.json").read_text() == '{"mine": 1}'
+
+
+@pytest.mark.parametrize("spelling", ["", "../labels", "link"])
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_the_volumes_that_are_read_are_not_written_over(
+    spelling: str, force: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "labels" / "scan.nii.gz", spine([3, 2, 1]))
+    (path.parent / "link").symlink_to(path.parent)
+    before = path.read_bytes()
+    assert run(capsys, path, "--scheme", "spider")[0] == 0
+    code, _, err = run(capsys, path.parent, "--scheme", "spider", "-o", path.parent / spelling, *force)
+    assert code == 1
+    assert "scan.nii.gz would be written over; choose another folder" in " ".join(err.split())
+    assert path.read_bytes() == before
+
+
+def test_nothing_is_written_into_what_other_commands_keep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "scan.nii.gz", spine([1, 2, 3]))
+    with own_folder(tmp_path / "run", "run", "is training in it"):
+        pass
+    code, _, err = run(capsys, path, "--scheme", "spider", "-o", tmp_path / "run")
+    assert code == 1
+    assert "holds a run of spine-ignite; choose another folder" in " ".join(err.split())
+    assert [file.name for file in (tmp_path / "run").iterdir()] == [MARKER]

@@ -27,6 +27,7 @@ from spine_ignite.inference.levels.record import (
 )
 from spine_ignite.inference.records import record_anew, record_of, vouches_for
 from spine_ignite.labels import LabelScheme
+from spine_ignite.ownership import require_unmarked
 from spine_ignite.runs.folds_directory import FoldsDirectory
 from spine_ignite.volumes.reader import volume_stem, volume_suffix, written_suffix
 from spine_ignite.volumes.volume import STRICT, Reading, Volume, read_label, write_label_like
@@ -80,7 +81,12 @@ def level_files(
         reading: how the files are read.
         force: replace what this function wrote into ``out`` before.
         progress: wraps the files.
+
+    Raises:
+        RunError: ``out`` is a folder whose content other commands keep, a run for one.
     """
+    if out is not None:
+        require_unmarked(out)
     results = []
     for source in progress(files) if progress is not None else files:
         try:
@@ -113,7 +119,7 @@ def _do(
     force: bool,
 ) -> Leveled:
     target = source if out is None else out / f"{volume_stem(source)}{written_suffix(volume_suffix(source))}"
-    _require_ours(target, source, force)
+    _require_ours(target, source, out, force)
     again = _certified_again(source, scheme, risk) if out is None and conditions.are_empty else None
     if again is not None:
         write_levels(target, again)
@@ -158,11 +164,11 @@ def _certified_again(source: Path, scheme: LabelScheme, risk: float | None) -> d
     return certified_anew(described, replace(certificate, reasons=tuple(unlike)))
 
 
-def _require_ours(target: Path, source: Path, force: bool) -> None:
+def _require_ours(target: Path, source: Path, out: Path | None, force: bool) -> None:
     file = levels_file(target)
     if file.exists() and not is_levels_file(file):
         raise RunError(f"{file} is in the way, and is not what this command writes; move it")
-    if target == source or not target.exists():
+    if out is None or not target.exists():
         return
     if target.resolve() == source.resolve():
         raise RunError(f"{source} would be written over; choose another folder (--out)")
