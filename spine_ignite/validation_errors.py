@@ -34,6 +34,8 @@ def _describe_one(item: Any, model: type[BaseModel]) -> str:
         return f"{key} is missing"
     if item["type"] == "tuple_type":
         return f"{key or 'value'}: must be a list, as in [a, b] (got {brief(item['input'])})"
+    if item["type"] == "path_type":
+        return f"{key or 'value'}: must be a path (got {brief(item['input'])})"
     message = cut(item["msg"].removeprefix("Value error, "), 300)
     value = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {brief(item['input'])})"
     return f"{key or 'value'}: {message[0].lower()}{message[1:]}{value}"

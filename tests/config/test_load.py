@@ -84,6 +84,7 @@ def test_overrides_reach_every_depth_and_keep_their_types() -> None:
         ("train={epochs: 2, minutes: 3}", "give epochs or minutes, not both"),
         ("augment.gamma.gamma=[2, 1]", "gamma must run from low to high"),
         ("train.freeze=encoder", r"train.freeze: must be a list, as in \[a, b\] \(got 'encoder'\)$"),
+        ("data.root=[1]", r"data.root: must be a path \(got \[1\]\)$"),
         (
             "loss.class_weights=autos",
             r"loss.class_weights: must be auto, or weights by class, as in {L5: 2} \(got 'autos'\)$",
