@@ -12,6 +12,7 @@ from spine_ignite.errors import UsageError
 from spine_ignite.names import counted
 
 if TYPE_CHECKING:
+    from spine_ignite.hub.hub_folder import HubFolder
     from spine_ignite.inference.same_logits import Compared
 
 EPILOG = """\b
@@ -40,6 +41,11 @@ Examples:
 )
 @click.option("--checkpoint", default="best", show_default=True, metavar="best|last|FILE", help="Which weights.")
 @click.option("--half", is_flag=True, help="Store weights in half precision; they are used in single.")
+@click.option(
+    "--calibration/--no-calibration",
+    default=True,
+    help="Take along what a cross-validation knows of its levels, numbers for each of its patients. [default: yes]",
+)
 @click.option("--license", "license_id", metavar="SPDX", help="Under which the network may be used, such as MIT.")
 @json_option
 def command(
@@ -48,6 +54,7 @@ def command(
     file_format: str,
     checkpoint: str,
     half: bool,
+    calibration: bool,
     license_id: str | None,
     as_json: bool,
 ) -> None:
@@ -57,7 +64,12 @@ def command(
     or .onnx file, or a folder for a hub, may stand in the place of a run in `predict`.
     """
     if file_format == "hub":
-        _hub(run, out, checkpoint, half, license_id, as_json)
+        if out is None:
+            raise UsageError("--format hub writes a new folder; say which with -o")
+        from spine_ignite.hub.hub_folder import export_hub
+
+        folder = export_hub(run, out, checkpoint=checkpoint, half=half, license_id=license_id, calibration=calibration)
+        _tell_hub(folder, as_json)
         return
     from spine_ignite.inference.export import export_run
 
@@ -68,30 +80,31 @@ def command(
         checkpoint=checkpoint,
         half=half,
         license_id=license_id,
+        calibration=calibration,
     )
     told = {"file": exported.path, "format": file_format, "checkpoint": exported.source, "model": exported.model}
     if as_json:
         sizes = {"fixed": exported.fixed} if file_format == "onnx" else {}
-        echo_json(told | {"bytes": exported.size} | _compared(exported.compared) | sizes)
+        echo_json(told | {"bytes": exported.size, "levels": exported.levels} | _compared(exported.compared) | sizes)
         return
     say(f"Exported: {exported.path} ({exported.size / 1e6:.1f} MB), the {exported.model} of {exported.source}")
     say(f"Verified: {_verified(exported.compared)}")
+    if exported.levels is not None:
+        say(f"Levels:   {exported.levels}")
     if exported.fixed is not None:
         height, width = exported.compared.batches[0][2:]
         say(f"Note:     height and width are fixed to {height} x {width}: {exported.fixed}")
 
 
-def _hub(run: Path, out: Path | None, checkpoint: str, half: bool, license_id: str | None, as_json: bool) -> None:
-    if out is None:
-        raise UsageError("--format hub writes a new folder; say which with -o")
-    from spine_ignite.hub.hub_folder import export_hub
-
-    exported = export_hub(run, out, checkpoint=checkpoint, half=half, license_id=license_id)
+def _tell_hub(exported: HubFolder, as_json: bool) -> None:
     if as_json:
-        echo_json({"folder": exported.folder, "format": "hub", "checkpoint": exported.source, "files": exported.files})
+        told = {"folder": exported.folder, "format": "hub", "checkpoint": exported.source, "files": exported.files}
+        echo_json(told | {"levels": exported.levels})
         return
     say(f"Exported: {exported.folder}, {counted(len(exported.files), 'file')}: {', '.join(exported.files)}")
     say(f"Verified: {_verified(exported.compared)}")
+    if exported.levels is not None:
+        say(f"Levels:   {exported.levels}")
     for note in exported.notes:
         say(f"Note:     {note}")
 

@@ -15,6 +15,7 @@ from spine_ignite.datasets.split import PARTS, Split, read_split
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.evaluation.table_files import read_tables
 from spine_ignite.evaluation.tables import Summary, readable_rows
+from spine_ignite.inference.levels.carried import told
 from spine_ignite.names import in_markdown
 from spine_ignite.registry import load_registry
 from spine_ignite.runs.checkpoints import TrainedNetwork
@@ -106,6 +107,8 @@ def write_card(facts: Facts, name: str, file: Path) -> str:
         "sha256": file_sha256(file),
         "summary": facts.summary,
         "judged": _judged_table(facts.summary),
+        "levels": told(facts.header),
+        "carries": facts.header.calibration is not None,
     }
     return environment.get_template("card.md.jinja").render(given)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from spine_ignite.config import load_config
 from spine_ignite.files import make_folder
 from spine_ignite.hub.card import gather, write_card
-from spine_ignite.inference.export import describe_network, save_weights
+from spine_ignite.inference.export import describe_network, save_weights, why_left_out
+from spine_ignite.inference.levels.carried import told
 from spine_ignite.inference.network_sources import HUB_FILE, checkpoint_file
 from spine_ignite.inference.same_logits import Compared
 from spine_ignite.places import require_apart
@@ -29,6 +30,7 @@ class HubFolder:
         files: in it.
         compared: of the network's file.
         notes: what the card lacks, and why.
+        levels: whether the levels that it names are calibrated; None if those of its run are not either.
     """
 
     folder: Path
@@ -36,10 +38,17 @@ class HubFolder:
     files: tuple[str, ...]
     compared: Compared
     notes: tuple[str, ...]
+    levels: str | None = None
 
 
 def export_hub(
-    root: Path, folder: Path, *, checkpoint: str = "best", half: bool = False, license_id: str | None = None
+    root: Path,
+    folder: Path,
+    *,
+    checkpoint: str = "best",
+    half: bool = False,
+    license_id: str | None = None,
+    calibration: bool = True,
 ) -> HubFolder:
     """Write the network of a run as a folder: ``model.safetensors``, ``config.json`` and a card, ``README.md``.
 
@@ -49,6 +58,7 @@ def export_hub(
         checkpoint: ``best``, ``last`` or a file.
         half: store weights in half precision.
         license_id: under which the network may be used, as an SPDX identifier.
+        calibration: take along that of the cross-validation which the run is a fold of.
 
     Raises:
         UsageError: the folder would lie in the data, or the licence is none.
@@ -57,12 +67,12 @@ def export_hub(
     run = open_run_directory(root)
     require_apart({"--out": folder}, load_config(run.config).data.roots)
     source = checkpoint_file(run, checkpoint)
-    trained, header = describe_network(run, source, license_id)
+    trained, header = describe_network(run, source, license_id, why_left_out(calibration, half=half))
     facts = gather(run, source, trained, header)
     with make_folder(folder) as part:
         compared = save_weights(trained, header, part / HUB_FILE, folder / HUB_FILE, half=half)
         (part / CARD).write_text(write_card(facts, folder.absolute().name, part / HUB_FILE), encoding="utf-8")
-        shown = header.model_dump(mode="json", exclude={"sha256"})
+        shown = header.model_dump(mode="json", exclude={"sha256", "calibration"})
         shown["description"] = {key: value for key, value in shown["description"].items() if key != "images"}
         (part / CONFIG).write_text(json.dumps(shown, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return HubFolder(folder, source, (HUB_FILE, CONFIG, CARD), compared, facts.notes)
+    return HubFolder(folder, source, (HUB_FILE, CONFIG, CARD), compared, facts.notes, told(header))

@@ -18,8 +18,9 @@ from spine_ignite.errors import RunError, UsageError
 from spine_ignite.files import write_atomically
 from spine_ignite.inference.captured import forget_sources
 from spine_ignite.inference.export_onnx import save_onnx
-from spine_ignite.inference.members import window_of
-from spine_ignite.inference.network_sources import checkpoint_file
+from spine_ignite.inference.levels.carried import take_along, told
+from spine_ignite.inference.members import load_unchanged, window_of
+from spine_ignite.inference.network_sources import TrainedRun, checkpoint_file
 from spine_ignite.inference.postprocess.learned import steps_of_run
 from spine_ignite.inference.same_logits import Compared, compare, noise
 from spine_ignite.names import cut, printable
@@ -28,7 +29,7 @@ from spine_ignite.registry import load_registry
 from spine_ignite.runs import onnx_file
 from spine_ignite.runs.checkpoints import TrainedNetwork, load_network
 from spine_ignite.runs.directory import RunDirectory, open_run_directory
-from spine_ignite.runs.exported import SUFFIX, Header, to_bytes
+from spine_ignite.runs.exported import SUFFIX, Header, LeftOut, fingerprint, to_bytes, weights_in
 from spine_ignite.runs.starting_point import images_seen
 from spine_ignite.runs.weights import options_without_start
 
@@ -50,6 +51,7 @@ class Exported:
         model: the architecture.
         compared: what was compared, and by how much it differs.
         fixed: of an ONNX file whose height and width are fixed, why they cannot be open; else None.
+        levels: whether the levels that it names are calibrated; None if those of its run are not either.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Exported:
     model: str
     compared: Compared
     fixed: str | None = None
+    levels: str | None = None
 
     @property
     def size(self) -> int:
@@ -82,6 +85,7 @@ def export_run(
     checkpoint: str = "best",
     half: bool = False,
     license_id: str | None = None,
+    calibration: bool = True,
 ) -> Exported:
     """Write the network of a run, with its judged weights, to one file; compare what the file holds with the original.
 
@@ -94,6 +98,8 @@ def export_run(
         checkpoint: ``best``, ``last`` or a file.
         half: store weights in half precision, half the size; they are read, and used, in single.
         license_id: under which the network may be used, as an SPDX identifier, for the file's header.
+        calibration: take along that of the cross-validation which the run is a fold of, if the weights are bit for bit
+            the calibrated ones.
 
     Raises:
         UsageError: the file's suffix is not that of the format, it would lie in the data, it is a program, which
@@ -111,7 +117,8 @@ def export_run(
     if half and file_format != "safetensors":
         raise UsageError(f"half precision is for weights: the program in a {out.suffix} file computes in single")
     require_file_apart("--out", out, load_config(run.config).data.roots)
-    trained, header = describe_network(run, source, license_id)
+    left_out = why_left_out(calibration, half=half, program=file_format != "safetensors")
+    trained, header = describe_network(run, source, license_id, left_out)
     fixed = None
     with run.lock("is exporting into it") if beside else nullcontext(), write_atomically(out) as temporary:
         if file_format == "safetensors":
@@ -120,11 +127,26 @@ def export_run(
             compared, fixed = save_onnx(trained, header, run, temporary, out)
         else:
             compared = _save_program(trained, header, temporary, out)
-    return Exported(out, source, trained.description.model, compared, fixed)
+    return Exported(out, source, trained.description.model, compared, fixed, told(header))
 
 
-def describe_network(run: RunDirectory, source: Path, license_id: str | None) -> tuple[TrainedNetwork, Header]:
+def why_left_out(wanted: bool, *, half: bool = False, program: bool = False) -> LeftOut | None:
+    """Return why a file shall not have a calibration; None: it shall, since nothing is computed otherwise."""
+    if half or program:
+        return "half" if half else "program"
+    return None if wanted else "not wanted"
+
+
+def describe_network(
+    run: RunDirectory, source: Path, license_id: str | None, left_out: LeftOut | None = None
+) -> tuple[TrainedNetwork, Header]:
     """Load the network of a checkpoint, and say of it all that a file of it should.
+
+    Args:
+        run: its run.
+        source: the checkpoint.
+        license_id: see :func:`export_run`.
+        left_out: why the file shall not have the calibration of a cross-validation; None: it shall.
 
     Raises:
         UsageError: the licence is none.
@@ -135,7 +157,8 @@ def describe_network(run: RunDirectory, source: Path, license_id: str | None) ->
             f"'{cut(printable(license_id), 60)}' is no licence: give its SPDX identifier, such as MIT or CC-BY-4.0"
         )
     config = load_config(run.config)
-    trained = load_network(source)
+    loaded = load_unchanged(source)
+    trained = loaded.trained
     description = replace(
         trained.description,
         images=images_seen(trained.description, run),
@@ -147,6 +170,10 @@ def describe_network(run: RunDirectory, source: Path, license_id: str | None) ->
         license=license_id,
         settings=_settings(config, steps_of_run(run)),
     )
+    known = TrainedRun(run).calibration
+    if known is not None:
+        weights = fingerprint(weights_in(trained))
+        header = take_along(header, known, loaded.network or loaded.weights, weights, left_out)
     return replace(trained, description=description), header
 
 

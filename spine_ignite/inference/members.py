@@ -13,6 +13,7 @@ from torch import Tensor
 from spine_ignite.config import DataConfig
 from spine_ignite.config.sections import PredictConfig
 from spine_ignite.errors import UsageError
+from spine_ignite.inference.levels.carried import checkpoint_in
 from spine_ignite.inference.network_sources import Source
 from spine_ignite.inference.options import CHECKPOINTS, InferenceOptions
 from spine_ignite.inference.views import View, views_of
@@ -36,6 +37,7 @@ class Member:
             checkpoint lies in.
         weights: SHA-256 of the checkpoint that the network was loaded from; by the time that it is asked for, training
             may have replaced the file.
+        network: SHA-256 of the checkpoint whose weights, bit for bit, an exported file holds; empty if it does not say.
     """
 
     trained: TrainedNetwork
@@ -44,6 +46,7 @@ class Member:
     overlap: float = 0.5
     run: Path | None = None
     weights: str = ""
+    network: str = ""
 
     def scores(self, batch: Tensor, precision: Precision) -> Tensor:
         """Return logits, or with several views the logarithm of their mean probabilities: softmax of either is right.
@@ -72,6 +75,7 @@ class Member:
             "run": str(self.run or path.parent.parent),
             "checkpoint": path.name,
             "weights": self.weights or file_sha256(path),
+            **({"network": self.network} if self.network else {}),
             "views": [str(view) for view in self.views],
             "window": None if self.window is None else list(self.window),
             "overlap": None if self.window is None else self.overlap,
@@ -111,9 +115,9 @@ def load_members(sources: Sequence[Source], options: InferenceOptions, device: t
     members = []
     for source in sources:
         for name in options.checkpoints:
-            trained, weights = _load(source.checkpoint(name), device)
-            trained.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            members.append(_member(trained, weights, source, options))
+            loaded = load_unchanged(source.checkpoint(name), device)
+            loaded.trained.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            members.append(_member(loaded, source, options))
     return members
 
 
@@ -125,17 +129,36 @@ def window_of(predict: PredictConfig, data: DataConfig) -> Size | None:
     return None if window == "whole" else window
 
 
-def _load(path: Path, device: torch.device) -> tuple[TrainedNetwork, str]:
-    """Load a network, and the SHA-256 of the very file that it came from: training may replace it at any moment."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A network, and what is known of the very file that it came from.
+
+    Args:
+        trained: the network.
+        weights: SHA-256 of the file.
+        network: that of the checkpoint whose weights, bit for bit, the file holds; empty if it does not say.
+    """
+
+    trained: TrainedNetwork
+    weights: str
+    network: str
+
+
+def load_unchanged(path: Path, device: torch.device | str = "cpu") -> Loaded:
+    """Load a network from a file that training may replace at any moment.
+
+    Raises:
+        RunError: the file cannot be used.
+    """
     while True:
         before = file_sha256(path) if path.is_file() else ""  # what is missing is told by the loader
-        trained = load_network(path, device)
+        found = Loaded(load_network(path, device), before, checkpoint_in(path))
         if file_sha256(path) == before:
-            return trained, before
+            return found
 
 
-def _member(trained: TrainedNetwork, weights: str, source: Source, options: InferenceOptions) -> Member:
-    config = source.config
+def _member(loaded: Loaded, source: Source, options: InferenceOptions) -> Member:
+    config, trained = source.config, loaded.trained
     tta = config.predict.tta if options.tta is None else options.tta
     asked = None if options.window == "whole" else options.window
     return Member(
@@ -144,5 +167,6 @@ def _member(trained: TrainedNetwork, weights: str, source: Source, options: Infe
         window_of(config.predict, config.data) if options.window is None else asked,
         config.predict.overlap if options.overlap is None else options.overlap,
         source.root,
-        weights,
+        loaded.weights,
+        loaded.network,
     )

@@ -13,6 +13,8 @@ from spine_ignite.config import RunConfig, load_config, parse_config
 from spine_ignite.datasets.case_ids import natural_order
 from spine_ignite.errors import RunError, UsageError, suggest
 from spine_ignite.inference.levels.calibration import Calibration, read_calibration
+from spine_ignite.inference.levels.carried import Known, read_known
+from spine_ignite.inference.levels.certificate import OF_UNKNOWN
 from spine_ignite.inference.options import CHECKPOINTS
 from spine_ignite.inference.postprocess.learned import steps_of_run
 from spine_ignite.runs.directory import RunDirectory, open_run_directory
@@ -64,8 +66,17 @@ class ExportedNetwork:
 
     @property
     def calibration(self) -> Calibration | None:
-        """Columns that it had not seen: a file by itself has none."""
-        return None
+        """Columns that it had not seen, if the file has those of its cross-validation, and they hold for it."""
+        return self._known.calibration
+
+    @property
+    def uncalibrated(self) -> str:
+        """Why there is no calibration."""
+        return self._known.why
+
+    @cached_property
+    def _known(self) -> Known:
+        return read_known(self.header)
 
     def checkpoint(self, name: str) -> Path:
         """Return its file, the best that there is.
@@ -112,6 +123,11 @@ class TrainedRun:
         """
         folds = FoldsDirectory(self.directory.root.absolute().parent)
         return read_calibration(folds.calibration) if folds.exists else None
+
+    @property
+    def uncalibrated(self) -> str:
+        """Why there is no calibration."""
+        return OF_UNKNOWN
 
     def checkpoint(self, name: str) -> Path:
         """Return the checkpoint ``best`` or ``last``, or a file.

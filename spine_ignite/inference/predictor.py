@@ -19,7 +19,7 @@ from spine_ignite.config.data import BorderRule
 from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.errors import RunError
 from spine_ignite.inference.levels.calibration import Calibration, basis_of
-from spine_ignite.inference.levels.certificate import RISK, Certifier
+from spine_ignite.inference.levels.certificate import OF_UNKNOWN, RISK, Certifier
 from spine_ignite.inference.levels.column import Column
 from spine_ignite.inference.levels.exponents import naming_settings
 from spine_ignite.inference.levels.traits import traits
@@ -75,6 +75,7 @@ class Predictor:
         reading: how the volumes' files are to be read.
         risk: probability of a wrong column among those whose levels are accepted, at most.
         calibration: of the networks, by columns that they had not seen; None without one.
+        uncalibrated: why there is none, in words.
 
     Raises:
         RunError: the members' classes differ.
@@ -91,6 +92,7 @@ class Predictor:
         reading: Reading = STRICT,
         risk: float = RISK,
         calibration: Calibration | None = None,
+        uncalibrated: str = OF_UNKNOWN,
     ) -> None:
         self.members = list(members)
         self.device = device
@@ -100,6 +102,7 @@ class Predictor:
         self.reading = reading
         self.risk = risk
         self.calibration = calibration
+        self.uncalibrated = uncalibrated
         for member in self.members[1:]:
             _require_same_classes(self.members[0], member)
 
@@ -185,7 +188,7 @@ class Predictor:
     @cached_property
     def certifier(self) -> Certifier:
         """What says whether the levels of a column are accepted."""
-        return Certifier(self.risk, self.calibration, basis_of(self.settings, self.scheme))
+        return Certifier(self.risk, self.calibration, basis_of(self.settings, self.scheme), self.uncalibrated)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -239,6 +242,7 @@ def load_predictor(run: Path, options: InferenceOptions) -> Predictor:
         reading=Reading(options.orientation, options.nan),
         risk=sources[0].config.predict.risk if options.risk is None else options.risk,
         calibration=sources[0].calibration,
+        uncalibrated=sources[0].uncalibrated,
     )
 
 

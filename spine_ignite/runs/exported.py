@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spine_ignite.config.section import Section
+from spine_ignite.datasets.split import Sha256
 from spine_ignite.errors import RunError
 from spine_ignite.runs.checkpoints import TrainedNetwork
 from spine_ignite.runs.description import Description
@@ -22,6 +23,16 @@ from spine_ignite.version import __version__
 
 SUFFIX = ".safetensors"
 KEY = "spine_ignite"  # of the file's metadata; one, since the order of several changes from file to file
+
+LeftOut = Literal["weights", "half", "program", "not wanted"]
+
+
+class Carried(Section):
+    """Columns that the network had not seen, and what binds them to it: ``inference/levels/carried.py``."""
+
+    network: Sha256 = Field(description="SHA-256 of the checkpoint whose weights, bit for bit, are those of the file")
+    columns: dict[str, Any] = Field(description="the calibration, as in calibration.json")
+    seal: Sha256 = Field(description="SHA-256 of these, the fingerprint of the weights and the description")
 
 
 class Header(Section):
@@ -41,6 +52,8 @@ class Header(Section):
     settings: dict[str, Any] = Field(
         default_factory=dict, description="how its run predicts: sections of a configuration; none: the defaults"
     )
+    calibration: Carried | None = Field(None, description="of the cross-validation that its run is a fold of")
+    uncalibrated: LeftOut | None = Field(None, description="why it has none, though that cross-validation does")
 
 
 def to_bytes(trained: TrainedNetwork, header: Header, *, half: bool = False) -> bytes:
@@ -54,6 +67,23 @@ def to_bytes(trained: TrainedNetwork, header: Header, *, half: bool = False) -> 
     Raises:
         RunError: the network's state holds something else than tensors, or what half precision cannot hold.
     """
+    weights = weights_in(trained)
+    for name, value in weights.items():
+        if half and value.is_floating_point():
+            weights[name] = value.half()
+            if weights[name].isinf().any() and not value.isinf().any():
+                raise RunError(f"{trained.path} cannot be stored in half precision: '{name}' is too large for it")
+    header = header.model_copy(update={"sha256": fingerprint(weights)})
+    content: bytes = save(weights, metadata={KEY: header.model_dump_json()})
+    return content
+
+
+def weights_in(trained: TrainedNetwork) -> dict[str, Tensor]:
+    """Return copies of a network's weights on the CPU, each with memory of its own in the usual layout.
+
+    Raises:
+        RunError: the network's state holds something else than tensors.
+    """
     weights = {}
     for name, value in trained.network.state_dict().items():
         if not isinstance(value, Tensor):
@@ -61,15 +91,9 @@ def to_bytes(trained: TrainedNetwork, header: Header, *, half: bool = False) -> 
                 f"{trained.path} cannot be exported: '{name}' in the state of its "
                 f"{trained.description.model} is not a tensor"
             )
-        # A copy, since the format takes neither two names of one tensor nor other memory layouts.
+        # The format takes neither two names of one tensor nor other memory layouts.
         weights[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        if half and value.is_floating_point():
-            weights[name] = weights[name].half()
-            if weights[name].isinf().any() and not value.isinf().any():
-                raise RunError(f"{trained.path} cannot be stored in half precision: '{name}' is too large for it")
-    header = header.model_copy(update={"sha256": fingerprint(weights)})
-    content: bytes = save(weights, metadata={KEY: header.model_dump_json()})
-    return content
+    return weights
 
 
 def read_exported(path: Path) -> tuple[dict[str, Tensor], Description]:

@@ -45,6 +45,7 @@ def test_export_says_what_it_wrote_and_verified(
         "bytes": (tmp_path / "a.safetensors").stat().st_size,
         "batch": [3, 1, 64, 64],
         "difference": 0.0,
+        "levels": None,
     }
 
 

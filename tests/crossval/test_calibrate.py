@@ -13,6 +13,8 @@ from spine_ignite.config import load_config
 from spine_ignite.crossval.cross_validate import CrossValidation, cross_validate
 from spine_ignite.crossval.folds_plan import recorded_config
 from spine_ignite.evaluation.column_right import judge_column
+from spine_ignite.hub.hub_folder import export_hub
+from spine_ignite.inference.export import export_run
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.levels.bounds import percent
 from spine_ignite.inference.levels.calibration import read_calibration
@@ -138,6 +140,53 @@ def test_a_verdict_that_rests_on_something_else_is_not_left_as_it_is(
     assert again(0.35).error is None
     assert again(0.35).skipped
     assert "was made in another way (certificate" in again(0.34).error
+
+
+def test_an_exported_fold_says_the_same_of_a_column_to_the_last_byte(
+    calibrated: tuple[CrossValidation, list[str]], columns: Path, tmp_path: Path
+) -> None:
+    """Whatever the scan: familiar, one of the training cases, marked as a phantom, strange, or without a column."""
+    root, away = calibrated[0].directory, tmp_path / "away"
+    files = [export_run(root / f"fold{n}", away / f"net{n}.safetensors").path for n in range(2)]
+    folder = export_hub(root / "fold1", away / "hub").folder
+    images = [columns / "test" / "source" / f"Case{CASES + 1}.nii.gz", columns / "train" / "source" / "Case2.nii.gz"]
+    volume = nib.load(images[0])
+    for name, scale, descrip in (("phantom", 1, PHANTOM), ("strange", -1, ""), ("empty", 0, "")):
+        changed = nib.Nifti1Image(scale * np.asarray(volume.dataobj), volume.affine, volume.header)
+        changed.header["descrip"] = descrip
+        images.append(tmp_path / f"{name}.nii.gz")
+        nib.save(changed, images[-1])
+
+    def said(source: Path, out: str, *ensemble: Path) -> dict[str, str]:
+        options = InferenceOptions(device="cpu", ensemble=ensemble)
+        results = predict(source, collect_jobs(images, tmp_path / out), options=options)
+        assert [result.error for result in results] == [None] * len(images)
+        return {path.name: path.read_text() for path in sorted((tmp_path / out).glob("*.levels.json"))}
+
+    fold = said(root / "fold1", "fold")
+    assert len(fold) == len(images)
+    assert '"calibration": "of ' in fold[f"Case{CASES + 1}.levels.json"]
+    assert "on people alone" in fold["phantom.levels.json"]
+    assert said(files[1], "file") == said(folder, "hub") == fold
+    assert said(files[0], "mean", files[1]) == said(root, "all"), "the files of all folds are the cross-validation"
+
+    levels = [level_files([tmp_path / out / images[0].name], load_scheme("lumbar-vertebrae"), risk=0.45)
+              for out in ("fold", "file")]  # fmt: skip
+    assert levels[0][0].described == levels[1][0].described
+    assert levels[0][0].described is not None
+    assert levels[0][0].described["column"]["risk"] == 0.45
+    assert levels[0][0].described["column"]["rests_on"]["patients_above"] > 0
+    files[1].write_bytes(files[0].read_bytes())
+    (after,) = level_files([tmp_path / "file" / images[0].name], load_scheme("lumbar-vertebrae"), risk=0.45)
+    assert after.described is not None
+    assert after.described["column"]["calibration"] == "uncalibrated: the file that predicted it is another by now"
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"| levels | calibrated as in the cross-validation, by the columns of {CASES} patients |" in card
+    assert "without names, by which levels are accepted" in card
+    assert "posterior" not in (folder / "config.json").read_text(encoding="utf-8")
+    content = b"".join(path.read_bytes() for path in (files[0], *folder.iterdir()))
+    for name in (str(columns), str(root), *(f"Case{n}" for n in range(1, CASES + 2)), *(f"case{n}" for n in range(2))):
+        assert name.encode() not in content
 
 
 def test_nothing_but_an_unchanged_prediction_has_the_verdict_of_one(

@@ -265,15 +265,15 @@ def test_an_architecture_that_cannot_be_captured_is_told(
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.network(x) if x.sum() > 0 else self.network(-x)  # type: ignore[no-any-return]
 
-    from spine_ignite.inference import export
+    from spine_ignite.inference import members
 
-    def load(path: Path) -> Any:
+    def load(path: Path, _device: Any) -> Any:
         from dataclasses import replace
 
         trained = load_network(path)
         return replace(trained, network=Counts(trained.network).eval())
 
-    monkeypatch.setattr(export, "load_network", load)
+    monkeypatch.setattr(members, "load_network", load)
     with pytest.raises(RunError, match="torch.export cannot capture unet with an open batch size: "):
         export_run(run, file_format="torch-export")
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.pt", "last.pt"]

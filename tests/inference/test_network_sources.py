@@ -66,7 +66,7 @@ def test_an_exported_file_predicts_as_its_run_does(tmp_path: Path, write_run: Ru
 def test_half_precision_halves_the_file_and_is_used_in_single(tmp_path: Path, write_run: RunWriter) -> None:
     run = write_run(tmp_path / "run")
     whole, half = (export_run(run, tmp_path / f"{h}.safetensors", half=h) for h in (False, True))
-    assert half.size < 0.7 * whole.size
+    assert half.size < 0.72 * whole.size
     assert half.difference > whole.difference == 0
     stored = load_file(half.path)
     assert {value.dtype for value in stored.values()} == {torch.float16, torch.int64}

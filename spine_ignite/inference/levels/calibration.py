@@ -18,6 +18,7 @@ from spine_ignite.labels import LabelScheme
 
 FORMAT = 2
 _ANSWERS = ("views", "window", "overlap")
+_BASIS = {"networks", "answers", "classes", "postprocess", "naming"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ class JudgedColumn:
     patient: int
     phantom: bool = False
     asked: bool = False
+
+    @property
+    def can_be(self) -> bool:
+        """Whether all of it is what it should be: numbers and answers, and no text."""
+        answers = (self.right, self.phantom, self.asked)
+        return 0 <= self.posterior <= 1 and type(self.patient) is int and all(type(a) is bool for a in answers)
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,10 @@ class Calibration:
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']}")
         columns = tuple(JudgedColumn(**row) for row in data["columns"])
-        if any(not 0 <= column.posterior <= 1 or not isinstance(column.right, bool) for column in columns):
+        if not all(column.can_be for column in columns):
             raise ValueError("columns that cannot be")
+        if set(data["basis"]) != _BASIS:
+            raise ValueError("another basis")
         people, phantoms = (Familiarity.from_dict(data["traits"][kind]) for kind in ("people", "phantoms"))
         return cls(dict(data["basis"]), columns, people, phantoms)
 
@@ -174,7 +183,7 @@ def basis_of(settings: Mapping[str, Any], scheme: LabelScheme) -> dict[str, Any]
     answers = {json.dumps([member[name] for name in _ANSWERS]) for member in members}
     classes = [[c.name, c.kind, list(c.values)] for c in scheme.classes]
     return {
-        "networks": sorted({str(member["weights"]) for member in members}),
+        "networks": sorted({str(member.get("network") or member["weights"]) for member in members}),
         "answers": sorted(answers),
         "classes": hashlib.sha256(json.dumps(classes).encode()).hexdigest()[:16],
         "postprocess": list(settings["postprocess"]),

@@ -50,11 +50,13 @@ class Certifier:
         risk: probability of a wrong column among the accepted ones, at most.
         calibration: of its networks; None without one.
         basis: of its predictions, see :func:`~.calibration.basis_of`.
+        why: why there is no calibration.
     """
 
     risk: float = RISK
     calibration: Calibration | None = None
     basis: Mapping[str, Any] | None = None
+    why: str = OF_UNKNOWN
 
     def certify(
         self, column: Column, *, phantom: bool = False, traits: Mapping[str, float] | None = None
@@ -83,7 +85,7 @@ class Certifier:
             phantom: whether no person was in the scanner.
         """
         if self.calibration is None or self.basis is None:
-            return uncalibrated(self.risk, OF_UNKNOWN)
+            return uncalibrated(self.risk, self.why)
         other = difference(self.calibration.basis, self.basis)
         if other is not None:
             return uncalibrated(self.risk, other)

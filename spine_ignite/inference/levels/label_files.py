@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.errors import DataError, RunError, reason
-from spine_ignite.inference.levels.calibration import basis_of, read_calibration
-from spine_ignite.inference.levels.certificate import RISK, Certifier, uncalibrated
+from spine_ignite.inference.levels.calibration import Calibration, basis_of, read_calibration
+from spine_ignite.inference.levels.certificate import OF_UNKNOWN, RISK, Certifier, uncalibrated
 from spine_ignite.inference.levels.column import Column, name_column
 from spine_ignite.inference.levels.conditions import Conditions, centroids
 from spine_ignite.inference.levels.pieces import Found
@@ -25,10 +25,12 @@ from spine_ignite.inference.levels.record import (
     read_levels,
     write_levels,
 )
+from spine_ignite.inference.network_sources import ExportedNetwork
 from spine_ignite.inference.records import record_anew, record_of, vouches_for
 from spine_ignite.labels import LabelScheme
 from spine_ignite.ownership import require_unmarked
 from spine_ignite.runs.folds_directory import FoldsDirectory
+from spine_ignite.volumes.digests import file_sha256
 from spine_ignite.volumes.reader import volume_stem, volume_suffix, written_suffix
 from spine_ignite.volumes.volume import STRICT, Reading, Volume, read_label, write_label_like
 
@@ -152,16 +154,31 @@ def _certified_again(source: Path, scheme: LabelScheme, risk: float | None) -> d
     described = read_levels(source) if vouches_for(source, LEVELS, levels_file(source)) else None
     if made is None or described is None or described["conditions"] or described["scheme"] != scheme.name:
         return None
-    folds = FoldsDirectory(Path(made["members"][0]["run"]).absolute().parent)
-    judged = folds.exists and source.absolute().parent != folds.out_of_fold.absolute()
-    calibration = read_calibration(folds.calibration) if judged else None
+    calibration, why = _calibration_of(made["members"][0], source)
     column, known = described["column"], described.get("input", {})
-    certifier = Certifier(column["risk"] if risk is None else risk, calibration, basis_of(made, scheme))
+    certifier = Certifier(column["risk"] if risk is None else risk, calibration, basis_of(made, scheme), why)
     phantom = bool(known.get("phantom", False))
     unlike = certifier.unlike(known.get("traits"), phantom)
     asks = bool(unlike) or bool(column.get("asked_for", True))
     certificate = certifier.judge(float(column["posterior"]), asks, phantom)
     return certified_anew(described, replace(certificate, reasons=tuple(unlike)))
+
+
+def _calibration_of(member: Mapping[str, Any], source: Path) -> tuple[Calibration | None, str]:
+    """Return the calibration of the network that made a prediction, or why there is none.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    run = Path(member["run"])
+    if run.is_file():
+        if file_sha256(run) != member["weights"]:
+            return None, "the file that predicted it is another by now"
+        network = ExportedNetwork(run)
+        return network.calibration, network.uncalibrated
+    folds = FoldsDirectory(run.absolute().parent)
+    judged = folds.exists and source.absolute().parent != folds.out_of_fold.absolute()
+    return read_calibration(folds.calibration) if judged else None, OF_UNKNOWN
 
 
 def _require_ours(target: Path, source: Path, out: Path | None, force: bool) -> None:
