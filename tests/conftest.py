@@ -131,6 +131,45 @@ def write_series() -> Writer:
 
 
 @pytest.fixture(scope="session")
+def put_into_frames() -> Callable[..., None]:
+    """``put_into_frames(folder, file, reverse)`` makes an enhanced MR file of a series; grey values become 2 x + 5."""
+    pydicom = pytest.importorskip("pydicom")
+
+    def put(folder: Path, file: Path, reverse: bool = False) -> None:
+        """Put the slices of a folder into one file with many frames, in the order of their numbers or against it."""
+        headers = sorted(
+            (pydicom.dcmread(path) for path in folder.iterdir()), key=lambda h: h.InstanceNumber, reverse=reverse
+        )
+        whole = pydicom.dcmread(next(iter(folder.iterdir())))
+        measures, plane = pydicom.Dataset(), pydicom.Dataset()
+        measures.PixelSpacing, measures.SliceThickness = whole.PixelSpacing, whole.SliceThickness
+        plane.ImageOrientationPatient = whole.ImageOrientationPatient
+        shared = pydicom.Dataset()
+        shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+        frames = []
+        for number, header in enumerate(headers, 1):
+            position, content, value = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+            position.ImagePositionPatient = header.ImagePositionPatient
+            content.StackID, content.InStackPositionNumber, content.DimensionIndexValues = "1", number, [1, number]
+            content.FrameAcquisitionNumber = 1
+            value.RescaleSlope, value.RescaleIntercept, value.RescaleType = 2, 5, "US"
+            frame = pydicom.Dataset()
+            frame.PlanePositionSequence, frame.FrameContentSequence = [position], [content]
+            frame.PixelValueTransformationSequence = [value]
+            frames.append(frame)
+        for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+            delattr(whole, name)
+        whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
+        whole.NumberOfFrames, whole.InstanceNumber = len(frames), 1
+        whole.SharedFunctionalGroupsSequence, whole.PerFrameFunctionalGroupsSequence = [shared], frames
+        whole.PixelData = b"".join(header.PixelData for header in headers)
+        file.parent.mkdir()
+        whole.save_as(file)
+
+    return put
+
+
+@pytest.fixture(scope="session")
 def die_at_rename() -> Callable[[int, bool, Callable[[], None]], None]:
     """``die_at_rename(n, after, action)`` does it in a process that ends just before, or just after, rename ``n``."""
 

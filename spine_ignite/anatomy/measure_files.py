@@ -11,17 +11,15 @@ from typing import Any
 
 from spine_ignite.anatomy.figures import FIGURES, PURPOSE
 from spine_ignite.anatomy.measure_volume import Row, measure_volume
+from spine_ignite.anatomy.measured_images import Images, is_dicom_segmentation
 from spine_ignite.csv_files import csv_text
-from spine_ignite.datasets.pairing import match_by_id
-from spine_ignite.datasets.volume_files import volume_files
 from spine_ignite.errors import DataError, SpineIgniteError, UsageError, reason
 from spine_ignite.files import write_text
 from spine_ignite.labels import LabelScheme
 from spine_ignite.labels.scheme import IGNORE
 from spine_ignite.names import in_json
-from spine_ignite.volumes.alignment import aligned
-from spine_ignite.volumes.dicom.dicom_paths import is_slice_name
-from spine_ignite.volumes.dicom.segmentation_reading import identifiers, is_segmentation
+from spine_ignite.volumes.alignment import aligned, extended
+from spine_ignite.volumes.dicom.segmentation_reading import identifiers
 from spine_ignite.volumes.volume import STRICT, Reading, read_image, read_label
 
 FORMATS = (".csv", ".json")
@@ -61,7 +59,8 @@ def measure_files(
     Args:
         files: the label volumes.
         scheme: what their values mean.
-        images: the image of the only label volume, or a folder in which each has one under its case id.
+        images: the image of the only label volume, a folder in which each has one under its case id, or what holds
+            the DICOM series that segmentations were made of.
         reading: how files are read that leave something unsaid.
         progress: wraps the files, to show how far it is.
 
@@ -69,11 +68,12 @@ def measure_files(
         UsageError: one image is given for several label volumes.
         DataError: the folder of images cannot be read, or two of its files have the same case id.
     """
-    paired = _images_of(files, images)
+    paired = None if images is None else Images(images, files)
     found = []
     for file in progress(files) if progress is not None else files:
         try:
-            found.append(_measure(file, scheme, paired.get(file), reading))
+            image = None if paired is None else paired.of(file)
+            found.append(_measure(file, scheme, image, reading))
         except Exception as error:  # whatever one file does to a library, the others are still done
             found.append(Measured(file, error=_named(reason(error, file), file, error)))
     return found
@@ -148,29 +148,19 @@ def _rounded(value: float) -> float | None:
 
 
 def _measure(file: Path, scheme: LabelScheme, image: Path | None, reading: Reading) -> Measured:
-    label = read_label(file, reading)
+    label, volume = read_label(file, reading), None if image is None else read_image(image, reading)
+    if volume is not None and is_dicom_segmentation(file):  # whose slices may be some of the series
+        label = extended(label, volume)
     indices = scheme.to_indices(label.array)
     if not ((indices > 0) & (indices != IGNORE)).any():
         raise DataError(f"{file} labels nothing of the scheme '{scheme.name}'; choose another scheme or file")
     intensities = None
-    if image is not None:
-        volume = read_image(image, reading)
+    if volume is not None:
         # On the grid of the label volume, as all else is measured there.
         intensities = aligned(volume, label, "label volume")
-    series = identifiers(file) if is_slice_name(file) and is_segmentation(file) else None
+    series = identifiers(file) if is_dicom_segmentation(file) else None
     rows = tuple(measure_volume(indices, label.affine, scheme, intensities))
     return Measured(file, rows, image, series=series)
-
-
-def _images_of(files: Sequence[Path], images: Path | None) -> dict[Path, Path]:
-    if images is None:
-        return {}
-    if not images.is_dir():
-        if len(files) != 1:
-            raise UsageError(f"{images} is one image for {len(files)} label volumes; give the folder of their images")
-        return {files[0]: images}
-    pairs = match_by_id(volume_files(images), files).values()
-    return {label: image for image, label in pairs if image is not None and label is not None}
 
 
 def _named(text: str, file: Path, error: Exception) -> str:

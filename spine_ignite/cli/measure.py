@@ -21,6 +21,7 @@ Examples:
   spine-ignite measure labels/Case1.nii.gz
   spine-ignite measure labels -o measurements.csv
   spine-ignite measure labels --scheme spider --image images -o measurements.json
+  spine-ignite measure labels/dicom-seg --image exams -o measurements.csv
 """
 
 # What is shown of each kind on a screen; files hold all.
@@ -48,9 +49,9 @@ _SHOWN = {
 @click.option(
     "--image",
     "images",
-    type=click.Path(path_type=Path, exists=True),
+    type=click.Path(path_type=Path),
     metavar="FILE|FOLDER",
-    help="The image, or a folder of images, for the signal of discs over that of the fluid (T2).",
+    help="The image, a folder of images, or DICOM, for the signal of discs over that of the fluid (T2).",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="A .csv or .json file for all figures.")
 @reading_options

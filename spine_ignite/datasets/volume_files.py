@@ -35,9 +35,13 @@ def image_volumes(folder: Path) -> list[Path]:
     masks = mask_folder(folder)
     if masks is None or not (masks.is_dir() or folder.name != "images"):
         return files
+    return sorted([*files, *dicom_sources(folder)], key=lambda path: natural_order(path.name.lower()))
+
+
+def dicom_sources(folder: Path) -> list[Path]:
+    """Return the folders and zips of DICOM directly in a folder."""
     others = (path for path in folder.iterdir() if not path.name.startswith(".") and suffix_of_name(path) is None)
-    files += [path for path in others if (path.is_dir() or path.suffix.lower() == ".zip") and is_dicom(path)]
-    return sorted(files, key=lambda path: natural_order(path.name.lower()))
+    return [path for path in others if (path.is_dir() or path.suffix.lower() == ".zip") and is_dicom(path)]
 
 
 def case_names(folder: Path) -> dict[Path, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,29 @@ def aligned(label: Volume, other: Volume, what: str = "image") -> NDArray[Any]:
             f"{distance:.2g} voxels; resample it to the {what}'s grid"
         )
     return array
+
+
+def extended(label: Volume, image: Volume) -> Volume:
+    """Return a label volume that covers some of an image's voxels, as a segmentation does, on all of them.
+
+    Args:
+        label: on a part of the image's grid, in any order of axes.
+        image: what gives the grid.
+
+    Returns:
+        The labels on the image's grid, 0 where there were none; as they were where they are on no part of it.
+    """
+    array, affine = _reordered(label.array, label.affine, image.affine)
+    start = (np.linalg.inv(image.affine) @ affine)[:3, 3]
+    first = np.rint(start).astype(int)
+    moved = image.affine.copy()
+    moved[:3, 3] += image.affine[:3, :3] @ first
+    inside = (first >= 0).all() and (first + array.shape <= image.array.shape).all()
+    if not inside or grid_distance(moved, affine, array.shape) > _TOLERANCE:
+        return label
+    whole = np.zeros(image.array.shape, array.dtype)
+    whole[tuple(slice(low, low + size) for low, size in zip(first, array.shape, strict=True))] = array
+    return replace(label, array=whole, affine=image.affine)
 
 
 def grid_distance(first: NDArray[Any], second: NDArray[Any], shape: tuple[int, ...]) -> float:

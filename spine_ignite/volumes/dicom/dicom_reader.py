@@ -17,7 +17,7 @@ from spine_ignite.volumes.dicom.archives import Archive, open_archive
 from spine_ignite.volumes.dicom.decoding import read_voxels, same_pixels
 from spine_ignite.volumes.dicom.dicom_headers import read_headers
 from spine_ignite.volumes.dicom.dicom_paths import split_key, with_key
-from spine_ignite.volumes.dicom.segmentation_reading import is_segmentation, read_segmentation
+from spine_ignite.volumes.dicom.segmentation_reading import is_segmentation, read_segmentation, referred_images
 from spine_ignite.volumes.dicom.series_choice import Contents
 from spine_ignite.volumes.dicom.stacks import Stack
 from spine_ignite.volumes.reader import Stored
@@ -104,6 +104,27 @@ def usable_series(path: Path) -> tuple[Contents, Stack]:
         others = "; --series takes another" if len(found.stacks) > 1 else ""
         raise DataError(f"{series_choice.shown(stack)} of {found.path} {stack.fault}{others}")
     return found, stack
+
+
+def referred_series(segmentation: Path, source: Path) -> Path:
+    """Return the path of the series in a source that a segmentation was made of.
+
+    Raises:
+        DataError: the source does not hold it, or one of the two cannot be read.
+    """
+    found, referred = contents_of(source), referred_images(segmentation)
+    shares = [len(referred & _referable(stack)) for stack in found.stacks]
+    if not any(shares):
+        raise DataError(
+            f"{segmentation} was not made of a series in {source}; give the one that it was made of, or name the series"
+            f" that is meant, as {source.name}#4"
+        )
+    return with_key(source, found.stacks[shares.index(max(shares))].key)
+
+
+def _referable(stack: Stack) -> set[tuple[str, int | None]]:
+    """What a segmentation refers to images by: the UID, and of a file with many frames the number, from 1."""
+    return {(image.uid, None if image.frame is None else image.frame + 1) for image in stack.images}
 
 
 def volumes_in(source: Path, wanted: tuple[str, ...] = ()) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from spine_ignite.volumes.dicom.dicom_headers import quiet
 
 VALUE = "value {} of the label scheme {}"  # the description of a segment
 _VALUE = re.compile(r"value (\d+) of the label scheme (.+)")
+# The description of the content: slices in which nothing is labelled have no frames, so that these do not say where the
+# field of view ended. Slices are counted from 1 along the normal of rows and columns.
+EXTENT = "Labels of the spine from slice {} of {}; for research"
+_EXTENT = re.compile(r"Labels of the spine from slice (\d+) of (\d+); for research")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _OFF = 0.05  # of the distance between slices
 _LEAST_STEP, _MOST_SLICES = 0.01, 10_000  # mm from slice to slice; beyond either a header is wrong
@@ -43,9 +48,11 @@ def _modality(path: Path, _time: int, _size: int) -> str:
 
 
 def read_segmentation(path: Path) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
-    """Return label values ``(columns, rows, slices)`` and the affine (RAS+ mm) of the slices that have a segment.
+    """Return label values ``(columns, rows, slices)`` and the affine (RAS+ mm).
 
-    Values are those of the label scheme, where a segment tells its own, else the numbers of the segments.
+    The slices are those of the series, where the segmentation says which of them it has, as ours do; else those from
+    the first that has a segment to the last. Values are those of the label scheme, where a segment tells its own, else
+    the numbers of the segments.
 
     Raises:
         DataError: it is truncated or corrupt, not binary, its segments overlap, or its slices are not evenly spaced.
@@ -66,7 +73,22 @@ def read_segmentation(path: Path) -> tuple[NDArray[np.uint16], NDArray[np.float6
         raise DataError(f"{path} is a segmentation of shares ({kind}); one of whole voxels (BINARY) is needed")
     if fault := _contradiction(listed, [number for number, *_ in places]):
         raise DataError(f"{path} {fault}; write it again with the program that made it")
-    return _volume(path, frames, places, dict(listed))
+    values, affine = _volume(path, frames, places, dict(listed))
+    return _on_series(str(header.get("ContentDescription") or ""), values, affine)
+
+
+def _on_series(
+    said: str, values: NDArray[np.uint16], affine: NDArray[np.float64]
+) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
+    """Add the slices without a label that a segmentation speaks of, see :data:`EXTENT`."""
+    match = _EXTENT.fullmatch(said)
+    before, count = (int(match.group(1)) - 1, int(match.group(2))) if match is not None else (0, 0)
+    after = count - before - values.shape[2]
+    if before < 0 or after < 0 or count > _MOST_SLICES:
+        return values, affine
+    moved = affine.copy()
+    moved[:3, 3] -= before * affine[:3, 2]
+    return np.pad(values, ((0, 0), (0, 0), (before, after))), moved
 
 
 def _contradiction(listed: list[tuple[int, int]], used: list[int]) -> str:
@@ -115,6 +137,34 @@ def identifiers(path: Path) -> tuple[str, str]:
             return str(header.StudyInstanceUID), "; ".join(str(item.SeriesInstanceUID) for item in referred)
         except Exception:
             raise DataError(f"{path} is no readable DICOM segmentation: it is truncated or corrupt") from None
+
+
+def referred_images(path: Path) -> set[tuple[str, int | None]]:
+    """Return the images that a segmentation was made of: UID, and of a file with many frames the number, from 1.
+
+    Frames say it; where they do not, the list of the series does, which has no frames.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    with quiet() as pydicom:
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True)
+            groups = [*header.PerFrameFunctionalGroupsSequence, *header.SharedFunctionalGroupsSequence]
+            derived = [item for group in groups for item in group.get("DerivationImageSequence") or ()]
+            sources = [item for part in derived for item in part.get("SourceImageSequence") or ()]
+            series = header.get("ReferencedSeriesSequence") or ()
+            sources = sources or [item for one in series for item in one.get("ReferencedInstanceSequence") or ()]
+            return {reference for item in sources for reference in _references(item)}
+        except Exception:
+            raise DataError(f"{path} is no readable DICOM segmentation: it is truncated or corrupt") from None
+
+
+def _references(item: Any) -> Iterator[tuple[str, int | None]]:
+    frames = item.get("ReferencedFrameNumber")
+    numbers = [None] if frames is None else frames if isinstance(frames, Sequence) else [frames]
+    for number in numbers:
+        yield str(item.ReferencedSOPInstanceUID), None if number is None else int(number)
 
 
 def _value(segment: Any) -> int:

@@ -22,7 +22,7 @@ from spine_ignite.volumes.dicom.decoding import headers_of
 from spine_ignite.volumes.dicom.dicom_headers import INSTALL, quiet
 from spine_ignite.volumes.dicom.dicom_paths import is_dicom
 from spine_ignite.volumes.dicom.dicom_reader import usable_series
-from spine_ignite.volumes.dicom.segmentation_reading import VALUE
+from spine_ignite.volumes.dicom.segmentation_reading import EXTENT, VALUE
 from spine_ignite.volumes.dicom.stacks import Stack
 
 _SERIES_NUMBER = 1000  # added to that of the source
@@ -89,7 +89,8 @@ def write_segmentation(
     for number, structure in enumerate(present, 1):
         numbers[structure.index] = number
     with quiet():
-        frames = _frames(numbers[indices], stack, headers)
+        frames = np.ascontiguousarray(numbers[indices].transpose(2, 1, 0))
+        _keep_frames(headers, stack)
         segments = [_segment(number, structure, made_by) for number, structure in enumerate(present, 1)]
         try:
             segmentation = _segmentation(frames, headers, _measures(stack), segments)
@@ -98,6 +99,9 @@ def write_segmentation(
                 f"{source} has headers that no segmentation can refer to: they lack or contradict what DICOM asks for"
             ) from None
         segmentation.ContentCreatorName = ""  # has to be there; nobody is to be named
+        _refer_to_frames(segmentation, stack)
+        first = int(np.flatnonzero(indices.any((0, 1)))[0])
+        segmentation.ContentDescription = EXTENT.format(first + 1, len(stack.images))
         segmentation.SeriesNumber = _SERIES_NUMBER + int(headers[0].get("SeriesNumber") or 0)
         for item, structure in zip(segmentation.SegmentSequence, present, strict=True):
             item.SegmentDescription = VALUE.format(structure.value, scheme.name)
@@ -116,17 +120,27 @@ def _highdicom() -> Any:
     return highdicom
 
 
-def _frames(numbers: NDArray[np.uint8], stack: Stack, headers: list[Any]) -> NDArray[np.uint8]:
-    """Return segment numbers ``(frames, rows, columns)`` in the order of the source's images or frames."""
-    slices = numbers.transpose(2, 1, 0)
+def _keep_frames(headers: list[Any], stack: Stack) -> None:
+    """Leave a file with many frames those of the stack, in its order: others, of another echo, may lie in one place."""
     if stack.first.frame is None:
-        return np.ascontiguousarray(slices)
+        return
     if len(headers) > 1:
         raise DataError("a series in several files of many frames has no segmentation; leave out --dicom-seg")
-    frames = np.zeros((int(headers[0].NumberOfFrames), *slices.shape[1:]), np.uint8)
-    for place, image in enumerate(stack.images):
-        frames[image.frame] = slices[place]
-    return frames
+    groups = headers[0].PerFrameFunctionalGroupsSequence
+    headers[0].PerFrameFunctionalGroupsSequence = [groups[image.frame] for image in stack.images]
+    headers[0].NumberOfFrames = len(stack.images)
+
+
+def _refer_to_frames(segmentation: Any, stack: Stack) -> None:
+    """Say which frames of the file a segmentation is of, where it was made from a header with those of the stack."""
+    if stack.first.frame is None:
+        return
+    frames = segmentation.PerFrameFunctionalGroupsSequence
+    derived = [part for frame in frames for part in frame.DerivationImageSequence]
+    # Segments of one frame share what they refer to.
+    for source in {id(item): item for part in derived for item in part.SourceImageSequence}.values():
+        place = stack.images[int(source.ReferencedFrameNumber) - 1]
+        source.ReferencedFrameNumber = (place.frame or 0) + 1
 
 
 def _segment(number: int, structure: Any, made_by: str) -> Any:
@@ -169,7 +183,6 @@ def _segmentation(frames: NDArray[np.uint8], headers: list[Any], measures: Any, 
         manufacturer_model_name="spine-ignite",
         software_versions=__version__,
         device_serial_number="1",
-        content_description="Labels of the spine; for research",
         content_label="SPINE",
         series_description="Labels of the spine (research)",
     )

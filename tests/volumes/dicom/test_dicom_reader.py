@@ -162,44 +162,14 @@ def test_each_slice_has_its_own_slope_and_intercept(tmp_path: Path, write_series
     same_volume((stored.array, stored.affine), (wanted, sagittal()))
 
 
-def enhanced(folder: Path, file: Path, reverse: bool) -> None:
-    """Put the slices of a folder into one file with many frames, in the order of their numbers or against it."""
-    headers = sorted(
-        (pydicom.dcmread(path) for path in folder.iterdir()), key=lambda h: h.InstanceNumber, reverse=reverse
-    )
-    whole = pydicom.dcmread(next(iter(folder.iterdir())))
-    measures, plane = pydicom.Dataset(), pydicom.Dataset()
-    measures.PixelSpacing, measures.SliceThickness = whole.PixelSpacing, whole.SliceThickness
-    plane.ImageOrientationPatient = whole.ImageOrientationPatient
-    shared = pydicom.Dataset()
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
-    frames = []
-    for number, header in enumerate(headers, 1):
-        position, content, value = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
-        position.ImagePositionPatient = header.ImagePositionPatient
-        content.StackID, content.InStackPositionNumber, content.DimensionIndexValues = "1", number, [1, number]
-        content.FrameAcquisitionNumber = 1
-        value.RescaleSlope, value.RescaleIntercept, value.RescaleType = 2, 5, "US"
-        frame = pydicom.Dataset()
-        frame.PlanePositionSequence, frame.FrameContentSequence = [position], [content]
-        frame.PixelValueTransformationSequence = [value]
-        frames.append(frame)
-    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "InstanceNumber"):
-        delattr(whole, name)
-    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
-    whole.NumberOfFrames, whole.InstanceNumber = len(frames), 1
-    whole.SharedFunctionalGroupsSequence, whole.PerFrameFunctionalGroupsSequence = [shared], frames
-    whole.PixelData = b"".join(header.PixelData for header in headers)
-    file.parent.mkdir()
-    whole.save_as(file)
-
-
 @needs_dcm2niix
 @pytest.mark.parametrize("reverse", [False, True])
-def test_a_file_of_many_frames_is_read_like_files_of_one(reverse: bool, tmp_path: Path, write_series: Writer) -> None:
+def test_a_file_of_many_frames_is_read_like_files_of_one(
+    reverse: bool, tmp_path: Path, write_series: Writer, put_into_frames: Callable[..., None]
+) -> None:
     affine, array = sagittal(turns=(4, -7, 11)), noise()
     folder = write_series(tmp_path / "study" / "series", array, affine)
-    enhanced(folder, tmp_path / "many" / "frames.dcm", reverse)
+    put_into_frames(folder, tmp_path / "many" / "frames.dcm", reverse)
     stored = read(tmp_path / "many", np.float32)
     same_volume((stored.array, stored.affine), (array * 2.0 + 5, affine))
     same_volume((stored.array, stored.affine), by_dcm2niix(tmp_path / "many", tmp_path / "out"))
