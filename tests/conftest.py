@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -26,6 +28,7 @@ Attach = Callable[[Engine, Engine, Any], None]
 Plugged = Callable[[Attach], AbstractContextManager[None]]
 Stopped = Callable[[int], AbstractContextManager[None]]
 Install = Callable[..., Path]
+Start = Callable[..., list["subprocess.Popen[str]"]]
 
 
 def _affine(axes: str, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
@@ -341,6 +344,35 @@ def write_judged_run(write_volume: Writer) -> Callable[..., Path]:
 def judged_run(tmp_path_factory: pytest.TempPathFactory, write_judged_run: Callable[..., Path]) -> Path:
     """A run of :func:`write_judged_run`, to be read only."""
     return write_judged_run(tmp_path_factory.mktemp("judged_run"))
+
+
+@pytest.fixture
+def start_processes() -> Iterator[Start]:
+    """``start_processes(count, program, *words)`` starts them as torchrun would; those that are left are killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(count: int, *words: str) -> list[subprocess.Popen[str]]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+        new = [
+            subprocess.Popen(
+                [sys.executable, *words],
+                env={**os.environ, **shared, "RANK": str(number), "LOCAL_RANK": str(number)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(count)
+        ]
+        started.extend(new)
+        return new
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from spine_ignite.evaluation import judge
 from spine_ignite.evaluation.case_results import TOLERANCE
 from spine_ignite.evaluation.judged_cases import Judged
 from spine_ignite.evaluation.measures import Surfaces
+from spine_ignite.evaluation.pairs import evaluate_volumes
 from spine_ignite.evaluation.tables import Summary
 from spine_ignite.inference.inputs import collect_jobs
 from spine_ignite.inference.network_sources import names_recorded
@@ -150,7 +151,7 @@ def evaluate(
             )
         if folder is not None:
             raise UsageError("tables are written of a run or of two folders; of what is in memory take the result")
-        return judge.evaluate_volumes(_pairs(run, reference, chosen), known, tolerance, surfaces, read)
+        return evaluate_volumes(_pairs(run, reference, chosen), known, tolerance, surfaces, read)
 
 
 def _options(options: InferenceOptions | None, how: dict[str, Any]) -> InferenceOptions:

@@ -24,9 +24,10 @@ A first run, on synthetic data:
 """
 
 
-# All else would be done by each process of a launcher again, into the same folders. These write nothing, but for
-# `train`, whose processes work together, and `study`, whose cells are processes without that launcher.
-_OF_ANY_PROCESS = ("check", "list-components", "list-models", "profile", "show-model", "study", "train")
+# All else would be done by each process of a launcher again, into the same folders. These write nothing, but for those
+# whose processes work together, and `study`, whose cells are processes without that launcher.
+_TOGETHER = ("evaluate", "predict", "train")
+_OF_ANY_PROCESS = ("check", "list-components", "list-models", "profile", "show-model", "study", *_TOGETHER)
 
 
 class LazyGroup(click.Group):

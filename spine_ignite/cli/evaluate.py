@@ -9,17 +9,20 @@ import click
 
 from spine_ignite.cli.inference_options import inference_options
 from spine_ignite.cli.options import echo_json, json_option, print_table, progress_bar, say
+from spine_ignite.cli.several import launched, nproc_option
 from spine_ignite.errors import UsageError
 from spine_ignite.names import counted
 
 if TYPE_CHECKING:
     from spine_ignite.evaluation.judged_cases import Judged
     from spine_ignite.evaluation.measures import Surfaces
+    from spine_ignite.evaluation.tables import Summary
     from spine_ignite.inference.options import InferenceOptions
 
 EPILOG = """\b
 Examples:
   spine-ignite evaluate runs/unet
+  spine-ignite evaluate runs/unet --nproc 4      # four processes share the cases, on a GPU each
   spine-ignite evaluate runs/unet --tta --ensemble runs/ccnet -o judged/both
   spine-ignite evaluate runs/spine --data other --masks lumbar-vertebrae -o judged/other
   spine-ignite evaluate --predictions labels --labels dataset/test/label --scheme mrspineseg -o judged
@@ -51,6 +54,7 @@ Examples:
     show_default=True,
     help="What HD95, ASSD and NSD count: mm² of surface, or its voxels, as MONAI does.",
 )
+@nproc_option("Share the cases")
 @inference_options
 @json_option
 def command(
@@ -64,6 +68,7 @@ def command(
     out: Path | None,
     tolerance: float,
     surfaces: Surfaces,
+    nproc: int | None,
     options: InferenceOptions,
     as_json: bool,
 ) -> int:
@@ -74,55 +79,73 @@ def command(
     """
     if (run is None) == (predictions is None) or (predictions is None) != (labels is None):
         raise UsageError("give a RUN, or --predictions DIR together with --labels DIR")
-    from spine_ignite.evaluation.certainty import sentence
+    if (code := launched(nproc)) is not None:
+        return code
     from spine_ignite.evaluation.judge import evaluate, evaluate_folders
-    from spine_ignite.evaluation.tables import level_sentence, readable_rows
     from spine_ignite.labels import load_scheme
+    from spine_ignite.machine.processes import several_processes
+
+    read, shown = load_scheme(masks) if masks is not None else None, out
+    with several_processes() as processes:
+
+        def note(line: str) -> None:
+            if processes.first:
+                say(f"Note: {line}", err=True)
+
+        if run is not None:
+            summary = evaluate(
+                run,
+                split=split,
+                data=data,
+                masks=read,
+                options=options,
+                out=out,
+                tolerance=tolerance,
+                surfaces=surfaces,
+                progress=lambda items: progress_bar(items, "Evaluating"),
+                echo=note,
+                processes=processes,
+            )
+            shown = out or run / "evaluation" / split
+        else:
+            assert predictions is not None
+            assert labels is not None
+            summary = evaluate_folders(
+                predictions,
+                labels,
+                load_scheme(scheme),
+                out,
+                read,
+                tolerance,
+                surfaces,
+                lambda items: progress_bar(items, "Evaluating"),
+                echo=note,
+                processes=processes,
+            )
+        if processes.first:
+            _tell(summary, shown, run if out is None else None, as_json)
+    return 1 if summary.failed else 0
+
+
+def _tell(summary: Summary, tables: Path | None, recorded: Path | None, as_json: bool) -> None:
+    """Print the result, where its tables are, and the head of the manifest of a run that it is recorded in."""
+    from spine_ignite.evaluation.certainty import sentence
+    from spine_ignite.evaluation.tables import level_sentence, readable_rows
     from spine_ignite.runs.manifest import head_of
 
-    read, own = load_scheme(masks) if masks is not None else None, out is None
-    if run is not None:
-        summary = evaluate(
-            run,
-            split=split,
-            data=data,
-            masks=read,
-            options=options,
-            out=out,
-            tolerance=tolerance,
-            surfaces=surfaces,
-            progress=lambda items: progress_bar(items, "Evaluating"),
-            echo=lambda line: say(f"Note: {line}", err=True),
-        )
-        out = out or run / "evaluation" / split
-    else:
-        assert predictions is not None
-        assert labels is not None
-        summary = evaluate_folders(
-            predictions,
-            labels,
-            load_scheme(scheme),
-            out,
-            read,
-            tolerance,
-            surfaces,
-            lambda items: progress_bar(items, "Evaluating"),
-            echo=lambda line: say(f"Note: {line}", err=True),
-        )
-    head = head_of(run) if run is not None and own else None
+    head = head_of(recorded) if recorded is not None else None
     for case, reason in summary.failed.items():
         say(f"Error: case {case} is not judged: {reason}", err=True)
     if as_json:
         echo_json(summary.to_dict() | ({"manifest": head} if head is not None else {}))
-        return 1 if summary.failed else 0
+        return
     columns, rows = readable_rows(summary)
     left_out = f"; {len(summary.failed)} more could not be judged" if summary.failed else ""
     print_table(f"{counted(len(summary.cases), 'case')}{left_out}", columns, rows)
     say(f"Mean 3D Dice {summary.means['dice']:.4f} over {len(summary.classes)} classes")
     for line in filter(None, (level_sentence(summary), sentence(summary.certainty))):
         say(line)
-    if out is not None:
-        say(f"Tables and pictures: {out}")
+    if tables is not None:
+        say(f"Tables and pictures: {tables}")
     if head is not None:
         say(f"Manifest: {head}")
-    return 1 if summary.failed else 0

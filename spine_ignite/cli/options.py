@@ -150,20 +150,3 @@ def progress_steps(label: str, total: int | None) -> Iterator[Callable[[], None]
 
 def _length(items: Iterable[Any]) -> int | None:
     return len(items) if isinstance(items, Sequence) else None
-
-
-def words_of(context: click.Context, but: str) -> list[str]:
-    """Return the words that call a command again as it was called, without one of its options.
-
-    Args:
-        context: of the command.
-        but: the parameter's name.
-    """
-    words = [str(context.info_name)]
-    for parameter in context.command.params:
-        value = context.params.get(str(parameter.name))
-        if parameter.name == but or not isinstance(parameter, click.Option) or value in (None, False, ()):
-            continue
-        for one in value if parameter.multiple else [value]:
-            words += [parameter.opts[0]] if parameter.is_flag else [parameter.opts[0], str(one)]
-    return words

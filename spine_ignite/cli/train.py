@@ -17,8 +17,8 @@ from spine_ignite.cli.options import (
     print_table,
     progress_bar,
     say,
-    words_of,
 )
+from spine_ignite.cli.several import launched, nproc_option
 from spine_ignite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ Examples:
 @click.option("--device", help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--force", is_flag=True, help="Replace a run that is already in --out.")
 @click.option("--overfit-batches", type=click.IntRange(min=0), metavar="N", help="Check: learn N batches by heart.")
-@click.option("--nproc", type=click.IntRange(min=1), metavar="N", help="Train with N processes on this machine.")
+@nproc_option("Train")
 @click.option("--dry-run", "dry", is_flag=True, help="Build all, try one batch, print memory and time; write nothing.")
 @json_option
 def command(
@@ -70,10 +70,8 @@ def command(
 
     Exits 130 after Ctrl-C and 143 after SIGTERM, with a checkpoint to resume from.
     """
-    if nproc is not None and nproc > 1 and not dry:
-        from spine_ignite.machine.launch import launch
-
-        return launch(words_of(click.get_current_context(), but="nproc"), nproc)
+    if not dry and (code := launched(nproc)) is not None:
+        return code
     from spine_ignite.config import load_config
     from spine_ignite.machine.launched import require_one
 

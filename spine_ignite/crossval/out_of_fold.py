@@ -13,7 +13,7 @@ from spine_ignite.datasets.folds import read_folds
 from spine_ignite.datasets.patients import listed
 from spine_ignite.datasets.sources import Source, find_configured, source_of, sources_of
 from spine_ignite.errors import DataError
-from spine_ignite.evaluation.judge import Pair, judge_pairs
+from spine_ignite.evaluation.pairs import Pair, judge_pairs
 from spine_ignite.evaluation.tables import Summary
 from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.options import InferenceOptions

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from spine_ignite.config.postprocess import LEVELS
-from spine_ignite.errors import DataError, reason
+from spine_ignite.errors import DataError, SpineIgniteError, reason
+from spine_ignite.files import guard
 from spine_ignite.inference.levels.record import describe, levels_file, write_levels
 from spine_ignite.inference.network_sources import names_recorded
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predictor import Predictor, Segmentation, load_predictor
 from spine_ignite.inference.records import is_done, require_as_written, require_replaceable, write_record
 from spine_ignite.locks import lock_folder
+from spine_ignite.machine.processes import ALONE, Processes
+from spine_ignite.machine.shared_work import share_out
 from spine_ignite.volumes.dicom.segmentations import require_series, write_segmentation
-from spine_ignite.volumes.digests import volume_sha256
+from spine_ignite.volumes.digests import parts_of, volume_sha256
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.maps import PlaneSpool, write_map, write_maps
 from spine_ignite.volumes.origin import is_phantom
@@ -102,6 +105,7 @@ def predict_files(
     skip_existing: bool = False,
     progress: Progress | None = None,
     lock: bool = True,
+    processes: Processes = ALONE,
 ) -> list[Prediction]:
     """Segment files; one that cannot be used is reported, and the others are still done.
 
@@ -117,23 +121,36 @@ def predict_files(
         extras: what to write besides label volumes.
         skip_existing: leave what is already there.
         progress: wraps the jobs, to show how far it is.
-        lock: keep other processes from predicting into the same folders; False if the caller does.
+        lock: keep others from predicting into the same folders; False if the caller does.
+        processes: that share the files; all call this with the same, and get the results of all.
 
     Raises:
         RunError: another process is predicting into a folder, or it cannot be written.
     """
-    extras = extras or Extras()
-    folders = sorted({output.parent for _, output in jobs}) if lock else []
-    results = []
+    wanted = extras or Extras()
+
+    def do(job: tuple[Path, Path]) -> Prediction:
+        try:
+            return _do(predictor, *job, wanted, skip_existing)
+        except Exception as error:  # whatever one file does to a library, the others are still done
+            return Prediction(*job, error=reason(error, job[0]))
+
     with ExitStack() as stack:
-        for folder in folders:
-            stack.enter_context(lock_folder(folder, "is predicting into it"))
-        for source, output in progress(jobs) if progress is not None else jobs:
-            try:
-                results.append(_do(predictor, source, output, extras, skip_existing))
-            except Exception as error:  # whatever one file does to a library, the others are still done
-                results.append(Prediction(source, output, error=reason(error, source)))
-    return results
+        for folder in sorted({output.parent for _, output in jobs}):
+            if lock and processes.first:
+                stack.enter_context(lock_folder(folder, "is predicting into it"))
+            else:
+                guard(folder)
+        processes.wait()
+        return share_out(jobs, do, processes, size=lambda job: _bytes(job[0]), progress=progress)
+
+
+def _bytes(source: Path) -> int:
+    """The size of a volume's files; 0 if they cannot be read, which is told when it is predicted."""
+    try:
+        return sum(file.stat().st_size for file in parts_of(source))
+    except (OSError, SpineIgniteError):
+        return 0
 
 
 def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_existing: bool) -> Prediction:

@@ -29,6 +29,7 @@ from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.postprocess import Cleaned, clean
 from spine_ignite.labels import LabelScheme
 from spine_ignite.machine.precision import Precision, choose_device, choose_precision
+from spine_ignite.machine.processes import ALONE, Processes
 from spine_ignite.runs.description import Description
 from spine_ignite.runs.onnx_file import SUFFIX as ONNX
 from spine_ignite.slices.normalise import prepare_image
@@ -222,18 +223,25 @@ class Predictor:
         return "\n".join(lines)
 
 
-def load_predictor(run: Path, options: InferenceOptions) -> Predictor:
+def load_predictor(run: Path, options: InferenceOptions, processes: Processes = ALONE) -> Predictor:
     """Load the networks of a run, a folder of runs, an exported file or a published name, and of those that join them.
 
+    Args:
+        run: as above.
+        options: how to predict.
+        processes: that predict together, each on a device of its own; all call this.
+
     Raises:
-        SpineIgniteError: a run, a checkpoint or the device cannot be used, or the classes of two runs differ.
+        SpineIgniteError: a run, a checkpoint or the device cannot be used, or the classes of two runs differ; or
+            processes were given different networks.
     """
-    device = choose_device(options.device)
+    device = choose_device(options.device, processes.local, processes.local_count)
+    processes.claim(device)
     precision = choose_precision(options.precision, device)
     sources = [found for path in (run, *options.ensemble) for found in find_sources(path)]
     if all(source.root.suffix == ONNX for source in sources):
         precision = Precision(torch.float32, device.type, "onnxruntime's")
-    return Predictor(
+    predictor = Predictor(
         load_members(sources, options, device),
         device=device,
         precision=precision,
@@ -244,6 +252,9 @@ def load_predictor(run: Path, options: InferenceOptions) -> Predictor:
         calibration=sources[0].calibration,
         uncalibrated=sources[0].uncalibrated,
     )
+    if not processes.alone:
+        processes.require_same(f"{predictor.settings} {predictor.precision.name}", "network")
+    return predictor
 
 
 class Structures:

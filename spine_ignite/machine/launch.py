@@ -1,4 +1,4 @@
-"""Starts several processes of this program on this machine, and ends when all have: ``train --nproc``.
+"""Starts several processes of this program on this machine, and ends when all have: ``--nproc``.
 
 The first speaks. What the others write to the error stream is shown if all come to their end without a word of the
 first. A process that is left over when another has failed is killed after a while; all end if this one does.
@@ -30,7 +30,7 @@ _LOOK_EVERY = 0.1  # seconds
 
 
 def launch(words: Sequence[str], count: int) -> int:
-    """Run ``spine-ignite`` with these words in ``count`` processes; return the exit code of the first that failed.
+    """Run ``spine-ignite`` with these words in ``count`` processes; return the highest of their exit codes.
 
     Raises:
         RunError: a process cannot be started.
@@ -84,17 +84,23 @@ def _start(
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
-    """Wait for all; return the first exit code that is not 0, or 128 + the signal that a process was killed by."""
-    code, end = 0, float("inf")
-    while None in [process.poll() for process in processes]:
-        failed = [process.returncode for process in processes if process.returncode]
-        if failed and not code:
-            code, end = failed[0], time.monotonic() + (_PATIENCE if failed[0] < 0 else _TOLD)
+    """Wait for all; return the highest exit code, 128 + the signal for one that was killed, but not by this program.
+
+    What a process says of another one's failure is code 1; that of the failure itself is no lower.
+    """
+    end = float("inf")
+    while None in (codes := [process.poll() for process in processes]):
+        failed = [code for code in codes if code]
+        if failed:
+            end = min(end, time.monotonic() + (_PATIENCE if failed[0] < 0 else _TOLD))
         if time.monotonic() > end:
             _kill(processes)
+            break
         time.sleep(_LOOK_EVERY)
-    code = code or next((process.returncode for process in processes if process.returncode), 0)
-    return code if code >= 0 else 128 - code
+    for process in processes:
+        process.wait()
+    known = [code for code in codes if code is not None]
+    return max(code if code >= 0 else 128 - code for code in known)
 
 
 def _kill(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -48,7 +48,7 @@ def choose_device(name: str, local: int = 0, local_count: int = 1) -> torch.devi
 
     Args:
         name: as configured.
-        local: number of this process on its machine, of several that train together: each has a GPU of its own.
+        local: number of this process on its machine, of several that work together: each has a GPU of its own.
         local_count: how many they are there.
 
     Raises:
@@ -77,13 +77,13 @@ def choose_device(name: str, local: int = 0, local_count: int = 1) -> torch.devi
 
 def _own_gpu(name: str, local: int, local_count: int) -> torch.device:
     if ":" in name:
-        raise UsageError(f"device {name} is one GPU, and {local_count} processes train here; use cuda, auto or cpu")
+        raise UsageError(f"device {name} is one GPU, and {local_count} processes run here; use cuda, auto or cpu")
     there = torch.cuda.device_count()
     if there == 1:  # a scheduler shows each process its own
         return torch.device("cuda", 0)
     if there < local_count:
         raise RunError(
-            f"{local_count} processes train here, and torch sees {there} CUDA devices; start as many processes as "
+            f"{local_count} processes run here, and torch sees {there} CUDA devices; start as many processes as "
             "there are GPUs, or use device=cpu"
         )
     return torch.device("cuda", local)

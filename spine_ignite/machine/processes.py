@@ -1,6 +1,6 @@
-"""The processes of one training: which of them this is, and what they tell each other.
+"""The processes that do one thing, such as a training: which of them this is, and what they tell each other.
 
-A launcher starts them: ``train --nproc``, ``torchrun`` or ``srun``. Ignite's ``idist`` sees the group that is made
+A launcher starts them: ``--nproc``, ``torchrun`` or ``srun``. Ignite's ``idist`` sees the group that is made
 here, so that its metrics and handlers know of it too. One process alone has no group, and pays nothing.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of its training.
+    """This process among those that it works with.
 
     Args:
         number: its own, from 0.
@@ -40,6 +40,7 @@ class Processes:
         local: its number on its machine.
         local_count: of all on its machine.
         group: what sums of large tensors go through; None: the group of all that torch knows.
+        store: what all have in common, under keys; None for one alone.
     """
 
     number: int = 0
@@ -47,6 +48,7 @@ class Processes:
     local: int = 0
     local_count: int = 1
     group: Any = None
+    store: Any = None
 
     @property
     def alone(self) -> bool:
@@ -64,22 +66,27 @@ class Processes:
         return Share(self.number, self.count)
 
     def on(self, device: torch.device) -> Processes:
-        """Return the same for tensors on a device; all processes call it.
+        """Return the same for sums of tensors on a device, which becomes this process's own; all processes call it.
+
+        Raises:
+            RunError: the devices are of several kinds, or two processes have the same GPU.
+        """
+        self.claim(device)
+        if self.alone or device.type != "cuda":
+            return self
+        return replace(self, group=dist.new_group(backend="nccl", timeout=_PATIENCE))
+
+    def claim(self, device: torch.device) -> None:
+        """See that a device is this process's own; all processes call it.
 
         Raises:
             RunError: the devices are of several kinds, or two processes have the same GPU.
         """
         if self.alone:
-            return self
-        own = (socket.gethostname(), device.type, _uuid_of(device))
-        everyone: list[tuple[str, str, str]] = [own] * self.count
-        with collective():
-            dist.all_gather_object(everyone, own)
-        require_own_devices(everyone)
-        if device.type != "cuda":
-            return self
-        torch.cuda.set_device(device)
-        return replace(self, group=dist.new_group(backend="nccl", timeout=_PATIENCE))
+            return
+        require_own_devices(self.of_all((socket.gethostname(), device.type, _uuid_of(device))))
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
 
     def add_up(self, tensor: Tensor) -> Tensor:
         """Replace a tensor by its sum over all processes, in place, and return it."""
@@ -105,6 +112,18 @@ class Processes:
         with collective():
             dist.broadcast_object_list(given, src=0)
         return given[0]
+
+    def by_first(self, make: Callable[[], T]) -> T:
+        """Return what the first process makes; the others wait for it."""
+        return self.of_first(make() if self.first else None)  # type: ignore[return-value]
+
+    def of_all(self, value: T) -> list[T]:
+        """Return what all processes give here, in their order."""
+        given = [value] * self.count
+        if not self.alone:
+            with collective():
+                dist.all_gather_object(given, value)
+        return given
 
     def require_same(self, text: str, what: str) -> None:
         """See that all were given the same text.
@@ -139,7 +158,7 @@ class Processes:
 
 
 def require_own_devices(devices: Sequence[tuple[str, str, str]]) -> None:
-    """See that processes can train together on their devices, which NCCL would wait for without a word.
+    """See that processes can work together on their devices, which NCCL would wait for without a word.
 
     Args:
         devices: of each process the machine, the kind of device, and the UUID of the GPU; empty if there is none.
@@ -152,7 +171,7 @@ def require_own_devices(devices: Sequence[tuple[str, str, str]]) -> None:
     for number, (_, kind, uuid) in enumerate(devices):
         if kind != devices[0][1]:
             raise RunError(
-                f"{called[0]} trains on {devices[0][1]} and {called[number]} on {kind}; see that all find a GPU, or "
+                f"{called[0]} works on {devices[0][1]} and {called[number]} on {kind}; see that all find a GPU, or "
                 "set device to cpu"
             )
         if uuid and uuid in first:
@@ -172,7 +191,7 @@ _watch: Watch | None = None
 
 
 def current() -> Processes:
-    """Return the processes that this one trains with."""
+    """Return the processes that this one works with."""
     return _current
 
 
@@ -198,7 +217,7 @@ def several_processes() -> Iterator[Processes]:
         yield _current
         return
     if dist.is_initialized():
-        raise RunError("torch.distributed is initialised already; leave that to the training, which does it itself")
+        raise RunError("torch.distributed is initialised already; leave that to spine-ignite, which does it itself")
     be_tied()
     store, watch = join_store(place)
     try:
@@ -226,7 +245,7 @@ def _join(place: Place, store: Any) -> Processes:
         os.environ["SLURM_LOCALID"] = str(place.local)
     dist.init_process_group("gloo", store=store, rank=place.number, world_size=place.count, timeout=_PATIENCE)
     idist.sync()
-    return Processes(place.number, place.count, place.local, place.local_count)
+    return Processes(place.number, place.count, place.local, place.local_count, store=store)
 
 
 class _LostError(RunError):

@@ -18,7 +18,7 @@ from spine_ignite.datasets.folds import read_folds
 from spine_ignite.datasets.sources import source_of
 from spine_ignite.errors import DataError, RunError, SpineIgniteError
 from spine_ignite.evaluation.evaluation_entry import TABLES
-from spine_ignite.evaluation.judge import Pair, judge_pairs
+from spine_ignite.evaluation.pairs import Pair, judge_pairs
 from spine_ignite.evaluation.table_files import write_tables
 from spine_ignite.evaluation.tables import Summary
 from spine_ignite.inference.inputs import case_jobs

@@ -77,7 +77,7 @@ def test_a_launcher_starts_several_of_those_alone_that_write_nothing_or_work_tog
     told = f"Error: spine-ignite {name} takes one process, and 2 were started; start one"
     assert (told in capsys.readouterr().err) is refused
     reads = {"check", "list-components", "list-models", "profile", "show-model"}
-    assert refused is (name not in reads | {"train", "study"})
+    assert refused is (name not in reads | {"evaluate", "predict", "study", "train"})
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["list-models"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,8 @@ SETTINGS = {
 SMALL = {"name": "small", "model": "unet", "set": {"model.width": 4, "model.depth": 2}}
 WIDE = {"name": "wide", "model": "unet", "set": {"model.width": 8, "model.depth": 2}}
 Make = Callable[..., Study]
+PROGRAM = (sys.executable, "-m", "spine_ignite")
+PATIENCE = 900.0  # seconds: a machine may have other things to do
 
 
 @pytest.fixture
@@ -81,13 +84,45 @@ def require_same_weights(study: Study, other: Study) -> None:
         assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-def test_a_training_runs_in_an_allocation(cluster: Any, phantoms: Path, tmp_path: Path) -> None:
+def training(phantoms: Path, out: Path) -> list[str]:
     sets = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     model = [word for key, value in SMALL["set"].items() for word in ("--set", f"{key}={value}")]  # type: ignore[attr-defined]
-    command = [sys.executable, "-m", "spine_ignite", "train", "--model", "unet", "--data", phantoms]
-    cluster.run("srun", "-n1", *command, "--out", tmp_path / "run", *sets, *model)
+    return [*PROGRAM, "train", "--model", "unet", "--data", str(phantoms), "--out", str(out), *sets, *model]
+
+
+def test_a_training_runs_in_an_allocation(cluster: Any, phantoms: Path, tmp_path: Path) -> None:
+    cluster.run("srun", "-n1", *training(phantoms, tmp_path / "run"))
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
     assert (tmp_path / "run" / "checkpoints" / "best.pt").is_file()
+
+
+def test_the_tasks_of_a_step_are_one_training_and_share_volumes(cluster: Any, phantoms: Path, tmp_path: Path) -> None:
+    step = ("srun", "-N2", "-n2", "--kill-on-bad-exit=1")
+    said = cluster.run(*step, *training(phantoms, tmp_path / "run"))
+    assert said.count("Processes: 2, which share each batch of 4 (1 on this machine)") == 1
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["processes"] == 2
+    subprocess.run([*training(phantoms, tmp_path / "other"), "--nproc", "2"], check=True, timeout=PATIENCE)
+    one, two = (torch.load(tmp_path / name / "checkpoints/last.pt", weights_only=True) for name in ("run", "other"))
+    assert all(torch.equal(one["model"][key], two["model"][key]) for key in one["model"])
+
+    predict = [
+        *PROGRAM,
+        "predict",
+        tmp_path / "run",
+        phantoms,
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+        "--json",
+        "-o",
+    ]
+    shared = json.loads(cluster.run(*step, *predict, tmp_path / "shared"))
+    assert [made["error"] for made in shared] == [None, None]
+    cluster.run("srun", "-n1", *predict, tmp_path / "alone")
+    written = [{p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("shared", "alone")]
+    assert len(written[0]) >= 4
+    assert written[0] == written[1]
 
 
 def test_what_is_preempted_or_out_of_time_goes_on_to_the_same_weights(cluster: Any, make: Make) -> None:

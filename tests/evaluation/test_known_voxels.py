@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from spine_ignite.errors import UsageError
 from spine_ignite.evaluation.case_results import CaseResult, evaluate_case
-from spine_ignite.evaluation.judge import evaluate, evaluate_folders, evaluate_volumes
+from spine_ignite.evaluation.judge import evaluate, evaluate_folders
 from spine_ignite.evaluation.judged_cases import judged_cases
 from spine_ignite.evaluation.known_voxels import voxel_confusion
+from spine_ignite.evaluation.pairs import evaluate_volumes
 from spine_ignite.evaluation.table_files import read_tables
 from spine_ignite.labels import IGNORE, load_scheme
 from spine_ignite.report.page import write_report

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,33 +31,10 @@ Start = Callable[..., list["subprocess.Popen[str]"]]
 
 
 @pytest.fixture
-def start(tiny_dataset: Path) -> Iterator[Start]:
-    """``start(count, program, *words)`` starts processes as torchrun would; those that are left are killed."""
+def start(tiny_dataset: Path, start_processes: Start) -> Start:
+    """``start_processes`` with a slice store of the dataset."""
     build_store(load_config(None, [f"data.root={tiny_dataset}", *COMMON]).data)
-    started: list[subprocess.Popen[str]] = []
-
-    def run(count: int, *words: str) -> list[subprocess.Popen[str]]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
-        new = [
-            subprocess.Popen(
-                [sys.executable, *words],
-                env={**os.environ, **shared, "RANK": str(number), "LOCAL_RANK": str(number)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for number in range(count)
-        ]
-        started.extend(new)
-        return new
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
+    return start_processes
 
 
 def weights(start: Start, data: Path, out: Path, count: int, *overrides: str) -> dict[str, Any]:
