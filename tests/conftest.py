@@ -220,6 +220,51 @@ def tiny_dataset(tmp_path: Path, write_volume: Writer) -> Path:
     return root
 
 
+@pytest.fixture
+def two_contrasts(tmp_path: Path, write_volume: Writer) -> Path:
+    """A dataset of 5 training and 2 test cases of the contrasts t1 and t2, with the values 0, 2, 3 and 4.
+
+    The t2 images lie on another grid: larger voxels, other axes. Cases 2 and 7 lack them, case 3 lacks t1. Discs of
+    signal tell the classes apart in t1 and t2 together only: L5 is dark in both, L4 bright in t2, L3 bright in t1.
+    """
+    root = tmp_path / "exams"
+    rng = np.random.default_rng(0)
+    for number in range(1, 8):
+        split = "train" if number <= 5 else "test"
+        label = np.zeros((48, 64, 5), np.uint8)
+        shift = int(rng.integers(-2, 3))
+        for k, value in enumerate((2, 3, 4)):
+            low = 8 + 17 * k + shift
+            label[14:34, low : low + 13, 1:4] = value
+        t1 = np.array([100, 0, 20, 30, 200])[label] + rng.normal(0, 4, label.shape)
+        t2 = np.array([100, 0, 20, 200, 30])[label] + rng.normal(0, 4, label.shape)
+        coarse = t2.reshape(24, 2, 32, 2, 5).mean(axis=(1, 3))
+        if number != 3:
+            write_volume(root / split / "source" / f"Case{number}_t1.nii.gz", t1.astype(np.int16))
+        if number not in (2, 7):
+            path = root / split / "source" / f"Case{number}_t2.nii.gz"
+            write_volume(path, coarse.astype(np.float32), (2, 2, 4))
+            image = nib.load(path)
+            affine = image.affine.copy()
+            affine[:3, 3] += affine[:3, :3] @ [0.25, 0.25, 0]  # where the centre of four voxels of t1 lies
+            moved = nib.Nifti1Image(
+                np.ascontiguousarray(np.asarray(image.dataobj).transpose(2, 0, 1)), affine[:, [2, 0, 1, 3]]
+            )
+            nib.save(moved, path)
+        if number == 3:
+            label = label.reshape(24, 2, 32, 2, 5)[:, 0, :, 0].transpose(2, 0, 1)
+            nib.save(nib.Nifti1Image(np.ascontiguousarray(label), moved.affine), _below(root, split, number))
+        else:
+            write_volume(_below(root, split, number), label)
+    return root
+
+
+def _below(root: Path, split: str, number: int) -> Path:
+    path = root / split / "label" / f"mask_case{number}.nii.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 @pytest.fixture(scope="session")
 def write_run() -> RunWriter:
     """``write_run(folder, "data.context_slices=1", …, seed=0)`` writes a run of a small UNet with random weights.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from spine_ignite.evaluation.judged_cases import Judged
 from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.pairs import evaluate_volumes
 from spine_ignite.evaluation.tables import Summary
-from spine_ignite.inference.inputs import collect_jobs
+from spine_ignite.inference.exam_files import collect, known_contrast
+from spine_ignite.inference.inputs import require_one_each
 from spine_ignite.inference.network_sources import names_recorded
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predict_files import Extras, Prediction, predict_files
@@ -24,6 +25,7 @@ from spine_ignite.inference.predictor import Predictor, load_predictor
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.machine.left_as_found import left_as_found
 from spine_ignite.places import require_apart
+from spine_ignite.volumes.contrasts import with_contrasts
 from spine_ignite.volumes.in_memory import image_in_memory, is_in_memory, label_in_memory, label_like, nifti_labels
 from spine_ignite.volumes.reader import volume_stem
 from spine_ignite.volumes.volume import Reading, Volume, read_image, read_label
@@ -48,7 +50,9 @@ def predict(
         run: a run directory, an exported file, the name of a published network (``"ready"``), or a folder or list of
             these, whose probabilities are averaged.
         image: a nibabel image, a SimpleITK image, a pair of an array ``(I, J, K)`` and its affine (voxel indices to
-            RAS+ mm), or the name of a file; with ``out`` names of files, folders and datasets. Or a list of these.
+            RAS+ mm), or the name of a file; with ``out`` names of files, folders and datasets. Or a list of these. For
+            a network of several contrasts (``data.contrasts``) a mapping from each that there is to such an image; the
+            labels are on the grid of the network's first contrast that is there.
         out: a folder for label volumes; None gives them back in memory.
         options: how; by default as the run's configuration says.
         extras: with ``out``, what to write besides.
@@ -187,13 +191,28 @@ def _named(image: Any, name: str) -> tuple[Any, str]:
 
 
 def _segment(predictor: Predictor, image: Any, name: str) -> Any:
-    if isinstance(image, Path):
-        if image.is_dir():
-            raise UsageError(f"{image} is a folder; give the folder out, which its label volumes are written into")
-        volume = read_image(image, predictor.reading)
-        return nifti_labels(predictor.segment(volume).values, volume)
-    volume = image_in_memory(image, name, predictor.reading)
-    return label_like(predictor.segment(volume).values, image, volume)
+    if isinstance(image, Mapping):
+        given = {known_contrast(str(key), predictor.contrasts): value for key, value in image.items()}
+        volumes = {key: _read(*_named(value, f"{key} of {name}"), predictor.reading) for key, value in given.items()}
+        first = next((key for key in predictor.contrasts if key in volumes), None)
+        if first is None:
+            raise UsageError(
+                f"{name} has no contrast; the network sees {', '.join(predictor.contrasts) or 'one image'}"
+            )
+        others = {key: volume for key, volume in volumes.items() if key != first}
+        image, volume = _named(given[first], name)[0], with_contrasts(volumes[first], first, others)
+    else:
+        volume = _read(image, name, predictor.reading)
+    values = predictor.segment(volume).values
+    return nifti_labels(values, volume) if isinstance(image, Path) else label_like(values, image, volume)
+
+
+def _read(image: Any, name: str, reading: Reading) -> Volume:
+    if not isinstance(image, Path):
+        return image_in_memory(image, name, reading)
+    if image.is_dir():
+        raise UsageError(f"{image} is a folder; give the folder out, which its label volumes are written into")
+    return read_image(image, reading)
 
 
 def _predict_files(
@@ -205,18 +224,24 @@ def _predict_files(
     skip_existing: bool,
     progress: Progress | None,
 ) -> list[Prediction]:
-    for image in images:
+    given = [file for image in images for file in (image.values() if isinstance(image, Mapping) else [image])]
+    for image in given:
         if is_in_memory(image) or not isinstance(image, (str, PathLike)):
             raise UsageError(
                 "what is in memory has no name to be written under; predict it without out, or give its file"
             )
-    inputs = [Path(image) for image in images]
+    inputs = [Path(image) for image in images if not isinstance(image, Mapping)]
+    named = [{str(key): Path(file) for key, file in image.items()} for image in images if isinstance(image, Mapping)]
     for folder in filter(Path.is_dir, inputs):
         require_apart({"out": out}, {"input": folder})
     with names_recorded(run):
         predictor = load_predictor(run, options)
-        jobs = collect_jobs(inputs, out)
-        return predict_files(predictor, jobs, extras=extras, skip_existing=skip_existing, progress=progress)
+        found = [collect(predictor.contrasts, [], out, named=exam) for exam in named]
+        found += [collect(predictor.contrasts, inputs, out)] if inputs or not named else []
+        jobs = require_one_each([job for part in found for job in part.jobs])
+        exams = {image: files for part in found for image, files in part.exams.items()}
+        how = {"extras": extras, "skip_existing": skip_existing, "progress": progress}
+        return predict_files(predictor, jobs, exams=exams, **how)  # type: ignore[arg-type]
 
 
 def _is_folder(value: Any) -> bool:

@@ -22,8 +22,10 @@ from spine_ignite.datasets.sources import find_all, source_of, sources_of
 from spine_ignite.errors import DataError, UsageError, suggest
 from spine_ignite.slices.build import build_store
 from spine_ignite.volumes.alignment import aligned
+from spine_ignite.volumes.contrasts import read_contrasts
 from spine_ignite.volumes.geometry import SliceGrid
-from spine_ignite.volumes.volume import read_geometry, read_image, read_label, reading_of
+from spine_ignite.volumes.resampling import resampled
+from spine_ignite.volumes.volume import Volume, read_geometry, read_label, reading_of
 
 Split = Literal["train", "test"]
 KINDS = ("slices", "volumes")
@@ -33,7 +35,8 @@ class Sample(NamedTuple):
     """A slice or a volume.
 
     Args:
-        image: float32, of a slice ``(C, H, W)``, normalised; of a volume ``(I, J, K)``, in the values of its file.
+        image: float32, of a slice ``(C, H, W)``, normalised; of a volume ``(I, J, K)``, in the values of its file, with
+            ``contrasts`` ``(contrasts, I, J, K)``, all on the grid of the first that is there, 0 where one is missing.
         label: class indices, uint8, ``(H, W)`` or ``(I, J, K)``; 255 is to be ignored.
         name: the case.
         spacing: mm, float64, of a slice (row, column), of a volume along its three axes.
@@ -130,7 +133,7 @@ class _Volumes(SampleDataset):
         found, problems = find_all(self._sources)
         require_valid(data.root, [problem for problem in problems if problem.split in (split, None)])
         self._cases: list[Case] = [case for case in found.split(split) if case.label is not None]
-        self._reading = reading_of(data)
+        self._reading, self._contrasts = reading_of(data), data.contrasts
         self.names = tuple(case.name for case in self._cases)
         self.classes = self._sources[0].mapping.target.names
 
@@ -140,7 +143,7 @@ class _Volumes(SampleDataset):
     def _sample(self, index: int) -> Sample:
         case = self._cases[index]
         assert case.label is not None
-        image = read_image(case.image, self._reading)
+        image = read_contrasts(case.image, case.images, self._reading)
         label = read_label(case.label, self._reading)
         try:
             indices = source_of(case, self._sources).indices(aligned(label, image))
@@ -148,12 +151,18 @@ class _Volumes(SampleDataset):
             raise DataError(f"{case.label}: {error}") from error
         spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
         return Sample(
-            torch.from_numpy(np.ascontiguousarray(image.array)),
+            torch.from_numpy(np.ascontiguousarray(self._channels(image) if self._contrasts else image.array)),
             torch.from_numpy(indices),
             case.name,
             torch.from_numpy(spacing),
             torch.from_numpy(image.affine.copy()),
         )
+
+    def _channels(self, image: Volume) -> NDArray[np.float32]:
+        found = {image.contrast: image.array}
+        found |= {name: resampled(other, image).array for name, other in image.others.items()}
+        missing = np.zeros_like(image.array)
+        return np.stack([found.get(name, missing) for name in self._contrasts]).astype(np.float32, copy=False)
 
 
 def slice_affine(

@@ -12,6 +12,7 @@ import torchio as tio
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from spine_ignite.batches.augment.random_batch import missing_contrasts
 from spine_ignite.batches.augment.torchio_transforms import apply_torchio
 from spine_ignite.batches.slice_dataset import labelled_classes
 from spine_ignite.config import DataConfig
@@ -58,7 +59,7 @@ class VisitOrder(Sampler[Visit]):
 
 
 class CaseSubjects(Dataset[Any]):
-    """Cases as TorchIO subjects ``(1, H, W, S)``, read when asked for.
+    """Cases as TorchIO subjects ``(contrasts, H, W, S)``, read when asked for.
 
     The neighbours of the outermost slices are repeated and planes smaller than a patch are padded, so that a patch can
     be centred on every slice.
@@ -96,11 +97,15 @@ class CaseSubjects(Dataset[Any]):
     def __getitem__(self, visit: Visit) -> Any:
         case = self.cases[visit.case]
         slices = torch.from_numpy(self.store.image(case)).float()
-        image = self._lay_out(slices, float(slices.min()))
+        planes = slices.unbind(1) if self.store.settings.contrasts else (slices,)
+        image = torch.cat([self._lay_out(plane, float(plane.min())) for plane in planes])
         label = self._lay_out(torch.from_numpy(np.array(self.store.label(case))), 0)
         if self.transform is not None:
             seed = derive_seed(self.seed, 7, visit.epoch, visit.number)
+            missing = missing_contrasts(image[None], len(image))[0]
             image, label = apply_torchio(self.transform, image, label, seed)
+            if self.store.settings.contrasts:
+                image[missing] = 0
         labelled = self.labelled[visit.case]
         return tio.Subject(image=tio.ScalarImage(tensor=image), label=tio.LabelMap(tensor=label), labelled=labelled)
 
@@ -195,8 +200,8 @@ class PatchLoader:
         self._step = (epoch + 1) * self.steps_per_epoch
 
     def _collate(self, patches: list[Any]) -> Batch:
-        # (1, h, w, channels) -> (channels, h, w); the label is that of the middle slice.
-        image = torch.stack([patch["image"].data[0].permute(2, 0, 1) for patch in patches]).float()
+        # (contrasts, h, w, slices) -> (channels, h, w); the label is that of the middle slice.
+        image = torch.stack([patch["image"].data.permute(0, 3, 1, 2).flatten(0, 1) for patch in patches]).float()
         label = torch.stack([patch["label"].data[0, :, :, self.context] for patch in patches]).to(torch.uint8)
         labelled = torch.stack([patch["labelled"] for patch in patches])
         return {"image": image.contiguous(), "label": label, "labelled": labelled}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from spine_ignite.batches.augment.random_batch import missing_contrasts
 from spine_ignite.batches.sampling import Request
+from spine_ignite.config.data import channels_of
 from spine_ignite.seeds import derive_seed
 from spine_ignite.slices.store import ReaderHold, SliceStore, StoredCase
 
@@ -41,6 +44,8 @@ _OPEN_CASES = _open_cases()
 
 class SliceDataset(Dataset[Batch]):
     """Whole slices with their neighbours as channels, brought to one size; items are whole batches.
+
+    Of an exam the channels are those of its first contrast, then those of the next; one that is missing is 0.
 
     A batch holds ``image`` (float, ``(B, C, H, W)``), ``label`` (uint8, ``(B, H, W)``; 255 counts nowhere) and
     ``labelled`` (bool, ``(B, classes)``): which classes the mask of each row labels. What else brings rows to a batch
@@ -111,7 +116,7 @@ class SliceDataset(Dataset[Batch]):
         rows = range(count) if request.rows is None else request.rows
         indices = [request.indices[row] for row in rows]
         size = self.size if self.crop else self.whole(request.indices)
-        image = torch.empty((len(rows), 2 * self.context + 1, *size))
+        image = torch.empty((len(rows), channels_of(self.store.settings.contrasts, self.context), *size))
         label = torch.empty((len(rows), *size), dtype=torch.uint8)
         labelled = self.labelled[[self._number(index) for index in indices]]
         real = count - (self.phantoms.rows(request.step) if self.phantoms is not None else 0)
@@ -132,8 +137,11 @@ class SliceDataset(Dataset[Batch]):
         first, last = max(middle - self.context, 0), min(middle + self.context, len(images) - 1)
         # torch turns half into single precision some twenty times faster than numpy does.
         sources = torch.from_numpy(images[first : last + 1]).float().numpy()
-        for channel, offset in enumerate(range(-self.context, self.context + 1)):
-            place_centred(sources[min(max(middle + offset, first), last) - first], image[channel], fill=None)
+        sources = sources.reshape(len(sources), -1, *sources.shape[-2:])
+        offsets = range(-self.context, self.context + 1)
+        for channel, (contrast, offset) in enumerate(product(range(sources.shape[1]), offsets)):
+            near = min(max(middle + offset, first), last) - first
+            place_centred(sources[near, contrast], image[channel], fill=None)
         place_centred(labels[middle], label, fill=0)
         _release(images)
         _release(labels)
@@ -144,8 +152,11 @@ class SliceDataset(Dataset[Batch]):
     def _augment(self, image: Tensor, label: Tensor, seed: int) -> None:
         from spine_ignite.batches.augment.torchio_transforms import apply_torchio
 
+        missing = missing_contrasts(image[None], max(1, len(self.store.settings.contrasts)))[0]
         changed = apply_torchio(self.transform, image[..., None], label[None, ..., None], seed)
         image[...], label[...] = changed[0][..., 0], changed[1][0, ..., 0]
+        if self.store.settings.contrasts:
+            image.unflatten(0, (len(missing), -1))[missing] = 0
 
     def _open(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
         if number in self._maps:

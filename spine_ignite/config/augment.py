@@ -168,6 +168,12 @@ class GhostingConfig(Transform):
     )
 
 
+class DropContrastConfig(Transform):
+    """Leave contrasts of an exam out (``data.contrasts``), so that the network learns to do without any of them."""
+
+    p: Probability = Field(0.0, description="probability, for each contrast of a slice; one that is there always stays")
+
+
 class AugmentConfig(BaseModel):
     """Applied to training batches, on their device, and to nothing else."""
 
@@ -186,6 +192,7 @@ class AugmentConfig(BaseModel):
     blur: BlurConfig = Field(default_factory=BlurConfig)
     ghosting: GhostingConfig = Field(default_factory=GhostingConfig)
     noise: NoiseConfig = Field(default_factory=NoiseConfig)
+    drop_contrast: DropContrastConfig = Field(default_factory=DropContrastConfig)
     torchio: tuple[dict[str, dict[str, Any]], ...] = Field(
         (), description="TorchIO transforms by name with their arguments, run in the loader's workers"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,6 +39,12 @@ def check_orientation(value: str) -> str:
 
 
 MOST_CONTEXT = 5  # neighbouring slices on each side
+MOST_CONTRASTS = 16
+
+
+def channels_of(contrasts: Sequence[str], context_slices: int) -> int:
+    """Return how many input channels a network has: of each contrast a slice and its neighbours on both sides."""
+    return max(1, len(contrasts)) * (1 + 2 * context_slices)
 
 
 class PatchConfig(Section):
@@ -46,6 +54,18 @@ class PatchConfig(Section):
     samples_per_volume: PositiveInt = Field(8, description="patches drawn from a volume each time it is loaded")
     queue_length: PositiveInt = Field(128, description="patches held in memory to be shuffled")
     sampler: Literal["uniform", "label"] = Field("label", description="uniform, or label: every class equally likely")
+
+
+_LONGEST_CONTRAST = 40  # characters
+
+
+def _check_contrast(value: str) -> str:
+    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{_LONGEST_CONTRAST - 1}}}", value):
+        raise ValueError(f"must be a name such as t1 or T2w: letters, digits and _ . + -, not {value!r}")
+    return value
+
+
+Contrast = Annotated[str, AfterValidator(_check_contrast)]
 
 
 def _check_batch_size(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -88,7 +108,14 @@ class DataConfig(Section):
     context_slices: Annotated[int, Field(ge=0, le=MOST_CONTEXT)] = Field(
         0, description="neighbouring slices on each side given as further channels"
     )
-    in_channels: PositiveInt | None = Field(None, description="must equal 1 + 2 context_slices; here to be checked")
+    contrasts: Annotated[tuple[Contrast, ...], Field(max_length=MOST_CONTRASTS)] = Field(
+        (),
+        description="images of one exam that are given as channels, such as [t1, t2]: what names of files end in "
+        "(docs/formats.md); list first the one that the masks are drawn on; default: each image is a case of its own",
+    )
+    in_channels: PositiveInt | None = Field(
+        None, description="must equal contrasts x (1 + 2 context_slices); here to be checked"
+    )
     clip_percentiles: tuple[float, float] = Field((0.5, 99.5), description="intensities are clipped to these")
     orientation: Annotated[str, AfterValidator(check_orientation)] | None = Field(
         None,
@@ -141,7 +168,18 @@ class DataConfig(Section):
         if self.in_channels is not None and self.in_channels != self.channels:
             raise ValueError(
                 f"in_channels is {self.in_channels}, but context_slices {self.context_slices} gives {self.channels}"
+                + (f" for {len(self.contrasts)} contrasts" if self.contrasts else "")
             )
+        return self
+
+    @model_validator(mode="after")
+    def _contrasts_told_apart(self) -> DataConfig:
+        lower = [name.lower() for name in self.contrasts]
+        twice = next((name for name in lower if lower.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"contrasts names {twice} twice; name each once")
+        if self.contrasts and self.phantoms:
+            raise ValueError("phantoms show one contrast: set phantoms to 0, or leave contrasts out")
         return self
 
     @model_validator(mode="after")
@@ -165,8 +203,8 @@ class DataConfig(Section):
 
     @property
     def channels(self) -> int:
-        """Input channels of the network: the slice and its neighbours on both sides."""
-        return 1 + 2 * self.context_slices
+        """Input channels of the network: of each contrast the slice and its neighbours on both sides."""
+        return channels_of(self.contrasts, self.context_slices)
 
     @property
     def items_per_batch(self) -> int:

@@ -201,3 +201,12 @@ class RunConfig(Section):
     train: TrainConfig = Field(default_factory=TrainConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     predict: PredictConfig = Field(default_factory=PredictConfig)
+
+    @model_validator(mode="after")
+    def _something_to_drop(self) -> RunConfig:
+        if self.augment.drop_contrast.p and len(self.data.contrasts) < 2:
+            raise ValueError(
+                "augment.drop_contrast leaves contrasts out, and needs two or more: name them in data.contrasts, or "
+                "set augment.drop_contrast.p to 0"
+            )
+        return self

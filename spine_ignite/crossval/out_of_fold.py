@@ -15,13 +15,15 @@ from spine_ignite.datasets.sources import Source, find_configured, source_of, so
 from spine_ignite.errors import DataError
 from spine_ignite.evaluation.pairs import Pair, judge_pairs
 from spine_ignite.evaluation.tables import Summary
+from spine_ignite.inference.exam_files import NO_EXAMS, Exams, exams_of
 from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predict_files import Prediction, predict_files
 from spine_ignite.inference.predictor import load_predictor
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.runs.folds_directory import FoldsDirectory
-from spine_ignite.volumes.digests import file_sha256, volume_sha256
+from spine_ignite.volumes.contrasts import contrasts_sha256
+from spine_ignite.volumes.digests import file_sha256
 from spine_ignite.volumes.volume import Reading, reading_of
 
 
@@ -64,11 +66,13 @@ def predict_out_of_fold(plan: Plan, progress: Progress | None = None) -> Predict
     for number, fold in enumerate(plan.folds.folds):
         predictor = load_predictor(directory.fold(number).root, options)
         predictor.calibration = None  # which is made of these very columns
-        jobs = case_jobs([cases[name] for name in fold.val], directory.out_of_fold)
-        results = {r.source: r for r in predict_files(predictor, jobs, skip_existing=True, progress=progress)}
+        held_out = [cases[name] for name in fold.val]
+        jobs, exams = case_jobs(held_out, directory.out_of_fold), exams_of(held_out)
+        first = predict_files(predictor, jobs, skip_existing=True, progress=progress, exams=exams)
+        results = {r.source: r for r in first}
         # What cannot be left as it is was made in another way: as this says, it is made again.
         again = [(source, output) for source, output in jobs if results[source].error is not None]
-        results |= {r.source: r for r in predict_files(predictor, again)}
+        results |= {r.source: r for r in predict_files(predictor, again, exams=exams)}
         found |= {name: results[cases[name].image] for name in fold.val}
         settings = predictor.settings
         members += settings["members"]
@@ -96,18 +100,19 @@ def judge_out_of_fold(plan: Plan, predictions: Predictions, progress: Progress |
     return judge_pairs(pairs, scheme, nothing, plan.directory.tables, progress, how_read(plan))
 
 
-def seen_cases(root: Path, images: Sequence[Path]) -> str | None:
+def seen_cases(root: Path, images: Sequence[Path], exams: Exams = NO_EXAMS) -> str | None:
     """Say which of some images are training cases of a cross-validation; None if none is, or ``root`` is another thing.
 
     Args:
         root: its directory.
         images: files that are predicted by all folds together.
+        exams: of which further contrasts are images.
     """
     directory = FoldsDirectory(root)
     if not directory.exists:
         return None
     known = {case.image: case.name for case in read_folds(directory.splits).cases}
-    hashes = [volume_sha256(image) for image in images if image.is_file()]
+    hashes = [contrasts_sha256(image, exams.get(image, {})) for image in images if image.is_file()]
     names = [known[sha256] for sha256 in hashes if sha256 in known]
     if not names:
         return None

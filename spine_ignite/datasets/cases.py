@@ -17,6 +17,8 @@ class Case:
         label: the mask's file; None: there is none.
         split: ``train`` or ``test``.
         dataset: name of the dataset, where there are several; see :mod:`.sources`.
+        contrasts: names and files of the images of an exam (``data.contrasts``), ``image`` among them, which gives the
+            grid; none: each image is a case.
     """
 
     id: str
@@ -25,6 +27,18 @@ class Case:
     label: Path | None
     split: str
     dataset: str = ""
+    contrasts: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def images(self) -> dict[str, Path]:
+        """The file of each contrast that is there; empty where each image is a case."""
+        return dict(self.contrasts)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files: the image, the mask, further contrasts."""
+        others = (path for _, path in self.contrasts if path != self.image)
+        return (self.image, *((self.label,) if self.label is not None else ()), *others)
 
 
 @dataclass(frozen=True, slots=True)

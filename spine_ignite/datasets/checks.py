@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from spine_ignite.datasets.cases import Case, Dataset, Problem
+from spine_ignite.datasets.exam_checks import check_contrasts
 from spine_ignite.datasets.find_cases import find_cases, layout_of
 from spine_ignite.datasets.patients import patient_of
 from spine_ignite.datasets.sources import Source, alone, find_all, source_of
@@ -38,6 +39,7 @@ class CheckedCase:
     orientation: str | None = None
     values: tuple[int, ...] = ()
     digest: str = ""
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,12 @@ def _check_case(case: Case, scheme: LabelScheme, reading: Reading) -> CheckedCas
         problems += _same_grid(case, image, label)
     if image is None:
         return CheckedCase(case, tuple(problems))
+    wrong, warnings = check_contrasts(case, image, reading)
+    problems += wrong
     return CheckedCase(
         case,
         tuple(problems),
+        warnings=tuple(warnings),
         shape=image.array.shape,
         spacing=tuple(round(float(n), 4) for n in np.linalg.norm(image.affine[:3, :3], axis=0)),
         orientation=orientation_of(image.affine),
@@ -132,6 +137,7 @@ def check_datasets(
         *(Problem("", None, note) for note in (*dataset.notes, *notes)),
         *_same_content(found),
         *_same_patient(found),
+        *(warning for item in found for warning in item.warnings),
     ]
     told = {problem.file for problem in problems if problem.file is not None}
     unused = [group for source in sources for group in unused_files(source.root, dataset, told)]
@@ -191,9 +197,12 @@ def _compare_names(path: Path, source: Source) -> tuple[list[Problem], list[str]
         advice = f"choose the scheme that is meant, or the file's own: {key}={path}"
         problems.append(Problem("", path, f"{differing[0]}{more}; {advice}"))
     channels = described.channels
-    notes = [wrong] if (wrong := _miscounted(source.root, described)) is not None else []
-    if len(channels) > 1:
-        notes.append(f"{path} names {len(channels)} channels ({', '.join(channels)}); networks here see one")
+    notes = [wrong] if (wrong := _miscounted(source.root, described, source.contrasts)) is not None else []
+    if len(channels) > 1 and not source.contrasts:
+        notes.append(
+            f"{path} names {len(channels)} channels ({', '.join(channels)}), and one is read; data.contrasts "
+            "names those that the network shall see"
+        )
     return problems, notes
 
 
@@ -210,8 +219,8 @@ def miscounted(root: Path) -> str | None:
     return _miscounted(root, dataset_json.read_dataset_json(path)) if path.is_file() else None
 
 
-def _miscounted(root: Path, described: dataset_json.DatasetJson) -> str | None:
-    found = len(find_cases(root, "nnunet")[0].split("train"))
+def _miscounted(root: Path, described: dataset_json.DatasetJson, contrasts: Sequence[str] = ()) -> str | None:
+    found = len(find_cases(root, "nnunet", contrasts)[0].split("train"))
     if described.training in (None, found):
         return None
     number = counted(described.training or 0, "training case")

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spine_ignite.datasets.cases import Case, Dataset, Folders, Problem
+from spine_ignite.datasets.contrast_names import ContrastNames, channel_names
+from spine_ignite.datasets.exams import TABLE, join_cases, no_contrast, notes_on, read_exams
 from spine_ignite.datasets.pairing import pair_folders
 from spine_ignite.datasets.unread import no_volume
 from spine_ignite.datasets.volume_files import image_volumes
@@ -14,15 +16,17 @@ from spine_ignite.registry import Registered, load_registry
 from spine_ignite.registry.origins import remembered
 from spine_ignite.spec import Component
 from spine_ignite.volumes.dicom.dicom_paths import is_dicom
-from spine_ignite.volumes.reader import suffix_of_name, suffixes
+from spine_ignite.volumes.reader import suffix_of_name, suffixes, volume_stem
 
 
-def find_cases(root: Path, layout: str | None = None) -> tuple[Dataset, list[Problem]]:
+def find_cases(root: Path, layout: str | None = None, contrasts: Sequence[str] = ()) -> tuple[Dataset, list[Problem]]:
     """Find all pairs under ``root`` and every pairing problem.
 
     Args:
         root: the dataset.
         layout: that it is in; default: the first that fits.
+        contrasts: of an exam, whose images are one case (``data.contrasts``); none: each image is a case. A table
+            ``contrasts.csv`` in the folder names them, whatever its layout; see :func:`.exams.read_exams`.
 
     Raises:
         DataError: ``root`` is missing, or holds none of the layouts, or not that one.
@@ -33,7 +37,28 @@ def find_cases(root: Path, layout: str | None = None) -> tuple[Dataset, list[Pro
         raise DataError(no_volume(root))
     if not root.is_dir() and not is_dicom(root):
         raise DataError(f"dataset folder {root} does not exist; expected {_layouts()}")
+    if contrasts and (root / TABLE).is_file():
+        cases = read_exams(root / TABLE, contrasts)
+        notes = notes_on(cases, contrasts, (), root)
+        return Dataset(root, f"table {TABLE}", tuple(cases), tuple(notes)), _shared_ids(cases)
     item, found = _recognise(root) if layout is None else _as_said(root, layout)
+    names = _contrast_names(root, item.value.name, contrasts)
+    cases, problems, notes = _paired(found, names)
+    if names is not None:
+        others = _of_no_contrast(found, names)
+        if not cases and not problems and others:
+            raise no_contrast(root, contrasts)
+        notes += notes_on(cases, contrasts, others, root)
+    notes += _series_read(cases)
+    problems += _shared_ids(cases)
+    if not cases and not problems:
+        raise DataError(f"dataset folder {root} holds no volumes ({', '.join(suffixes())}); expected {_layouts()}")
+    return Dataset(root, item.value.name, tuple(cases), tuple(notes)), problems
+
+
+def _paired(
+    found: Sequence[Folders] | Sequence[Case], names: ContrastNames | None
+) -> tuple[list[Case], list[Problem], list[str]]:
     cases: list[Case] = []
     problems: list[Problem] = []
     notes: list[str] = []
@@ -41,15 +66,29 @@ def find_cases(root: Path, layout: str | None = None) -> tuple[Dataset, list[Pro
         if isinstance(part, Case):
             cases.append(part)
             continue
-        paired, wrong, unusual = pair_folders(part)
+        paired, wrong, unusual = pair_folders(part, names)
         cases += paired
         problems += wrong
         notes += unusual
-    notes += _series_read(cases)
-    problems += _shared_ids(cases)
-    if not cases and not problems:
-        raise DataError(f"dataset folder {root} holds no volumes ({', '.join(suffixes())}); expected {_layouts()}")
-    return Dataset(root, item.value.name, tuple(cases), tuple(notes)), problems
+    if names is not None and all(isinstance(part, Case) for part in found):
+        cases, problems = join_cases(cases, names)
+    return cases, problems, notes
+
+
+def _contrast_names(root: Path, layout: str, contrasts: Sequence[str]) -> ContrastNames | None:
+    if not contrasts:
+        return None
+    return channel_names(contrasts, root) if layout == "nnunet" else ContrastNames(tuple(contrasts))
+
+
+def _of_no_contrast(found: Sequence[Folders] | Sequence[Case], names: ContrastNames) -> list[Path]:
+    files: list[Path] = []
+    for part in found:
+        if isinstance(part, Case):
+            files.append(part.image)
+        elif part.images.is_dir():
+            files += image_volumes(part.images)
+    return [path for path in files if names.tell(volume_stem(path)) is None]
 
 
 def layout_of(root: Path) -> Registered[Component]:

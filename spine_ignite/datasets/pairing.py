@@ -9,6 +9,8 @@ from pathlib import Path
 
 from spine_ignite.datasets.case_ids import CHANNEL, bare_id, natural_order, without_channel
 from spine_ignite.datasets.cases import Case, Folders, Problem
+from spine_ignite.datasets.contrast_names import ContrastNames
+from spine_ignite.datasets.exams import pair_exams
 from spine_ignite.datasets.unread import describe, is_image, stem_of, unread_files, unreadable
 from spine_ignite.datasets.volume_files import image_volumes, volume_files
 from spine_ignite.errors import DataError
@@ -17,9 +19,14 @@ from spine_ignite.volumes.dicom.dicom_paths import is_slice_name
 from spine_ignite.volumes.reader import volume_stem
 
 
-def pair_folders(split: Folders) -> tuple[list[Case], list[Problem], list[str]]:
-    """Return the cases of a split's two folders, every pairing problem, and what is unusual but stops nothing."""
-    cases, problems = _pair(split)
+def pair_folders(split: Folders, contrasts: ContrastNames | None = None) -> tuple[list[Case], list[Problem], list[str]]:
+    """Return the cases of a split's two folders, every pairing problem, and what is unusual but stops nothing.
+
+    Args:
+        split: the folders.
+        contrasts: how names tell the contrasts of an exam; None: each image is a case.
+    """
+    cases, problems = _pair(split) if contrasts is None else _pair_exams(split, contrasts)
     problems += _unread_cases(split)
     notes = [*_forgotten_masks(split, cases), *_unread(split)]
     return cases, [replace(problem, split=split.name) for problem in problems], notes
@@ -63,6 +70,13 @@ def _pair(split: Folders) -> tuple[list[Case], list[Problem]]:
         if key not in images
     ]
     return cases, problems
+
+
+def _pair_exams(split: Folders, contrasts: ContrastNames) -> tuple[list[Case], list[Problem]]:
+    problems: list[Problem] = []
+    masks, images = _names(split.labels, problems), _names(split.images, problems)
+    cases, wrong = pair_exams(split, contrasts, images, masks)
+    return cases, [*problems, *wrong]
 
 
 def _forgotten_masks(split: Folders, cases: Sequence[Case]) -> list[str]:
@@ -124,8 +138,8 @@ def _by_id(names: Mapping[Path, str], nnunet: bool, problems: list[Problem]) -> 
             channels = [CHANNEL.search(volume_stem(file)) for file in (path, other)]
             if nnunet and all(channels):
                 message = (
-                    f"is a second channel of case '{key}' besides {other.name}, and networks here see one; keep the "
-                    f"files of one channel in {path.parent.name} and move the others away"
+                    f"is a second channel of case '{key}' besides {other.name}; name the channels that the network "
+                    f"shall see (data.contrasts), or keep the files of one in {path.parent.name}"
                 )
             else:
                 message = f"has the same case id '{key}' as {other.name}; rename or remove one"

@@ -77,10 +77,11 @@ def join_equal(cases: Iterable[tuple[str, str, bool]]) -> dict[str, str]:
     }
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
+def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> list[list[str]]:
     """Read columns of a CSV file with a heading, without space around the values.
 
-    Commas, semicolons or tabs part the columns; capitals in the heading do not matter.
+    Commas, semicolons or tabs part the columns; capitals in the heading do not matter. What is ``optional`` is empty
+    where there is no such column.
 
     Raises:
         DataError: the file cannot be read, or lacks a column.
@@ -94,7 +95,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
             lacking = [column for column in columns if column not in rows.fieldnames]
             if lacking:
                 raise DataError(f"{path} has no column '{lacking[0]}'; give it a heading with {' and '.join(columns)}")
-            return [[(row[column] or "").strip() for column in columns] for row in rows]
+            return [[(row.get(column) or "").strip() for column in (*columns, *optional)] for row in rows]
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 (byte {error.start}); save it as CSV in UTF-8") from error
     except OSError as error:

@@ -34,12 +34,14 @@ class Source:
         root: its folder.
         mapping: from the scheme of its masks to that of the run.
         labelled: for each class of the run's scheme whether its masks label it; the background always.
+        contrasts: of the run, whose images are one case; see :func:`.find_cases.find_cases`.
     """
 
     name: str
     root: Path
     mapping: SchemeMap
     labelled: tuple[bool, ...]
+    contrasts: tuple[str, ...] = ()
 
     @property
     def labels_all(self) -> bool:
@@ -117,7 +119,7 @@ def sources_of(data: DataConfig) -> tuple[Source, ...]:
                 "choose the scheme that these masks are in"
             )
         labelled = mapping.reached if item.labelled is None else _declared(mapping, item.labelled, f"{key}.labelled")
-        sources.append(Source(name, item.root, mapping, labelled))
+        sources.append(Source(name, item.root, mapping, labelled, data.contrasts))
     return tuple(sources)
 
 
@@ -157,7 +159,7 @@ def elsewhere(data: DataConfig, root: Path, masks: LabelScheme | None = None) ->
         sources = sources_of(data)
         same = (source for source in sources if os.path.realpath(source.root) == os.path.realpath(root))
         return replace(next(same, sources[0]), name="", root=root)
-    return alone(root, load_scheme(data.scheme), masks)
+    return replace(alone(root, load_scheme(data.scheme), masks), contrasts=data.contrasts)
 
 
 def _declared(mapping: SchemeMap, names: Sequence[str], key: str) -> tuple[bool, ...]:
@@ -184,9 +186,9 @@ def find_all(sources: Sequence[Source]) -> tuple[Dataset, list[Problem]]:
     Raises:
         DataError: a dataset is missing, or its layout is not known.
     """
-    dataset, problems = find_cases(sources[0].root)
+    dataset, problems = find_cases(sources[0].root, contrasts=sources[0].contrasts)
     for source in sources[1:]:
-        found, wrong = find_cases(source.root)
+        found, wrong = find_cases(source.root, contrasts=source.contrasts)
         dataset = replace(
             dataset,
             cases=(*dataset.cases, *(_of(source, case) for case in found.cases)),

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from spine_ignite.datasets.cases import Case
 from spine_ignite.datasets.patients import listed
 from spine_ignite.errors import DataError, RunError
+from spine_ignite.volumes.contrasts import contrasts_sha256
 from spine_ignite.volumes.digests import volume_sha256
 
 Found = TypeVar("Found")
@@ -38,7 +39,7 @@ class SplitCase(Record):
     name: Name
     id: Name
     patient: Name
-    image: Sha256 = Field(description="of the image file")
+    image: Sha256 = Field(description="of the image file; of an exam of several contrasts, of all its images together")
     mask: Sha256 | None = Field(description="of the mask file; None: a test case without one")
     voxels: Sha256 = Field(description="of the image's voxels, however the file stores them")
     dataset: Name | None = Field(None, description="that it is of, where there are several")
@@ -170,7 +171,7 @@ def read_split(path: Path) -> Split:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """SHA-256 of a case's image file and of its mask file, or None."""
+    """SHA-256 of a case's image file, or of all images of its exam together, and of its mask file, or None."""
 
     image: str
     mask: str | None
@@ -182,7 +183,8 @@ def of_files(case: Case) -> Fingerprint:
     Raises:
         DataError: a file cannot be read.
     """
-    return Fingerprint(volume_sha256(case.image), volume_sha256(case.label) if case.label is not None else None)
+    mask = volume_sha256(case.label) if case.label is not None else None
+    return Fingerprint(contrasts_sha256(case.image, case.images), mask)
 
 
 def require_same(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spine_ignite.datasets.cases import Dataset
+from spine_ignite.datasets.exams import TABLE
 from spine_ignite.datasets.unread import is_image, is_voxels
 from spine_ignite.errors import DataError
 from spine_ignite.volumes.dicom.dicom_paths import split_key
@@ -48,10 +49,12 @@ def unused_files(root: Path, dataset: Dataset, told: Collection[Path] = ()) -> l
         dataset: its cases, and those of others maybe.
         told: files of which a problem tells already.
     """
-    sources = {split_key(case.image)[0] for case in dataset.cases}
+    sources = {split_key(path)[0] for case in dataset.cases for path in (case.image, *case.images.values())}
     if root in sources:
         return []
-    used = {part for case in dataset.cases for path in (case.image, case.label) if path for part in _parts(path)}
+    used = {part for case in dataset.cases for path in case.files for part in _parts(path)}
+    exams = any(case.contrasts for case in dataset.cases)
+    used |= {root / TABLE} if exams else set()
     skipped = {*used, *told}
     folders = {path.parent for path in skipped}
     groups: dict[tuple[Path, str], list[Path]] = {}
@@ -64,7 +67,7 @@ def unused_files(root: Path, dataset: Dataset, told: Collection[Path] = ()) -> l
             inside = path.relative_to(root).parts
             key = (root / inside[0] if len(inside) > 1 else root, _LYING)
         else:
-            key = (path.parent, _why(path, path.parent in folders, dataset.layout))
+            key = (path.parent, _why(path, path.parent in folders, dataset.layout, exams))
         groups.setdefault(key, []).append(path)
     return [Unused(folder, tuple(files), why) for (folder, why), files in groups.items()]
 
@@ -85,13 +88,15 @@ def _files(root: Path, sources: Collection[Path]) -> Iterator[Path]:
                 yield Path(place) / name
 
 
-def _why(path: Path, beside_cases: bool, layout: str) -> str:
+def _why(path: Path, beside_cases: bool, layout: str, exams: bool) -> str:
     if path.is_dir():
         return "a link to a folder, which is not followed"
     if path.name.startswith((".", "~")):
         return "hidden: the name begins with . or ~"
     if volume_suffix(path) is not None and not beside_cases:
         return f"volumes in a folder that the layout {layout} does not read"
+    if volume_suffix(path) is not None and exams:
+        return "images of none of data.contrasts, and masks of another image than the first of its case that has one"
     if volume_suffix(path) is not None:
         return f"volumes that are no image or mask of a case in the layout {layout}"
     if is_voxels(path):

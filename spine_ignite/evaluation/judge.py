@@ -20,6 +20,7 @@ from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.pairs import Pair, judge_pairs
 from spine_ignite.evaluation.tables import Summary
 from spine_ignite.files import guard
+from spine_ignite.inference.exam_files import exams_of
 from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.network_sources import find_runs
 from spine_ignite.inference.options import InferenceOptions
@@ -95,13 +96,14 @@ def evaluate(
         if out is not None:
             require_apart({"--out": out}, {"--data": data} if data is not None else config.data.roots)
         predictor = load_predictor(run, options, processes)
+        exams = exams_of(cases)
         jobs = processes.by_first(lambda: case_jobs(cases, folder))
         scheme = load_scheme(config.data.scheme)
         settings = {"scheme": scheme.name, "split": split, "notes": list(judged.notes), **predictor.settings}
         if masks is not None:
             settings["masks"] = masks.to_dict()
         with _held(processes, tables, own=out is not None, predictions=folder):
-            made = predict_files(predictor, jobs, progress=progress, lock=False, processes=processes)
+            made = predict_files(predictor, jobs, progress=progress, lock=False, processes=processes, exams=exams)
             results = {result.source: result for result in made}
             predicted = [(case, results[case.image]) for case in cases]
             pairs = [_pair(case, result.output, judged) for case, result in predicted if result.error is None]

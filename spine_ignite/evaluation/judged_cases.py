@@ -19,7 +19,8 @@ from spine_ignite.labels import LabelScheme
 from spine_ignite.runs.checkpoints import read_weights
 from spine_ignite.runs.directory import RunDirectory
 from spine_ignite.runs.folds_directory import FoldsDirectory
-from spine_ignite.volumes.digests import volume_sha256, voxels_sha256
+from spine_ignite.volumes.contrasts import contrasts_sha256
+from spine_ignite.volumes.digests import voxels_sha256
 from spine_ignite.volumes.volume import STRICT, Reading, read_image
 
 Judged = Literal["test", "validation"]
@@ -74,7 +75,7 @@ def judged_cases(
         return _unseen(elsewhere(config, data, masks), list(splits.values()), before, reading)
     record = splits[runs[0].root]
     own = (elsewhere(config, data, masks),) if data is not None else sources_of(config)
-    dataset, problems = find_cases(data) if data is not None else find_all(own)
+    dataset, problems = find_cases(data, contrasts=config.contrasts) if data is not None else find_all(own)
     wanted = {case.id for case in record.part(split)}
     require_valid(dataset.root, [problem for problem in problems if problem.case in wanted])
     cases = _recorded(record.part(split), dataset, runs[0].split)
@@ -111,7 +112,7 @@ def _seen_before(run: RunDirectory) -> tuple[str, ...]:
 
 
 def _unseen(source: Source, splits: Sequence[Split], before: set[str], reading: Reading) -> JudgedCases:
-    dataset, problems = find_cases(source.root)
+    dataset, problems = find_cases(source.root, contrasts=source.contrasts)
     require_valid(dataset.root, problems)
     cases = [case for case in dataset.split("test") or dataset.cases if case.label is not None]
     if not cases:
@@ -129,7 +130,8 @@ def _unseen(source: Source, splits: Sequence[Split], before: set[str], reading: 
 
 def _is_among(case: Case, files: set[str], voxels: set[str], reading: Reading) -> bool:
     try:
-        return volume_sha256(case.image) in files or voxels_sha256(read_image(case.image, reading)) in voxels
+        seen = contrasts_sha256(case.image, case.images) in files
+        return seen or voxels_sha256(read_image(case.image, reading)) in voxels
     except DataError:
         return False  # it is told when it is predicted
 

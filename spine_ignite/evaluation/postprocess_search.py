@@ -16,6 +16,7 @@ from spine_ignite.errors import DataError
 from spine_ignite.evaluation.evaluation_entry import record_predictions
 from spine_ignite.evaluation.judged_cases import judged_cases
 from spine_ignite.evaluation.known_voxels import known_voxels
+from spine_ignite.inference.exam_files import exams_of
 from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.postprocess import clean
@@ -59,7 +60,7 @@ def learn_postprocess(
         jobs = case_jobs(cases, directory.predictions / "validation")
         options = InferenceOptions(checkpoints=(checkpoint,), postprocess=(), device=device).on(config.data)
         predictor = load_predictor(run, options)
-        for result in predict_files(predictor, jobs, progress=progress):
+        for result in predict_files(predictor, jobs, progress=progress, exams=exams_of(cases)):
             if result.error is not None:
                 raise DataError(result.error)
         outputs = dict(jobs)

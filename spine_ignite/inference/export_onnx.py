@@ -137,14 +137,17 @@ def to_onnx(network: nn.Module, batch: Tensor, axes: tuple[int, ...] = _OPEN) ->
 def _explain(description: Description, *, fixed: bool) -> str:
     size = "x".join(map(str, description.size))
     low, high = description.clip_percentiles
+    contrasts = f", of the contrasts {', '.join(description.contrasts)} in turn (0 where one is missing)"
+    names = description.scheme.names
+    each = "each contrast's intensities" if description.contrasts else "the volume's intensities"
     return (
         f"Segmentation of sagittal slices of spine MRI by {description.model}. image: float32 (batch, "
         f"{description.in_channels}, height, width), {f'height x width {size}' if fixed else 'from 64 x 64 up'}, rows "
         f"from superior to inferior, columns from anterior to posterior, {description.spacing[0]:g} x "
         f"{description.spacing[1]:g} mm, channels are a slice and its {description.context_slices} neighbours on each "
-        f"side; the volume's intensities clipped to its percentiles {low:g} and {high:g}, then shifted and scaled to "
-        f"mean 0 and standard deviation 1. logits: (batch, {description.scheme.num_classes}, height, width), classes "
-        f"in the order {', '.join(description.scheme.names)}. More in the metadata entry {KEY}, as JSON."
+        f"side{contrasts if description.contrasts else ''}; {each} clipped to its percentiles {low:g} "
+        f"and {high:g}, then shifted and scaled to mean 0 and standard deviation 1. logits: (batch, {len(names)}, "
+        f"height, width), classes in the order {', '.join(names)}. More in the metadata entry {KEY}, as JSON."
     )
 
 

@@ -35,11 +35,8 @@ def collect_jobs(inputs: Sequence[Path], out: Path, series: Sequence[str] = ()) 
         UsageError: ``out`` is a folder of images or of their masks, or two inputs have the same output, suffix aside.
     """
     names_in = lru_cache(_names_in)
-    files = [file for path in inputs for file in _volumes(path, series)]
-    for folder in {file.parent for file in files}:
-        for place in (folder, mask_folder(folder)):
-            if place is not None and place.resolve() == out.resolve():
-                raise UsageError(f"predictions in {out} would lie among what is there already; choose another folder")
+    files = [file for path in inputs for file in volumes_of(path, series)]
+    _require_apart(files, out)
     jobs: dict[Path, Path] = {}
     sources: dict[str, Path] = {}  # what lies beside a label volume has its name without the suffix
     for source in files:
@@ -58,11 +55,47 @@ def case_jobs(cases: Sequence[Case], out: Path) -> list[tuple[Path, Path]]:
     Raises:
         UsageError: ``out`` is a folder of images or of their masks.
     """
+    exams = [case for case in cases if case.contrasts]
+    if exams:
+        return exam_jobs(exams, out)
     jobs = []
     for dataset in dict.fromkeys(case.dataset for case in cases):
         found = collect_jobs([case.image for case in cases if case.dataset == dataset], out)
         jobs += [(source, output.with_name(prefixed(dataset, output.name))) for source, output in found]
     return jobs
+
+
+def exam_jobs(exams: Sequence[Case], out: Path) -> list[tuple[Path, Path]]:
+    """Pair the image that gives an exam's grid with the label volume to write in ``out``, called as the exam is.
+
+    Raises:
+        UsageError: ``out`` is a folder of images or of their masks, or two exams have the same name.
+    """
+    _require_apart([path for exam in exams for path in exam.images.values()], out)
+    return require_one_each(
+        [(exam.image, out / f"{exam.name}{written_suffix(volume_suffix(exam.image))}") for exam in exams]
+    )
+
+
+def require_one_each(jobs: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """Return pairs of an image and its label volume, each once.
+
+    Raises:
+        UsageError: two images would be written to the same label volume, suffix aside.
+    """
+    seen: dict[tuple[Path, str], tuple[Path, Path]] = {}
+    for source, output in jobs:
+        other, _ = seen.setdefault((output.parent, volume_stem(output)), (source, output))
+        if other.resolve() != source.resolve():
+            raise UsageError(f"{other} and {source} would both be written to {output}; predict them into two folders")
+    return list(seen.values())
+
+
+def _require_apart(files: Sequence[Path], out: Path) -> None:
+    for folder in {file.parent for file in files}:
+        for place in (folder, mask_folder(folder)):
+            if place is not None and place.resolve() == out.resolve():
+                raise UsageError(f"predictions in {out} would lie among what is there already; choose another folder")
 
 
 def _names_in(folder: Path) -> dict[Path, str]:
@@ -98,7 +131,13 @@ def series_read(sources: Sequence[Path]) -> list[str]:
     return remarks(series)
 
 
-def _volumes(path: Path, series: Sequence[str]) -> list[Path]:
+def volumes_of(path: Path, series: Sequence[str] = ()) -> list[Path]:
+    """Return the volumes that an input of :func:`collect_jobs` stands for.
+
+    Raises:
+        DataError: it is missing or holds no volumes.
+        UsageError: series are asked for of what is not DICOM.
+    """
     suffix = volume_suffix(path)
     if series or (suffix == DICOM and not path.is_dir()):
         if not is_dicom(path):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spine_ignite.config import DataConfig
+from spine_ignite.config import AugmentConfig, DataConfig
 from spine_ignite.config.sections import PredictConfig
 from spine_ignite.errors import UsageError
 from spine_ignite.inference.levels.carried import checkpoint_in
@@ -157,13 +157,18 @@ def load_unchanged(path: Path, device: torch.device | str = "cpu") -> Loaded:
             return found
 
 
+def _views(trained: TrainedNetwork, augment: AugmentConfig) -> tuple[View, ...]:
+    description = trained.description
+    return views_of(augment, description.context_slices, max(1, len(description.contrasts)))
+
+
 def _member(loaded: Loaded, source: Source, options: InferenceOptions) -> Member:
     config, trained = source.config, loaded.trained
     tta = config.predict.tta if options.tta is None else options.tta
     asked = None if options.window == "whole" else options.window
     return Member(
         trained,
-        views_of(config.augment, trained.description.context_slices) if tta else (View(),),
+        _views(trained, config.augment) if tta else (View(),),
         window_of(config.predict, config.data) if options.window is None else asked,
         config.predict.overlap if options.overlap is None else options.overlap,
         source.root,

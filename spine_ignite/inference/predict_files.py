@@ -11,6 +11,7 @@ from typing import Any
 from spine_ignite.config.postprocess import LEVELS
 from spine_ignite.errors import DataError, SpineIgniteError, reason
 from spine_ignite.files import guard
+from spine_ignite.inference.exam_files import NO_EXAMS, Exams
 from spine_ignite.inference.levels.record import describe, levels_file, write_levels
 from spine_ignite.inference.network_sources import names_recorded
 from spine_ignite.inference.options import InferenceOptions
@@ -19,13 +20,14 @@ from spine_ignite.inference.records import is_done, require_as_written, require_
 from spine_ignite.locks import lock_folder
 from spine_ignite.machine.processes import ALONE, Processes
 from spine_ignite.machine.shared_work import share_out
+from spine_ignite.volumes.contrasts import Files, contrasts_sha256, read_contrasts
 from spine_ignite.volumes.dicom.segmentations import require_series, write_segmentation
 from spine_ignite.volumes.digests import parts_of, volume_sha256
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.maps import PlaneSpool, write_map, write_maps
 from spine_ignite.volumes.origin import is_phantom
 from spine_ignite.volumes.reader import volume_stem
-from spine_ignite.volumes.volume import Volume, read_image, write_label_like
+from spine_ignite.volumes.volume import Volume, write_label_like
 
 Progress = Callable[[Any], Any]
 Jobs = Sequence[tuple[Path, Path]]
@@ -106,6 +108,7 @@ def predict_files(
     progress: Progress | None = None,
     lock: bool = True,
     processes: Processes = ALONE,
+    exams: Exams = NO_EXAMS,
 ) -> list[Prediction]:
     """Segment files; one that cannot be used is reported, and the others are still done.
 
@@ -123,6 +126,7 @@ def predict_files(
         progress: wraps the jobs, to show how far it is.
         lock: keep others from predicting into the same folders; False if the caller does.
         processes: that share the files; all call this with the same, and get the results of all.
+        exams: of each image the files of its exam by contrast, its own among them; of networks that see contrasts.
 
     Raises:
         RunError: another process is predicting into a folder, or it cannot be written.
@@ -131,7 +135,7 @@ def predict_files(
 
     def do(job: tuple[Path, Path]) -> Prediction:
         try:
-            return _do(predictor, *job, wanted, skip_existing)
+            return _do(predictor, *job, wanted, skip_existing, exams.get(job[0], {}))
         except Exception as error:  # whatever one file does to a library, the others are still done
             return Prediction(*job, error=reason(error, job[0]))
 
@@ -153,8 +157,10 @@ def _bytes(source: Path) -> int:
         return 0
 
 
-def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_existing: bool) -> Prediction:
-    image = volume_sha256(source)
+def _do(
+    predictor: Predictor, source: Path, output: Path, extras: Extras, skip_existing: bool, exam: Files
+) -> Prediction:
+    image = contrasts_sha256(source, exam)
     paths = extras.paths(output)
     if LEVELS in predictor.postprocess:
         paths[LEVELS] = levels_file(output)
@@ -164,9 +170,10 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
     if extras.dicom_seg:
         require_as_written(output, _SEG, paths[_SEG])
         require_series(source)
-    volume = read_image(source, predictor.reading)
-    if volume_sha256(source) != image:
+    volume = read_contrasts(source, exam, predictor.reading)
+    if contrasts_sha256(source, exam) != image:
         raise DataError(f"{source} was replaced while it was read; predict it again")
+    of_image = {"image": str(source), "image_sha256": image, **_recorded(exam)}
     grid = SliceGrid.from_geometry(volume.array.shape, volume.affine)
     with ExitStack() as stack:
         spool = None
@@ -183,7 +190,7 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
             if spool is not None:
                 maps = (grid.to_volume(spool.read(index)) for index in range(spool.classes))
                 write_maps(paths["probabilities"], maps, spool.classes, volume)
-            _write_labels(predictor, found, volume, output, files, {"image": str(source), "image_sha256": image})
+            _write_labels(predictor, found, volume, output, files, of_image)
 
         if extras.dicom_seg:  # what refuses it does so before anything else is written, and its record comes before it
             made_by = str(predictor.settings["checkpoint"])
@@ -200,13 +207,19 @@ def _do(predictor: Predictor, source: Path, output: Path, extras: Extras, skip_e
     return Prediction(source, output, note=found.note)
 
 
+def _recorded(exam: Files) -> dict[str, Any]:
+    """What a record says of the images of an exam, whose common SHA-256 is compared."""
+    found = {name: {"image": str(path), "sha256": volume_sha256(path)} for name, path in exam.items()}
+    return {"contrasts": found} if found else {}
+
+
 def _write_labels(
     predictor: Predictor,
     found: Segmentation,
     volume: Volume,
     output: Path,
     files: Mapping[str, Path],
-    of_image: Mapping[str, str],
+    of_image: Mapping[str, Any],
 ) -> None:
     """Write the levels, the record and the label volume, in this order; the record is of the other ``files`` too."""
     made = {**of_image, **predictor.settings, "precision": predictor.precision.name, "postprocessing": found.note}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from spine_ignite.machine.precision import Precision, choose_device, choose_prec
 from spine_ignite.machine.processes import ALONE, Processes
 from spine_ignite.runs.description import Description
 from spine_ignite.runs.onnx_file import SUFFIX as ONNX
-from spine_ignite.slices.normalise import prepare_image
+from spine_ignite.slices.exam_slices import prepare
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.maps import PlaneSpool
 from spine_ignite.volumes.volume import STRICT, Reading, Volume
@@ -112,11 +113,16 @@ class Predictor:
         """The label scheme of the members."""
         return self.members[0].trained.description.scheme
 
+    @property
+    def contrasts(self) -> tuple[str, ...]:
+        """The images of an exam that any member sees; none: one image, whatever it is."""
+        return tuple(dict.fromkeys(name for member in self.members for name in member.trained.description.contrasts))
+
     def segment(self, volume: Volume, *, uncertainty: bool = False, spool: PlaneSpool | None = None) -> Segmentation:
         """Segment a volume.
 
         Args:
-            volume: image ``(I, J, K)``.
+            volume: image ``(I, J, K)``, with the further contrasts of its exam.
             uncertainty: return the entropy too.
             spool: takes the probabilities, slice by slice in the order of the grid's native slices.
 
@@ -165,7 +171,7 @@ class Predictor:
         for member in self.members:
             key = _preparation(member)
             if key not in prepared:
-                prepared[key] = prepare_image(volume, *key)
+                prepared[key] = prepare(volume, *key)
         grid = prepared[_preparation(self.members[0])][1]
         return grid, self._batches(grid, [(member, *prepared[_preparation(member)]) for member in self.members])
 
@@ -283,20 +289,27 @@ def normalised_entropy(probabilities: Tensor) -> Tensor:
     return entropy.clamp_(0, 1)
 
 
-def _preparation(member: Member) -> tuple[tuple[float, float], tuple[float, float], BorderRule]:
+def _preparation(member: Member) -> tuple[tuple[str, ...], tuple[float, float], tuple[float, float], BorderRule]:
     """What a volume's slices depend on; members that agree in it share them."""
     description = member.trained.description
-    return description.spacing, description.clip_percentiles, description.border
+    return description.contrasts, description.spacing, description.clip_percentiles, description.border
 
 
 def slice_batch(slices: Slices, start: int, count: int, description: Description) -> Tensor:
-    """Slices from ``start`` on as a batch ``(B, 1 + 2 context, H, W)``, at least of the training size."""
-    context = description.context_slices
-    size = [max(have, want) for have, want in zip(slices.shape[1:], description.size, strict=True)]
-    batch = torch.empty((count, 2 * context + 1, *size))
+    """Slices from ``start`` on as a batch ``(B, contrasts x (1 + 2 context), H, W)``, at least of the training size.
+
+    Args:
+        slices: ``(S, H, W)``, with contrasts ``(S, contrasts, H, W)``.
+        start: the first.
+        count: B.
+        description: of the network.
+    """
+    context, planes = description.context_slices, slices.reshape(len(slices), -1, *slices.shape[-2:])
+    size = [max(have, want) for have, want in zip(slices.shape[-2:], description.size, strict=True)]
+    batch = torch.empty((count, planes.shape[1] * (2 * context + 1), *size))
     for place in range(count):
-        for channel, offset in enumerate(range(-context, context + 1)):
-            source = slices[min(max(start + place + offset, 0), len(slices) - 1)]
+        for channel, (contrast, offset) in enumerate(product(range(planes.shape[1]), range(-context, context + 1))):
+            source = planes[min(max(start + place + offset, 0), len(slices) - 1), contrast]
             place_centred(source, batch[place, channel].numpy(), fill=None)
     return batch
 

@@ -16,8 +16,9 @@ from spine_ignite.errors import RunError, SpineIgniteError
 from spine_ignite.inference.predictor import slice_batch
 from spine_ignite.runs.description import Description
 from spine_ignite.runs.directory import RunDirectory
-from spine_ignite.slices.normalise import prepare_image
-from spine_ignite.volumes.volume import read_image, reading_of
+from spine_ignite.slices.exam_slices import prepare
+from spine_ignite.volumes.contrasts import read_contrasts
+from spine_ignite.volumes.volume import reading_of
 
 _COUNT = 3  # slices
 _MARGIN = (77, 71)  # rows and columns of the second size beyond the first: no multiples, and more than a stride of 64
@@ -71,8 +72,9 @@ def slices_of_run(run: RunDirectory, description: Description) -> Tensor | None:
         data = load_config(run.config).data
         dataset, _ = find_all(sources_of(data))
         case = next(iter(dataset.cases))
-        volume = read_image(case.image, reading_of(data))
-        slices, _ = prepare_image(volume, description.spacing, description.clip_percentiles, description.border)
+        volume = read_contrasts(case.image, case.images, reading_of(data))
+        rules = (description.contrasts, description.spacing, description.clip_percentiles, description.border)
+        slices, _ = prepare(volume, *rules)
     except (SpineIgniteError, OSError, StopIteration):
         return None
     count = min(_COUNT, len(slices))

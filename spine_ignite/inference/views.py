@@ -34,11 +34,12 @@ class View:
     """One way to show a batch; without arguments as it is.
 
     Args:
-        neighbours: reverse the order of the channels.
+        neighbours: reverse the order of the channels, those of each contrast.
         columns: mirror front to back.
         rows: mirror head to foot.
         degrees: turn, counter-clockwise.
         scale: zoom, above 1 enlarges.
+        contrasts: that the channels hold, one after the other.
     """
 
     neighbours: bool = False
@@ -46,6 +47,7 @@ class View:
     rows: bool = False
     degrees: float = 0.0
     scale: float = 1.0
+    contrasts: int = 1
 
     def __str__(self) -> str:
         done = {
@@ -59,11 +61,13 @@ class View:
 
     def show(self, batch: Tensor) -> Tensor:
         """Return images ``(B, C, H, W)`` as this view shows them; outside an image is its own minimum."""
-        mirrored = batch.flip(self._mirrored_axes(channels=True))
+        mirrored = batch.flip(self._mirrored_axes())
+        if self.neighbours:
+            mirrored = mirrored.unflatten(1, (self.contrasts, -1)).flip(2).flatten(1, 2)
         if not self._resamples:
             return mirrored
         grid = self._grid(batch, inverse=False)
-        return warp_image(mirrored, grid.expand(len(batch), -1, -1, -1))
+        return warp_image(mirrored, grid.expand(len(batch), -1, -1, -1), self.contrasts)
 
     def undo(self, answer: Tensor) -> tuple[Tensor, Tensor]:
         """Map what was answered to a view back to the images as they are.
@@ -82,14 +86,14 @@ class View:
             answer = F.grid_sample(
                 answer, grid.expand(len(answer), -1, -1, -1), padding_mode="border", align_corners=False
             )
-        return answer.flip(self._mirrored_axes(channels=False)), seen.flip(self._mirrored_axes(channels=False))
+        return answer.flip(self._mirrored_axes()), seen.flip(self._mirrored_axes())
 
     @property
     def _resamples(self) -> bool:
         return self.degrees != 0 or self.scale != 1
 
-    def _mirrored_axes(self, channels: bool) -> list[int]:
-        flags = {1: self.neighbours and channels, -2: self.rows, -1: self.columns}
+    def _mirrored_axes(self) -> list[int]:
+        flags = {-2: self.rows, -1: self.columns}
         return [axis for axis, flag in flags.items() if flag]
 
     def _grid(self, like: Tensor, inverse: bool) -> Tensor:
@@ -103,12 +107,13 @@ class View:
         return sampling_grid(coefficients.float().to(like.device), None, (like.shape[-2], like.shape[-1]))
 
 
-def views_of(augment: AugmentConfig, context_slices: int) -> tuple[View, ...]:
+def views_of(augment: AugmentConfig, context_slices: int, contrasts: int = 1) -> tuple[View, ...]:
     """Return the views that a run's training allows, the slice as it is first.
 
     Args:
         augment: what the run was trained with.
         context_slices: neighbours on each side that are channels.
+        contrasts: of which each has such channels.
     """
     on = augment.enabled
     mirrors = itertools.product(
@@ -116,12 +121,12 @@ def views_of(augment: AugmentConfig, context_slices: int) -> tuple[View, ...]:
         (False, True) if on and augment.flip.p > 0 else (False,),
         (False, True) if on and augment.flip.head_to_foot > 0 else (False,),
     )
-    views = [View(*mirror) for mirror in mirrors]
+    views = [View(*mirror, contrasts=contrasts) for mirror in mirrors]
     if on and augment.affine.p > 0:
-        views += [View(degrees=angle) for angle in _halves(augment.affine.degrees) if angle]
+        views += [View(degrees=angle, contrasts=contrasts) for angle in _halves(augment.affine.degrees) if angle]
         low, high = augment.affine.scale
         zooms = [math.exp(half) for half in _halves((math.log(low), math.log(high))) if half]
-        views += [View(scale=zoom) for zoom in zooms]
+        views += [View(scale=zoom, contrasts=contrasts) for zoom in zooms]
     return tuple(dict.fromkeys(views))
 
 

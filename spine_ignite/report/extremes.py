@@ -21,7 +21,7 @@ from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.labels import LabelScheme
 from spine_ignite.report.run_record import RunRecord
 from spine_ignite.volumes.alignment import aligned
-from spine_ignite.volumes.digests import volume_sha256
+from spine_ignite.volumes.contrasts import contrasts_sha256
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.volume import Reading, Volume, read_image, read_label, reading_of
 
@@ -115,7 +115,8 @@ def load_cases(
     try:
         config = load_config(record.directory.config)
         sources = (elsewhere(config.data, data, masks),) if data is not None else sources_of(config.data)
-        dataset = find_cases(data)[0] if data is not None else find_configured(config.data)
+        contrasts = config.data.contrasts
+        dataset = find_cases(data, contrasts=contrasts)[0] if data is not None else find_configured(config.data)
         cases = {case.name: case for case in dataset.cases}
         recorded = {} if data is not None or record.made_of is None else record.made_of.images
     except SpineIgniteError as error:
@@ -126,7 +127,7 @@ def load_cases(
         try:
             if name not in cases:
                 raise DataError("it is not among the dataset's cases; name the folder that was judged with --data")
-            if recorded.get(name) not in (None, volume_sha256(cases[name].image)):
+            if recorded.get(name) not in (None, contrasts_sha256(cases[name].image, cases[name].images)):
                 raise DataError("its image is another one than when the run began")
             yield _load(record, extreme, cases[name], source_of(cases[name], sources), reading_of(config.data))
         except SpineIgniteError as error:

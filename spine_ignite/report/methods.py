@@ -166,12 +166,19 @@ def _preprocessing(directory: RunDirectory, config: RunConfig) -> str:
     low, high = state["clip_percentiles"]
     neighbours = int(state["context_slices"])
     channels = f", with {counted(neighbours, 'neighbouring slice')} on each side as channels" if neighbours else ""
+    contrasts = list(state.get("contrasts", ()))
+    exam = (
+        f" The contrasts {', '.join(contrasts)} of an exam were resampled to the grid of one of them by their headers "
+        "and given side by side as channels, 0 where one was missing."
+        if contrasts
+        else ""
+    )
     size = " x ".join(map(str, state["size"]))
     shown = "cut into patches of" if config.data.sampling == "patches" else "cropped or padded about their centre to"
     return (
         f"Sagittal slices were resampled to {rows:g} x {columns:g} mm, intensities of each volume clipped to its "
         f"percentiles {low:g} and {high:g} and scaled to mean 0 and standard deviation 1, slices {shown} {size} "
-        f"pixels{channels}."
+        f"pixels{channels}.{exam}"
     )
 
 

@@ -64,7 +64,7 @@ def choose_folds(data: DataConfig, seed: int, store: SliceStore) -> Folds:
 
 def fingerprint_of_stored(case: StoredCase) -> Fingerprint:
     """Return the fingerprint of a case in a slice store."""
-    return Fingerprint(case.image.sha256, case.label.sha256 if case.label is not None else None)
+    return Fingerprint(case.sha256, case.label.sha256 if case.label is not None else None)
 
 
 def _make(data: DataConfig, seed: int, store: SliceStore, lists: Lists | None) -> Split:

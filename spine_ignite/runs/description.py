@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from spine_ignite.config.data import MOST_CONTEXT, BorderRule
+from spine_ignite.config.data import MOST_CONTEXT, MOST_CONTRASTS, BorderRule, Contrast, channels_of
 from spine_ignite.config.section import Section
 from spine_ignite.datasets.split import Sha256
 from spine_ignite.errors import RunError, SpineIgniteError
@@ -44,6 +44,7 @@ class _State(Section):
     clip_percentiles: tuple[_Percent, _Percent]
     context_slices: Annotated[_Whole, Field(ge=0, le=MOST_CONTEXT)]
     size: tuple[_Pixels, _Pixels]
+    contrasts: Annotated[tuple[Contrast, ...], Field(max_length=MOST_CONTRASTS)] = ()
     border: BorderRule = "all"  # of checkpoints that are older than the other rule
     plugin: Annotated[str, Field(max_length=200)] | None = None
     images: Annotated[tuple[Sha256, ...], Field(max_length=_MOST_IMAGES)] | None = None
@@ -55,7 +56,8 @@ class Description:
 
     ``plugin`` is the distribution that the architecture comes from, and is built by ever after. ``images`` has the
     SHA-256 of the voxels of every image that the weights were trained on, those that they started from too (see
-    :func:`spine_ignite.volumes.digests.voxels_sha256`); None: not known, of older checkpoints.
+    :func:`spine_ignite.volumes.digests.voxels_sha256`); None: not known, of older checkpoints. ``contrasts`` are the
+    images of an exam that the channels hold, of each the slice and its neighbours; none: one image, whatever it is.
     """
 
     model: str
@@ -69,6 +71,7 @@ class Description:
     border: BorderRule = "inside"
     plugin: Distribution | None = None
     images: tuple[str, ...] | None = None
+    contrasts: tuple[str, ...] = ()
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data that ``torch.load(weights_only=True)`` accepts."""
@@ -86,6 +89,8 @@ class Description:
             "border": self.border,
             "plugin": None if self.plugin is None else str(self.plugin),
             "images": None if self.images is None else list(self.images),
+            # Older versions refuse what they do not know, and would feed such a network one image.
+            **({"contrasts": list(self.contrasts)} if self.contrasts else {}),
         }
 
     @classmethod
@@ -119,6 +124,7 @@ class Description:
             border=fields.border,
             plugin=plugin,
             images=fields.images,
+            contrasts=fields.contrasts,
         )
 
     def require_same(self, other: Description, path: Path) -> None:
@@ -132,6 +138,7 @@ class Description:
             "number of classes": (self.scheme.num_classes, other.scheme.num_classes),
             "label scheme": (self.scheme.name, other.scheme.name),
             "number of input channels": (self.in_channels, other.in_channels),
+            "contrasts": (list(self.contrasts), list(other.contrasts)),
             "model options": (self.options, other.options),
             "rule for borders (data.border)": (self.border, other.border),
         }
@@ -144,11 +151,14 @@ class Description:
 
 def _require_sense(fields: _State, scheme: LabelScheme) -> None:
     """Compare the fields with each other."""
-    channels = 1 + 2 * fields.context_slices
+    channels = channels_of(fields.contrasts, fields.context_slices)
     if fields.in_channels != channels:
         raise ValueError(
             f"in_channels is {fields.in_channels}, but context_slices {fields.context_slices} gives {channels}"
+            + (f" for {len(fields.contrasts)} contrasts" if fields.contrasts else "")
         )
+    if len({name.lower() for name in fields.contrasts}) < len(fields.contrasts):
+        raise ValueError("contrasts names one twice")
     if fields.num_classes != scheme.num_classes:
         raise ValueError(f"num_classes is {fields.num_classes}, but its label scheme has {scheme.num_classes}")
     low, high = fields.clip_percentiles

@@ -1,4 +1,4 @@
-"""Weights from one network to another: all that fit, classes by their names, input channels by their slices."""
+"""Weights from one network to another: all that fit, classes by their names, input channels by contrast and slice."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def transfer(
     axis of input channels each slice keeps its place beside the middle one; a slice further out than the source had
     begins with weights of 0, and where there are fewer slices than it had, the weights of those further out are added
     to the outermost. Either way a stack of equal slices gives the same sums as before (but in a convolution that
-    standardises its weights, as the stem of TransUNet does).
+    standardises its weights, as the stem of TransUNet does). Contrasts (``data.contrasts``) are known by name: one that
+    the source lacks begins with weights of 0; of a source without names each gets an equal share.
 
     Args:
         weights: of the source.
@@ -114,7 +115,10 @@ class _Fit:
         self.pairs = _same_names(source.scheme, target.scheme)
         count = source.scheme.num_classes
         self.same_classes = count == target.scheme.num_classes and self.pairs == [(i, i) for i in range(count)]
-        self.same_channels = source.in_channels == target.in_channels
+        self.channels = _channel_shares(source, target)
+        self.same_channels = self.channels.shape[0] == self.channels.shape[1] and bool(
+            (self.channels == torch.eye(len(self.channels))).all()
+        )
 
     def objection(self, name: str, value: object) -> str | None:
         """Say why a weight cannot be taken, or None."""
@@ -153,7 +157,7 @@ class _Fit:
         places = [torch.arange(size) for size in own.shape]
         for number, axis in enumerate(self.mine[name]):
             if axis.by_channel and not self.same_channels:
-                value = _fit_channels(value, number, self.source.in_channels, self.target.in_channels)
+                value = _fit_channels(value, number, self.channels)
             if axis.by_class and not self.same_classes:
                 here, there = (_places(indices, axis.by_class) for indices in zip(*self.pairs, strict=True))
                 value, places[number] = value.index_select(number, here.to(value.device)), there
@@ -191,14 +195,33 @@ def _places(indices: Sequence[int], repeat: int) -> Tensor:
     return (torch.tensor(indices)[:, None] * repeat + torch.arange(repeat)).flatten()
 
 
-def _fit_channels(value: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """Change the number of input channels, each a slice beside the middle one."""
-    repeat = value.shape[axis] // before
-    offsets = torch.arange(before) - before // 2
-    places = offsets.clamp(-(after // 2), after // 2) + after // 2
-    shape = list(value.shape)
-    shape[axis] = after * repeat
-    return value.new_zeros(shape).index_add_(axis, _places(places.tolist(), repeat).to(value.device), value)
+def _channel_shares(source: Description, target: Description) -> Tensor:
+    """Return which share of the weights of each channel a channel of the target gets, ``(target, source)``."""
+    slices = _slice_shares(1 + 2 * source.context_slices, 1 + 2 * target.context_slices)
+    contrasts = _contrast_shares(source.contrasts, target.contrasts)
+    return torch.einsum("ab,cd->acbd", contrasts, slices).flatten(2).flatten(0, 1)
+
+
+def _slice_shares(before: int, after: int) -> Tensor:
+    """The same for the slices of one contrast, each beside the middle one."""
+    places = (torch.arange(before) - before // 2).clamp(-(after // 2), after // 2) + after // 2
+    return torch.nn.functional.one_hot(places, after).T.float()
+
+
+def _contrast_shares(before: Sequence[str], after: Sequence[str]) -> Tensor:
+    """The same for contrasts, by name; where none is known by name, all get an equal share of all."""
+    here, there = ([name.lower() for name in names] or [""] for names in (before, after))
+    if not set(here) & set(there):
+        return torch.full((len(there), len(here)), 1 / len(there))
+    return torch.tensor([[float(one == other) for other in here] for one in there])
+
+
+def _fit_channels(value: Tensor, axis: int, shares: Tensor) -> Tensor:
+    """Change the number of input channels; shares are ``(after, before)``."""
+    before = shares.shape[1]
+    parts = value.unflatten(axis, (before, value.shape[axis] // before))
+    mixed: Tensor = torch.tensordot(shares.to(value.device, value.dtype), parts, dims=([1], [axis]))
+    return mixed.movedim(0, axis).flatten(axis, axis + 1)
 
 
 def _sizes(shape: Sequence[int]) -> str:

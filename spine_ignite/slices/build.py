@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from spine_ignite.files import write_text, write_with
 from spine_ignite.labels import IGNORE, load_scheme
 from spine_ignite.ownership import own_folder, remove_listed
 from spine_ignite.places import require_apart
-from spine_ignite.slices.normalise import prepare_image
+from spine_ignite.slices.exam_slices import prepare
 from spine_ignite.slices.place import STORE_CONTENTS, store_folder, stores_of
 from spine_ignite.slices.store import (
     FORMAT,
@@ -36,10 +36,11 @@ from spine_ignite.slices.store import (
     open_store,
 )
 from spine_ignite.volumes.alignment import aligned
+from spine_ignite.volumes.contrasts import contrast_of, read_contrasts
 from spine_ignite.volumes.digests import parts_of, volume_sha256, voxels_sha256
 from spine_ignite.volumes.geometry import SliceGrid
 from spine_ignite.volumes.headers import file_size
-from spine_ignite.volumes.volume import Reading, read_geometry, read_image, read_label, reading_of
+from spine_ignite.volumes.volume import Reading, read_geometry, read_label, reading_of
 
 Progress = Callable[[Sequence[Case]], Any]
 
@@ -85,7 +86,8 @@ def build_store(data: DataConfig, progress: Progress | None = None) -> BuildResu
     untested = [problem for problem in problems if problem.split == "test"]
     require_valid(data.root, [*misnamed, *(problem for problem in problems if problem not in untested)])
     spacing = data.spacing or _median_spacing(dataset, reading_of(data))
-    settings = StoreSettings(scheme.to_dict(), spacing, data.clip_percentiles, data.border, data.orientation, data.nan)
+    rules = (data.clip_percentiles, data.border, data.orientation, data.nan, data.contrasts)
+    settings = StoreSettings(scheme.to_dict(), spacing, *rules)
     store = SliceStore(store_folder(data), settings)
     require_apart({"data.cache": store.root}, data.roots, reserved=stores_of(data.root))
     current = _as_it_is(store, dataset, sources)
@@ -186,7 +188,16 @@ def _unchanged(case: Case, known: StoredCase, source: Source) -> StoredCase | No
     label = _same_file(case.label, known.label) if case.label is not None and known.label is not None else None
     if image is None or (known.label is not None and label is None):
         return None
-    return replace(known, image=image, label=label)
+    contrasts = _same_contrasts(case, known)
+    return None if contrasts is None else replace(known, image=image, label=label, contrasts=contrasts)
+
+
+def _same_contrasts(case: Case, known: StoredCase) -> tuple[tuple[str, SourceFile], ...] | None:
+    if case.images.keys() != known.images.keys():
+        return None
+    former = dict(known.contrasts)
+    found = tuple((name, _same_file(path, former[name])) for name, path in case.contrasts)
+    return None if any(file is None for _, file in found) else tuple((name, file) for name, file in found if file)
 
 
 def _same_file(path: Path, known: SourceFile) -> SourceFile | None:
@@ -221,21 +232,26 @@ def _convert(store: SliceStore, case: Case, source: Source) -> tuple[StoredCase,
     before = _states(case)
     image_file = _describe(case.image)
     label_file = _describe(case.label) if case.label is not None else None
+    contrasts = tuple((name, _describe(path)) for name, path in case.contrasts)
     content: tuple[Any, ...] = (FORMAT, store.settings, image_file.sha256, label_file.sha256 if label_file else None)
     content += (source.key,) if source.key else ()
+    if contrasts:
+        first = contrast_of(case.image, case.images)
+        content += (store.settings.contrasts, first, *((name, file.sha256) for name, file in contrasts))
     folder = Path(case.split) / hashlib.sha256(repr(content).encode()).hexdigest()[:16]
     finished = _finished(store, folder)
     if finished is not None:
         named = replace(finished, name=case.name, id=case.id, dataset=case.dataset)
-        return replace(named, image=image_file, label=label_file), False
+        return replace(named, image=image_file, label=label_file, contrasts=contrasts), False
     settings = store.settings
     reading = Reading(settings.orientation, settings.nan)
-    volume = read_image(case.image, reading)
+    volume = read_contrasts(case.image, case.images, reading)
     mask = None
     if case.label is not None:
         mask = source.indices(aligned(read_label(case.label, reading), volume))
     keep = (mask > 0) & (mask != IGNORE) if mask is not None else None
-    slices, grid = prepare_image(volume, settings.spacing, settings.clip_percentiles, settings.border, keep)
+    rules = (settings.contrasts, settings.spacing, settings.clip_percentiles, settings.border)
+    slices, grid = prepare(volume, *rules, keep)
     label = grid.label_to_slices(mask) if mask is not None else None
     if _states(case) != before:  # else one content's arrays would lie under the checksum of another
         raise DataError(
@@ -263,14 +279,15 @@ def _convert(store: SliceStore, case: Case, source: Source) -> tuple[StoredCase,
         dataset=case.dataset,
         labelled=None if source.labels_all else tuple(np.flatnonzero(source.labelled).tolist()),
         masks=source.key,
+        contrasts=contrasts,
     )
-    write_text(store.root / folder / _FINISHED, json.dumps(asdict(stored)))
+    write_text(store.root / folder / _FINISHED, json.dumps(stored.to_dict()))
     return stored, True
 
 
 def _states(case: Case) -> list[tuple[int, ...]]:
     """What differs when one of the case's files has been written to or replaced."""
-    found = [part.stat() for path in (case.image, case.label) if path is not None for part in parts_of(path)]
+    found = [part.stat() for path in case.files for part in parts_of(path)]
     return [(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for status in found]
 
 

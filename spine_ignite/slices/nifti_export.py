@@ -22,7 +22,7 @@ def export_nifti(store: SliceStore, folder: Path, progress: Callable[[Sequence[S
 
     Each file holds one slice ``(columns, rows, 1)``, columns towards posterior and rows towards inferior, with the
     spacing of the store in mm; images are normalised, masks hold the scheme's values. Slices count from 1, from the
-    patient's right.
+    patient's right. Of an exam each contrast is a file: ``Case1_1_t2.nii.gz``.
 
     Returns:
         The number of files written.
@@ -37,13 +37,16 @@ def export_nifti(store: SliceStore, folder: Path, progress: Callable[[Sequence[S
 
 def _write_case(store: SliceStore, case: StoredCase, base: Path) -> int:
     spacing = (case.grid.spacing[1], case.grid.spacing[0], case.grid.slice_spacing)
-    images = store.image(case)
+    images, contrasts = store.image(case), store.settings.contrasts
     for number in range(case.num_slices):
-        _write(base / "source" / f"{case.name}_{number + 1}.nii.gz", images[number].astype(np.float32), spacing)
+        shown = zip(contrasts, images[number], strict=True) if contrasts else [("", images[number])]
+        for contrast, plane in shown:
+            name = f"{case.name}_{number + 1}{f'_{contrast}' if contrast else ''}"
+            _write(base / "source" / f"{name}.nii.gz", plane.astype(np.float32), spacing)
         if case.label is not None:
             values = store.scheme.to_values(store.label(case)[number])
             _write(base / "label" / f"mask_{case.name.lower()}_{number + 1}.nii.gz", values, spacing)
-    return case.num_slices * (1 if case.label is None else 2)
+    return case.num_slices * (max(1, len(contrasts)) + (case.label is not None))
 
 
 def _write(path: Path, plane: NDArray[Any], spacing: tuple[float, float, float]) -> None:

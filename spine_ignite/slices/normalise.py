@@ -61,7 +61,7 @@ def prepare_image(
 ) -> tuple[NDArray[np.float32], SliceGrid]:
     """Turn an image into normalised slices ``(S, H, W)`` at the common spacing, and the grid to go back.
 
-    Preprocessing and prediction both come through here, so that they cannot differ.
+    Preprocessing and prediction both come through here, see :func:`.exam_slices.prepare`, so that they cannot differ.
 
     Args:
         volume: the image.
@@ -75,22 +75,27 @@ def prepare_image(
         DataError: the volume's geometry cannot be used.
     """
     grid = SliceGrid.from_geometry(volume.array.shape, volume.affine, spacing)
-    native = grid.native_slices(np.asarray(volume.array, np.float32))
-    outside = grid.native_slices(volume.outside) if volume.outside is not None else None
     if border == "inside":
-        window = find_window(native)
+        window = find_window(grid.native_slices(np.asarray(volume.array, np.float32)))
         if keep is not None and keep.any():
             window = _joined(window, grid.native_slices(keep))
         grid = grid.cropped(window, spacing)
-        rows, columns = grid.inside
-        native = np.ascontiguousarray(native[:, rows, columns])
+    return normalised_slices(volume, grid, clip_percentiles, border), grid
+
+
+def normalised_slices(
+    volume: Volume, grid: SliceGrid, clip_percentiles: tuple[float, float], border: BorderRule
+) -> NDArray[np.float32]:
+    """Return the normalised slices ``(S, H, W)`` of a volume whose grid is known; see :func:`prepare_image`."""
+    native = grid.native_slices(np.asarray(volume.array, np.float32))
+    outside = grid.native_slices(volume.outside) if volume.outside is not None else None
+    if border == "inside":
         found = find_border(native)
-        outside = outside[:, rows, columns] if outside is not None else None
         outside = found if outside is None else outside if found is None else outside | found
     if outside is None or not outside.any() or outside.all():
-        return normalise(grid.resample(native), clip_percentiles), grid
+        return normalise(grid.resample(native), clip_percentiles)
     slices, outside = grid.resample_inside(native, outside)
-    return normalise(slices, clip_percentiles, None if outside.all() else outside), grid
+    return normalise(slices, clip_percentiles, None if outside.all() else outside)
 
 
 def _joined(window: Window, mask: NDArray[np.bool_]) -> Window:

@@ -27,6 +27,8 @@ def store_folder(data: DataConfig) -> Path:
     if data.masks is not None or data.labelled is not None or data.also:
         others = [(str(item.root.resolve()), item.name, item.masks, item.labelled) for item in data.also]
         settings += repr((data.masks, data.labelled, others))
+    if data.contrasts:
+        settings += repr(data.contrasts)
     key = hashlib.sha256(settings.encode()).hexdigest()[:8]
     if data.root.is_dir() and os.access(data.root, os.W_OK):
         return stores_of(data.root) / key

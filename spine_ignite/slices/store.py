@@ -17,6 +17,7 @@ from spine_ignite.config.data import BorderRule, NanRule
 from spine_ignite.errors import DataError, RunError
 from spine_ignite.files import open_plain
 from spine_ignite.labels import LabelScheme
+from spine_ignite.volumes.contrasts import join_sha256
 from spine_ignite.volumes.geometry import SliceGrid
 
 try:
@@ -57,6 +58,7 @@ class StoredCase:
         dataset: name of its dataset, where there are several; see :mod:`spine_ignite.datasets.sources`.
         labelled: class indices that its mask labels, the background among them; None: all of them.
         masks: how its mask was read, if not as it is; see :attr:`spine_ignite.datasets.sources.Source.key`.
+        contrasts: names and files of the images of an exam, ``image`` among them; none: each image is a case.
     """
 
     name: str
@@ -72,6 +74,17 @@ class StoredCase:
     dataset: str = ""
     labelled: tuple[int, ...] | None = None
     masks: str = ""
+    contrasts: tuple[tuple[str, SourceFile], ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of its image file; of an exam, of all its images together."""
+        return join_sha256(self.image.sha256, {name: file.sha256 for name, file in self.contrasts})
+
+    @property
+    def images(self) -> dict[str, Path]:
+        """The file of each contrast; empty where each image is a case."""
+        return {name: Path(file.path) for name, file in self.contrasts}
 
     @property
     def num_slices(self) -> int:
@@ -117,7 +130,12 @@ class StoredCase:
             dataset=data.get("dataset", ""),
             labelled=tuple(data["labelled"]) if data.get("labelled") is not None else None,
             masks=data.get("masks", ""),
+            contrasts=tuple((str(name), SourceFile(**file)) for name, file in data.get("contrasts", ())),
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for :meth:`from_dict`."""
+        return _without_no_contrasts(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +151,15 @@ class StoreSettings:
     border: BorderRule
     orientation: str | None = None
     nan: NanRule = "refuse"
+    contrasts: tuple[str, ...] = field(default=(), repr=False)  # what is written of a store without is as it always was
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a manifest."""
+        return _without_no_contrasts(asdict(self))
+
+
+def _without_no_contrasts(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key != "contrasts" or value}
 
 
 @dataclass(frozen=True)
@@ -155,10 +182,10 @@ class SliceStore:
     def fingerprint(self) -> str:
         """SHA-256 of the settings and of all source files' contents; equal data gives an equal fingerprint."""
         files = sorted(
-            (c.split, c.name, c.image.sha256, c.label.sha256 if c.label else "", *([c.masks] if c.masks else []))
+            (c.split, c.name, c.sha256, c.label.sha256 if c.label else "", *([c.masks] if c.masks else []))
             for c in self.cases
         )
-        return hashlib.sha256(json.dumps([asdict(self.settings), files], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.settings.to_dict(), files], sort_keys=True).encode()).hexdigest()
 
     def split(self, name: str) -> list[StoredCase]:
         """Return the cases of ``train`` or ``test``, in order."""
@@ -182,7 +209,7 @@ class SliceStore:
         return [tuple(group) for group in groups.values() if len(group) > 1]
 
     def image(self, case: StoredCase) -> NDArray[np.float16]:
-        """Map a case's normalised slices, float16 ``(S, H, W)``."""
+        """Map a case's normalised slices, float16 ``(S, H, W)``; with contrasts ``(S, contrasts, H, W)``."""
         return self._map(case, "image.npy")
 
     def label(self, case: StoredCase) -> NDArray[np.uint8]:
@@ -192,8 +219,9 @@ class SliceStore:
     def is_complete(self, case: StoredCase) -> bool:
         """Whether the arrays of a case are there, whole and of the right shape."""
         shape = (case.num_slices, *case.size)
+        of_image = (case.num_slices, *([len(self.settings.contrasts)] if self.settings.contrasts else []), *case.size)
         try:
-            return self.image(case).shape == shape and (case.label is None or self.label(case).shape == shape)
+            return self.image(case).shape == of_image and (case.label is None or self.label(case).shape == shape)
         except DataError:
             return False
 
@@ -252,8 +280,8 @@ def format_manifest(store: SliceStore) -> str:
     return json.dumps(
         {
             "format": FORMAT,
-            "settings": asdict(store.settings),
-            "cases": [asdict(case) for case in store.cases],
+            "settings": store.settings.to_dict(),
+            "cases": [case.to_dict() for case in store.cases],
         },
         indent=1,
     )
@@ -279,6 +307,7 @@ def open_store(root: Path) -> SliceStore:
             border=data["settings"]["border"],
             orientation=data["settings"]["orientation"],
             nan=data["settings"]["nan"],
+            contrasts=tuple(str(name) for name in data["settings"].get("contrasts", ())),
         )
         return SliceStore(Path(root), settings, tuple(StoredCase.from_dict(case) for case in data["cases"]))
     except FileNotFoundError:

@@ -19,6 +19,7 @@ def introduction(run: Run, resumed: bool) -> list[str]:
     config, data = run.config, run.data
     parameters = sum(p.numel() for p in run.network.parameters())
     trained = sum(p.numel() for p in run.network.parameters() if p.requires_grad)
+    contrasts = ", ".join(run.description.contrasts)
     threads = f" with {counted(torch.get_num_threads(), 'thread')}" if run.device.type == "cpu" else ""
     length = f"{config.train.minutes:g} minutes" if run.budget.limit else counted(run.budget.max_epochs, "epoch")
     lines = [
@@ -26,7 +27,8 @@ def introduction(run: Run, resumed: bool) -> list[str]:
         *_describe_processes(run),
         f"Model:     {run.description.model}, {parameters:,} parameters"
         f"{f' of which {trained:,} are trained' if trained < parameters else ''}, "
-        f"{counted(run.description.in_channels, 'input channel')}, {data.scheme.num_classes} classes",
+        f"{counted(run.description.in_channels, 'input channel')}"
+        f"{f' ({contrasts})' if contrasts else ''}, {data.scheme.num_classes} classes",
         _describe_data(data),
         *_describe_split(data),
         f"Training:  {length} of {counted(data.training.steps_per_epoch, 'step')} with {config.data.batch_size} "

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from spine_ignite.batches.augment.augmenter import BatchAugmenter
 from spine_ignite.config import ModelConfig, RunConfig
+from spine_ignite.config.data import channels_of
 from spine_ignite.labels import LabelScheme
 from spine_ignite.losses.class_weights import weights_in_order
 from spine_ignite.losses.criterion import Criterion, create_loss
@@ -121,7 +122,7 @@ def describe(model: ModelConfig, data: RunData, context_slices: int, start: Star
     return Description(
         model=item.value.name,
         options=registry.resolve_options(model.name, model.options).model_dump(mode="json"),
-        in_channels=2 * context_slices + 1,
+        in_channels=channels_of(data.store.settings.contrasts, context_slices),
         scheme=data.scheme,
         spacing=data.store.settings.spacing,
         clip_percentiles=data.store.settings.clip_percentiles,
@@ -129,6 +130,7 @@ def describe(model: ModelConfig, data: RunData, context_slices: int, start: Star
         size=data.size,
         border=data.store.settings.border,
         plugin=item.distribution,
+        contrasts=data.store.settings.contrasts,
         images=tuple(sorted({case.voxels for case in data.split.training} | (start.images if start else set()))),
     )
 
@@ -194,7 +196,10 @@ def build(plan: Plan, processes: Processes = ALONE) -> Run:
     contract = Contract(description.model, str(description.plugin), data.scheme.num_classes)
     optimizer = create_optimizer(network, config.optimizer, criterion, parts)
     tissues = [c.name if c.kind == "other" else c.kind for c in data.scheme.classes]
-    augment = BatchAugmenter(config.augment, derive_seed(config.seed, 2), tissues) if config.augment.enabled else None
+    augment = None
+    if config.augment.enabled:
+        contrasts = max(1, len(description.contrasts))
+        augment = BatchAugmenter(config.augment, derive_seed(config.seed, 2), tissues, contrasts)
     step = UpdateStep(
         network,
         optimizer,

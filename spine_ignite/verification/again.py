@@ -21,6 +21,7 @@ from spine_ignite.evaluation.evaluation_entry import TABLES
 from spine_ignite.evaluation.pairs import Pair, judge_pairs
 from spine_ignite.evaluation.table_files import write_tables
 from spine_ignite.evaluation.tables import Summary
+from spine_ignite.inference.exam_files import exams_of
 from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.options import InferenceOptions
 from spine_ignite.inference.predict_files import predict_files
@@ -54,7 +55,7 @@ def check_predictions(evaluation: Evaluation, scratch: Path, findings: Findings,
                 predictor = load_predictor(job.run, _here(job.options))
                 weights += [str(member["weights"]) for member in predictor.settings["members"]]
                 jobs = case_jobs(job.cases, scratch)
-                results = predict_files(predictor, jobs, progress=progress)
+                results = predict_files(predictor, jobs, progress=progress, exams=exams_of(job.cases))
                 now = describe_hardware(predictor.device, predictor.precision.name)
             other = other_kind(evaluation.entry.machine, now)
             for case, result in zip(job.cases, results, strict=True):

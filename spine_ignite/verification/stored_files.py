@@ -7,7 +7,8 @@ from spine_ignite.errors import DataError, SpineIgniteError
 from spine_ignite.runs.manifest import DataFile
 from spine_ignite.verification.examined import Examined, said
 from spine_ignite.verification.findings import Findings
-from spine_ignite.volumes.digests import file_sha256, volume_sha256
+from spine_ignite.volumes.contrasts import contrasts_sha256
+from spine_ignite.volumes.digests import file_sha256
 
 
 def check_files(examined: Examined, findings: Findings) -> None:
@@ -60,7 +61,7 @@ def _check_case(case: Case, recorded: DataFile, findings: Findings) -> None:
             findings.refuse(f"data: the mask of {case.name} is gone")
             continue
         try:
-            same = volume_sha256(path) == sha256
+            same = contrasts_sha256(path, case.images if path == case.image else {}) == sha256
         except DataError as error:
             findings.refuse(f"data: {said(error)}")
             continue

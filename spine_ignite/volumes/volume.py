@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class Volume:
 
     ``header`` keeps what is needed to write another volume on the same grid; it is opaque. ``stored_affine`` is that of
     the file, if it says nothing about its orientation and was told. ``outside`` are voxels without a value (NaN), which
-    are the minimum of the others in ``array``.
+    are the minimum of the others in ``array``. ``contrast`` is which one it is of a run's (``data.contrasts``), and
+    ``others`` are further images of the same exam, each on its own grid.
     """
 
     array: NDArray[Any]
@@ -35,6 +36,8 @@ class Volume:
     header: Any = None
     stored_affine: NDArray[np.float64] | None = None
     outside: NDArray[np.bool_] | None = None
+    contrast: str = ""
+    others: Mapping[str, Volume] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

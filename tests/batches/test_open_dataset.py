@@ -96,3 +96,18 @@ def test_what_does_not_exist_is_refused(tiny_dataset: Path, tmp_path: Path) -> N
         mask.unlink()
     with pytest.raises(DataError, match="has no case for 'test' that has a mask"):
         open_dataset(tiny_dataset, "volumes", split="test", scheme="lumbar-vertebrae")
+
+
+def test_volumes_of_several_contrasts_lie_on_one_grid(two_contrasts: Path) -> None:
+    found = open_dataset(two_contrasts, "volumes", scheme="lumbar-vertebrae", contrasts=("t1", "t2"))
+    samples = {sample.name: sample for sample in (found[n] for n in range(len(found)))}
+    assert samples["Case1"].image.shape == (2, *samples["Case1"].label.shape) == (2, 48, 64, 5)
+    bright = [
+        float(samples["Case1"].image[n][samples["Case1"].label == found.classes.index("L4")].mean()) for n in (0, 1)
+    ]
+    assert bright[0] == pytest.approx(30, abs=3)
+    assert bright[1] == pytest.approx(190, abs=15), "the borders of a coarser image are blurred"
+    assert not samples["Case2"].image[1].any()
+    assert not samples["Case3"].image[0].any()
+    slices = open_dataset(two_contrasts, "slices", scheme="lumbar-vertebrae", contrasts=("t1", "t2"))
+    assert slices[0].image.shape[0] == 2

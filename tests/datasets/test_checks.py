@@ -114,7 +114,9 @@ def test_names_of_dataset_json_that_contradict_the_scheme_stop_training(tmp_path
     described.write_text(json.dumps({"labels": right, "channel_names": {"0": "T1", "1": "T2"}}))
     report = check_dataset(root, SCHEME)
     assert report.problems == ()
-    assert [w.message for w in report.warnings] == [f"{described} names 2 channels (T1, T2); networks here see one"]
+    assert [w.message for w in report.warnings] == [
+        f"{described} names 2 channels (T1, T2), and one is read; data.contrasts names those that the network shall see"
+    ]
     described.write_text(json.dumps({"labels": {"background": 0, "L1": 2, "L4": 3, "S": 4, "disc": 70}}))
     (problem,) = check_dataset(root, SCHEME).problems
     assert problem.message == (

@@ -78,8 +78,8 @@ def test_a_second_channel_is_a_problem_that_names_both_files(tmp_path: Path) -> 
     (problem,) = find_cases(root)[1]
     assert (problem.case, problem.file) == ("a", root / "imagesTr/a_0001.nii.gz")
     assert problem.message == (
-        "is a second channel of case 'a' besides a_0000.nii.gz, and networks here see one; keep the files of one "
-        "channel in imagesTr and move the others away"
+        "is a second channel of case 'a' besides a_0000.nii.gz; name the channels that the network shall see "
+        "(data.contrasts), or keep the files of one in imagesTr"
     )
 
 

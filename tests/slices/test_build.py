@@ -19,10 +19,10 @@ from spine_ignite.datasets import checks
 from spine_ignite.datasets.cases import Case
 from spine_ignite.errors import DataError, RunError, UsageError
 from spine_ignite.locks import lock_folder
-from spine_ignite.slices import build
 from spine_ignite.slices.build import build_store
 from spine_ignite.slices.place import store_folder
 from spine_ignite.slices.store import ReaderHold, open_store
+from spine_ignite.volumes import contrasts
 from spine_ignite.volumes.volume import Reading, Volume, read_label
 
 Writer = Callable[..., Path]
@@ -242,17 +242,17 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_stored(
     data: DataConfig, write_volume: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = data.root / "train/source/Case1.nii.gz"
-    kept, real = path.read_bytes(), build.read_image
+    kept, real = path.read_bytes(), contrasts.read_image
 
     def replace_first(read: Path, reading: Reading) -> Volume:
         if read == path:
             write_volume(path, np.ones((48, 64, 5), np.int16))
         return real(read, reading)
 
-    monkeypatch.setattr(build, "read_image", replace_first)
+    monkeypatch.setattr(contrasts, "read_image", replace_first)
     with pytest.raises(DataError, match="a file of case Case1 was replaced while it was read"):
         build_store(data)
-    monkeypatch.setattr(build, "read_image", real)
+    monkeypatch.setattr(contrasts, "read_image", real)
     path.write_bytes(kept)
     (case, *_) = (result := build_store(data)).store.split("train")
     assert len(np.unique(result.store.image(case))) > 1, "the constant one does not stand under the former's checksum"
@@ -360,14 +360,14 @@ def test_files_of_others_are_neither_deleted_by_a_store_nor_in_it(
 
 def test_an_error_of_a_library_is_that_of_its_case(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """No known file raises what is not foreseen, so one is made to."""
-    really = build.read_image
+    really = contrasts.read_image
 
     def read(path: Path, *how: Any) -> Volume:
         if path.name == "Case2.nii.gz":
             raise ValueError("an odd\nheader")
         return really(path, *how)
 
-    monkeypatch.setattr(build, "read_image", read)
+    monkeypatch.setattr(contrasts, "read_image", read)
     monkeypatch.setattr(checks, "read_image", read)
     (data.root / "train/source/Case3.nii.gz").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"cannot be used .ValueError: an odd\\nheader.*; .*Case3.nii.gz is"):

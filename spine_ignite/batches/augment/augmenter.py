@@ -24,7 +24,7 @@ from spine_ignite.batches.augment.intensity import (
     change_gamma,
     lower_resolution,
 )
-from spine_ignite.batches.augment.random_batch import RandomBatch
+from spine_ignite.batches.augment.random_batch import RandomBatch, missing_contrasts
 from spine_ignite.batches.augment.spatial import affine_coefficients, elastic_displacement, sampling_grid, warp
 from spine_ignite.config.augment import AugmentConfig, RemapConfig, TissueConfig
 
@@ -33,18 +33,23 @@ class BatchAugmenter:
     """Augments batches as an :class:`AugmentConfig` says; holds no state besides it and a seed.
 
     The order is that of a scan: anatomy (flips, affine, elastic), contrast (tissue, remap, contrast, gamma), coil
-    (bias field), acquisition (low resolution, blur, ghosting), receiver noise.
+    (bias field), acquisition (low resolution, blur, ghosting), receiver noise; last, contrasts are left out.
 
     Args:
         config: Probabilities and ranges.
         seed: Start of all randomness, any integer; the same in all processes of a run.
         tissues: Of each class, which tissue it is of (names or numbers): random contrasts give a tissue one brightness.
             By default each class is of its own.
+        contrasts: Images of one exam that the channels hold, one after the other. They are deformed together; contrast,
+            coil and acquisition are each one's own, and one that is missing (0 everywhere) stays so.
     """
 
-    def __init__(self, config: AugmentConfig, seed: int, tissues: Sequence[Hashable] | None = None) -> None:
+    def __init__(
+        self, config: AugmentConfig, seed: int, tissues: Sequence[Hashable] | None = None, contrasts: int = 1
+    ) -> None:
         self.config = config
         self.seed = seed
+        self.contrasts = contrasts
         self.tissues: list[Hashable] = list(range(LABELS) if tissues is None else tissues)
 
     def __call__(
@@ -58,7 +63,8 @@ class BatchAugmenter:
         """Augment a batch, or some rows of one; the tensors given are not changed.
 
         Args:
-            image: ``(B, C, H, W)``, floating point, any memory format. The channels of a slice get the same transforms.
+            image: ``(B, C, H, W)``, floating point, any memory format. The channels of a contrast get the same
+                transforms.
             label: ``(B, H, W)``, integers up to 2**24 (uint8 in this program), on the image's device.
             iteration: Number of the training step. With the seed and the row it decides everything that is random.
             rows: Which rows of the batch these are, if not all.
@@ -80,15 +86,30 @@ class BatchAugmenter:
         # Half precision and autocast are for the network; coordinates and statistics need float32.
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
             batch = RandomBatch(image, label, self.seed, iteration, rows, of)
-            _deform(batch, self.config)
-            _change_tissues(batch, self.config.tissue, self.tissues)
-            _remap(batch, self.config.remap)
-            _recolour(batch, self.config)
-            _acquire(batch, self.config)
+            left_out = self._left_out(batch) if self.contrasts > 1 else None
+            _deform(batch, self.config, self.contrasts)
+            for number in range(self.contrasts):
+                part = batch.of_contrast(number, self.contrasts)
+                _change_tissues(part, self.config.tissue, self.tissues)
+                _remap(part, self.config.remap)
+                _recolour(part, self.config)
+                _acquire(part, self.config)
+                batch.put_back(part, number, self.contrasts)
+            if left_out is not None:
+                batch.image.masked_fill_(left_out, 0)
             return batch.image.to(image.dtype), batch.label
 
+    def _left_out(self, batch: RandomBatch) -> Tensor:
+        """Channels ``(B, C, 1, 1)`` of contrasts that are missing or left out by chance; one of those there stays."""
+        missing = missing_contrasts(batch.image, self.contrasts)
+        drawn = batch.draw(torch.rand, "drop_contrast", self.contrasts).to(missing.device, non_blocking=True)
+        kept = drawn.masked_fill(missing, -1).argmax(dim=1, keepdim=True)
+        dropped = (drawn < self.config.drop_contrast.p).scatter(1, kept, False)
+        width = batch.image.shape[1] // self.contrasts
+        return (missing | dropped).repeat_interleave(width, dim=1)[:, :, None, None]
 
-def _deform(batch: RandomBatch, config: AugmentConfig) -> None:
+
+def _deform(batch: RandomBatch, config: AugmentConfig, contrasts: int) -> None:
     """Flip, affine and elastic: flips are exact copies, the other two one resampling of the slices that need it."""
     for name, p, axis in (("flip", config.flip.p, -1), ("head_to_foot", config.flip.head_to_foot, -2)):
         for row in batch.chosen(name, p).tolist():
@@ -97,7 +118,7 @@ def _deform(batch: RandomBatch, config: AugmentConfig) -> None:
     if config.flip.neighbours > 0:  # drawn from a stream of its own: another column of the table would move all others
         reverse = batch.draw(torch.rand, "neighbours") < config.flip.neighbours
         for row in reverse.nonzero()[:, 0].tolist():
-            batch.image[row] = batch.image[row].flip(0)
+            batch.image[row] = batch.image[row].unflatten(0, (contrasts, -1)).flip(1).flatten(0, 1)
 
     height, width = batch.image.shape[-2:]
     coefficients = _affine(batch, config)
@@ -111,7 +132,8 @@ def _deform(batch: RandomBatch, config: AugmentConfig) -> None:
         if bent[group].any():
             displacement = elastic_displacement(control[group].to(device, non_blocking=True), (height, width))
         grid = sampling_grid(coefficients[group].float().to(device, non_blocking=True), displacement, (height, width))
-        image, label = warp(batch.select(batch.image, group), batch.select(batch.label, group), grid)
+        selected = batch.select(batch.image, group), batch.select(batch.label, group)
+        image, label = warp(*selected, grid, contrasts)
         batch.store(batch.image, group, image)
         batch.store(batch.label, group, label)
 

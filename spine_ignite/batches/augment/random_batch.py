@@ -7,6 +7,7 @@ that a row gets the same numbers wherever it is; noise, which is as large as the
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 
@@ -26,7 +27,8 @@ _DRAWS = (
     *("ghosting", "ghosts", "intensity", "along_rows"),
     *("noise", "std"),
 )
-_STREAMS = ("draws", "elastic", "bias_field", "noise", "neighbours", "remap", "tissue")
+_STREAMS = ("draws", "elastic", "bias_field", "noise", "neighbours", "remap", "tissue", "drop_contrast")
+_CONTRAST = 0x43  # a word in the keys of the further contrasts of an exam
 
 
 class RandomBatch:
@@ -52,12 +54,35 @@ class RandomBatch:
     ) -> None:
         self.image = torch.empty(image.shape, dtype=torch.float32, device=image.device).copy_(image)
         self.label = label.clone(memory_format=torch.contiguous_format)
-        self._key = (seed, iteration)
+        self._key: tuple[int, ...] = (seed, iteration)
         self.rows = range(len(image)) if rows is None else rows
         self.of = len(image) if of is None else of
         self._here = None if rows is None else torch.tensor(rows)
+        self._draw_table()
+
+    def _draw_table(self) -> None:
         table = self.draw(torch.rand, "draws", len(_DRAWS))
         self._draws = dict(zip(_DRAWS, table.T, strict=True))
+
+    def of_contrast(self, number: int, count: int) -> RandomBatch:
+        """Return the channels of one of ``count`` contrasts as a batch with random numbers of its own.
+
+        Its image is a copy, for :meth:`put_back`; the first contrast has this batch's random numbers, and a single one
+        is the batch itself.
+        """
+        if count == 1:
+            return self
+        part = copy.copy(self)
+        part.image = self.image.chunk(count, dim=1)[number].clone(memory_format=torch.contiguous_format)
+        if number:
+            part._key = (*self._key, number, _CONTRAST)  # five words: no key of a batch, a stream or a row
+            part._draw_table()
+        return part
+
+    def put_back(self, part: RandomBatch, number: int, count: int) -> None:
+        """Write the image of :meth:`of_contrast` back to where it was taken from."""
+        if part is not self:
+            self.image.chunk(count, dim=1)[number].copy_(part.image)
 
     def generator(self, stream: str) -> torch.Generator:
         """Start one of the streams of random numbers, which do not move each other."""
@@ -130,6 +155,11 @@ class RandomBatch:
         if len(rows) == 0:
             return ()
         return torch.split(rows, 1) if _works_slice_by_slice(self.image.device) else (rows,)
+
+
+def missing_contrasts(image: Tensor, contrasts: int) -> Tensor:
+    """Return which contrasts of images ``(B, C, H, W)`` are missing, 0 everywhere: bool ``(B, contrasts)``."""
+    return ~image.reshape(len(image), contrasts, -1).any(dim=2)
 
 
 def _works_slice_by_slice(device: torch.device) -> bool:

@@ -101,32 +101,35 @@ def sampling_grid(coefficients: Tensor, displacement: Tensor | None, size: tuple
     return grid.permute(0, 2, 3, 1)
 
 
-def warp_image(image: Tensor, grid: Tensor) -> Tensor:
-    """Read images (bilinear) at the positions of a grid; outside, an image has its own minimum.
+def warp_image(image: Tensor, grid: Tensor, contrasts: int = 1) -> Tensor:
+    """Read images (bilinear) at the positions of a grid; outside, each contrast of an image has its own minimum.
 
     Args:
         image: ``(N, C, H, W)`` float32.
         grid: ``(N, H, W, 2)`` from :func:`sampling_grid`.
+        contrasts: that the channels hold, one after the other.
 
     Returns:
         A new tensor ``(N, C, H, W)``.
     """
-    low = image.amin(dim=(1, 2, 3), keepdim=True)
+    low = image.unflatten(1, (contrasts, -1)).amin(dim=(2, 3, 4))
+    low = low.repeat_interleave(image.shape[1] // contrasts, dim=1)[:, :, None, None]
     # grid_sample pads with zeros only: the image is raised to a minimum of zero meanwhile.
     moved = F.grid_sample(image - low, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return moved.add_(low)
 
 
-def warp(image: Tensor, label: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+def warp(image: Tensor, label: Tensor, grid: Tensor, contrasts: int = 1) -> tuple[Tensor, Tensor]:
     """Read images (:func:`warp_image`) and labels (nearest) at the positions of a grid; outside, a label is 0.
 
     Args:
         image: ``(N, C, H, W)`` float32.
         label: ``(N, H, W)``, integers up to 2**24.
         grid: ``(N, H, W, 2)`` from :func:`sampling_grid`.
+        contrasts: that the channels hold, one after the other.
 
     Returns:
         New tensors of the same shapes and dtypes.
     """
     classes = F.grid_sample(label[:, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return warp_image(image, grid), classes[:, 0].to(label.dtype)
+    return warp_image(image, grid, contrasts), classes[:, 0].to(label.dtype)

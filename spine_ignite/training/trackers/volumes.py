@@ -10,8 +10,9 @@ from ignite.engine import Engine
 from spine_ignite.runs.checkpoints import TrainedNetwork
 from spine_ignite.training.events import TrainingEvents
 from spine_ignite.training.setup import Run
+from spine_ignite.volumes.contrasts import read_contrasts
 from spine_ignite.volumes.reader import volume_suffix, written_suffix
-from spine_ignite.volumes.volume import read_image, reading_of, write_label_like
+from spine_ignite.volumes.volume import reading_of, write_label_like
 
 
 class Volumes:
@@ -41,7 +42,7 @@ class Volumes:
         from spine_ignite.inference.predictor import Predictor
 
         source = Path(case.image.path)
-        volume = read_image(source, reading_of(run.config.data))
+        volume = read_contrasts(source, case.images, reading_of(run.config.data))
         trained = TrainedNetwork(run.judged.eval(), run.description, run.directory.last)
         member = Member(
             trained, window=window_of(run.config.predict, run.config.data), overlap=run.config.predict.overlap
