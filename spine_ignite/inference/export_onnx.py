@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from spine_ignite.errors import RunError
 from spine_ignite.inference.captured import forget_sources
 from spine_ignite.inference.open_sizes import OpenPooling
-from spine_ignite.inference.same_logits import Compared, compare, noise, of_another_size, slices_of_run
+from spine_ignite.inference.same_logits import (
+    Compared,
+    RoundingError,
+    compare,
+    noise,
+    of_another_size,
+    slices_of_run,
+)
 from spine_ignite.names import cut
 from spine_ignite.runs.checkpoints import TrainedNetwork
 from spine_ignite.runs.description import Description
@@ -53,6 +60,8 @@ def save_onnx(
     batch = noise(trained.description) if own is None else own
     try:
         return replace(_save(trained, header, batch, path, out, _OPEN), real=own is not None), None
+    except RoundingError:
+        raise  # at fixed sizes no less, whether it shows there or not
     except RunError as error:
         reason = str(error).removeprefix(f"{out} is not written: ")
     height, width = trained.description.size

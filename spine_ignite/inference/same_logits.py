@@ -21,7 +21,13 @@ from spine_ignite.volumes.contrasts import read_contrasts
 from spine_ignite.volumes.volume import reading_of
 
 _COUNT = 3  # slices
+_ROUNDING = 1e-6  # of the largest value of a batch: as far as orders of adding up may lie apart within a network
+_DRAWS = 8
 _MARGIN = (77, 71)  # rows and columns of the second size beyond the first: no multiples, and more than a stride of 64
+
+
+class RoundingError(RunError):
+    """What is exported gives other logits, and so does the network itself when its input changes by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +52,32 @@ def compare(network: nn.Module, other: Callable[[Tensor], Tensor], batch: Tensor
     """Return the largest difference of logits; refuse one above ``tolerance`` times the largest logit.
 
     Raises:
+        RoundingError: it is above, and no file in which the order of adding up is another could be below.
         RunError: it is above, or the logits are not finite; the message says that ``out`` is not written.
     """
     expected, found = network(batch), other(batch)
     if not expected.isfinite().all():
         raise RunError(f"{out} is not written: the logits of the checkpoint's network are not finite")
     difference = float((found - expected).abs().max())
-    if not difference <= tolerance * float(expected.abs().max()):
-        raise RunError(f"{out} is not written: what it would hold gives other logits, by up to {difference:g}")
-    return difference
+    allowed = tolerance * float(expected.abs().max())
+    if difference <= allowed:
+        return difference
+    found_out = f"{out} is not written: what it would hold gives other logits, by up to {difference:g}"
+    own = _change_by_rounding(network, batch, expected)
+    if own > allowed:
+        raise RoundingError(
+            f"{found_out}; so does the network itself, by up to {own:g}, where its input changes by a millionth: it "
+            "hangs on rounding, as one does that puts values back where maxima were; use --format safetensors"
+        )
+    raise RunError(found_out)
+
+
+def _change_by_rounding(network: nn.Module, batch: Tensor, expected: Tensor) -> float:
+    """Return the largest change of a logit when a batch changes as if by rounding, in several ways."""
+    generator = torch.Generator().manual_seed(0)
+    step = _ROUNDING * float(batch.abs().max())
+    changed = (batch + step * torch.randn(batch.shape, generator=generator) for _ in range(_DRAWS))
+    return max(float((network(other) - expected).abs().max()) for other in changed)
 
 
 def noise(description: Description) -> Tensor:

@@ -24,6 +24,8 @@ from spine_ignite.errors import RunError, UsageError
 from spine_ignite.inference import export_onnx
 from spine_ignite.inference.export import export_run
 from spine_ignite.inference.open_sizes import pool
+from spine_ignite.inference.same_logits import RoundingError, compare
+from spine_ignite.nn.unpooling import pool_with_indices, unpool
 from spine_ignite.runs.checkpoints import load_network, read_weights
 
 RunWriter = Callable[..., Path]
@@ -56,10 +58,18 @@ class Decides(Loops):
         return self.conv(x) if x.sum() > 0 else self.conv(-x)
 
 
+class Hangs(Loops):
+    '''Its sign is that of a wave of the mean, whose last digits are as the numbers are added up.'''
+
+    def forward(self, x):
+        return self.conv(x) * (1e9 * x.mean()).sin()
+
+
 @hookimpl
 def register_models(register):
     paper = Paper("None", "A. Cme", "none", 2026, "https://example.org", "none")
     register(ModelSpec("loops", f"{__name__}:Loops", "Loops", paper))
+    register(ModelSpec("hangs", f"{__name__}:Hangs", "Hangs", paper))
     register(ModelSpec("decides", f"{__name__}:Decides", "Decides", paper))
 """
 
@@ -158,6 +168,43 @@ def test_what_cannot_be_captured_is_told_and_leaves_nothing(
     with pytest.raises(RunError, match="decides.onnx is not written: decides cannot be captured with an open batch: "):
         export_run(run, tmp_path / "decides.onnx", file_format="onnx")
     assert not (tmp_path / "decides.onnx").exists()
+
+
+def test_a_network_that_hangs_on_rounding_is_refused_for_that_and_not_tried_at_fixed_sizes(
+    tmp_path: Path, tiny_dataset: Path, write_run: RunWriter, install: Install
+) -> None:
+    install("acme-nets", LOOPS)
+    run = write_run_of("hangs", tmp_path, tiny_dataset, write_run)
+    with pytest.raises(RunError) as caught:
+        export_run(run, tmp_path / "hangs.onnx", file_format="onnx")
+    assert "hangs.onnx is not written: what it would hold gives other logits, by up to" in str(caught.value)
+    assert "where its input changes by a millionth: it hangs on rounding" in str(caught.value)
+    assert not (tmp_path / "hangs.onnx").exists()
+    assert export_run(run, tmp_path / "hangs.safetensors").difference == 0
+
+
+def test_other_logits_of_a_network_that_does_not_hang_on_rounding_are_told_as_such() -> None:
+    network = torch.nn.Conv2d(1, 3, 3)
+    with pytest.raises(RunError, match=r"gives other logits, by up to [0-9.e-]+$"):
+        compare(network, lambda batch: 1.01 * network(batch), torch.randn(2, 1, 64, 64), 1e-3, Path("x.onnx"))
+
+
+def test_unpooling_hangs_on_rounding_where_two_values_are_all_but_equal() -> None:
+    """Of the four values of a window the largest is the largest by a ten-millionth."""
+
+    def unpooled(x: torch.Tensor) -> torch.Tensor:
+        pooled, places = pool_with_indices(x)
+        return unpool(pooled, places, (x.shape[2], x.shape[3]))
+
+    class Unpools(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return unpooled(x)
+
+    batch = F.interpolate(torch.rand(1, 2, 32, 32) + 1, scale_factor=2)
+    batch = batch + 2e-7 * torch.rand(batch.shape)
+    other = batch + 2e-7 * torch.rand(batch.shape)
+    with pytest.raises(RoundingError, match="as one does that puts values back where maxima were"):
+        compare(Unpools(), lambda _: unpooled(other), batch, 1e-3, Path("segnet.onnx"))
 
 
 def write_run_of(model: str, tmp_path: Path, data: Path, write_run: RunWriter) -> Path:
