@@ -123,7 +123,8 @@ def _split_tall(bone: Floats, edges: list[int]) -> list[int]:
             around, reach = low + (height - _RIM) * part / parts, 0.2 * height / parts
             first, last = int(around - reach), int(around + reach) + 1
             aside = (np.arange(first, last) - around) / reach
-            cut = first + int((bone[first:last] / bone[first:last].max() + _ASIDE * aside**2).argmin())
+            top = bone[first:last].max() or 1.0  # nothing at all may be there
+            cut = first + int((bone[first:last] / top + _ASIDE * aside**2).argmin())
             beside = int(height / parts)
             hills = min(bone[max(0, cut - beside) : cut].max(initial=0), bone[cut : cut + beside].max(initial=0))
             if bone[cut] < _DIP * hills:
