@@ -16,11 +16,16 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
 from spine_ignite.hookspecs import hookimpl
 from spine_ignite.registry import load_commands, load_registry
+
+# How long an example takes says nothing of what is tested, and a machine may have other things to do.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 Writer = Callable[..., Path]
 RunWriter = Callable[..., Path]

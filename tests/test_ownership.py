@@ -23,7 +23,7 @@ def content(root: Path) -> dict[str, bytes]:
 
 
 @given(before=st.sets(st.sampled_from(PATHS)), after=st.sets(st.sampled_from(PATHS)))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_nothing_but_what_is_listed_is_ever_deleted(before: set[str], after: set[str]) -> None:
     """Files of others lie there before, or come later: the folder is refused, or they stay byte for byte."""
     with tempfile.TemporaryDirectory() as temporary:

@@ -153,7 +153,7 @@ def column(angles: Sequence[float], names: Sequence[str] = ("L1", "L2", "L3", "L
     return wedges
 
 
-@settings(max_examples=5, deadline=None, phases=[Phase.generate])
+@settings(max_examples=5, phases=[Phase.generate])
 @given(
     angles=st.tuples(*[st.floats(-5, 10)] * 4),
     turn=st.tuples(st.floats(-8, 8), st.floats(-6, 6), st.floats(-10, 10)),

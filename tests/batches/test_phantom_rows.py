@@ -78,7 +78,7 @@ def test_only_the_last_rows_are_overwritten() -> None:
 
 
 @given(count=st.integers(1, 60), steps=st.integers(1, 30), epoch=st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_each_epoch_has_its_own_phantoms_and_all_of_them(count: int, steps: int, epoch: int) -> None:
     if count > 2 * steps:
         with pytest.raises(UsageError, match=rf"an epoch of {steps} batches of 4 has room for {2 * steps} of 2 slices"):

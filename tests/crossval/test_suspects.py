@@ -112,7 +112,7 @@ def test_what_a_network_never_finds_is_no_reason_to_suspect_a_mask() -> None:
     assert max(suspicion.score for suspicion in found[1:]) < 0.1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
 def test_any_masks_are_ranked(kinds: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -71,7 +71,7 @@ def test_by_area_it_is_the_reference_implementation(
     assert average_symmetric_distance(found) == pytest.approx((published[2:4] * area).sum() / area.sum(), rel=1e-7)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 9999), spacing=st.tuples(*[st.floats(0.3, 5.0)] * 3), tolerance=st.floats(0.1, 6.0))
 def test_by_area_it_is_monai_with_subvoxels(seed: int, spacing: Triple, tolerance: float) -> None:
     """MONAI gives the share within the tolerance, and distances and areas of which the other measures are made."""

@@ -57,7 +57,7 @@ def surface_points(found: Mask, spacing: tuple[float, ...]) -> NDArray[np.float6
     return np.argwhere((padded & ~inner)[1:-1, 1:-1, 1:-1]) * np.asarray(spacing)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(reference=MASKS, prediction=MASKS, spacing=SPACING, tolerance=st.floats(0.1, 6.0))
 def test_surface_measures_are_those_of_nearest_neighbours(
     reference: Mask, prediction: Mask, spacing: tuple[float, ...], tolerance: float
@@ -79,7 +79,7 @@ def test_surface_measures_are_those_of_nearest_neighbours(
         assert found.nsd == pytest.approx((both <= tolerance).mean(), abs=1e-6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(reference=MASKS, prediction=MASKS, spacing=SPACING)
 def test_surface_measures_are_monai_s(reference: Mask, prediction: Mask, spacing: tuple[float, ...]) -> None:
     """MONAI computes in float32; it takes one-hot tensors, with a margin so that the array's border is no edge."""
@@ -104,7 +104,7 @@ def test_distances_of_shifted_plates_are_the_shift() -> None:
     assert measured(reference, prediction, (3.0, 1.0, 1.0), tolerance=6.0).nsd == 1.0
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(reference=MASKS, prediction=MASKS, spacing=SPACING)
 def test_overlap_measures_are_scikit_learn_s(reference: Mask, prediction: Mask, spacing: tuple[float, ...]) -> None:
     if not reference.any() and not prediction.any():
@@ -135,7 +135,7 @@ def test_overlap_measures_are_scikit_learn_s(reference: Mask, prediction: Mask, 
     assert found.volume_prediction == pytest.approx(guess.sum() * math.prod(spacing) / 1000)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(reference=MASKS, prediction=MASKS)
 def test_overlap_measures_are_simpleitk_s(reference: Mask, prediction: Mask) -> None:
     if not reference.any() or not prediction.any():

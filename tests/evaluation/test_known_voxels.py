@@ -46,7 +46,7 @@ def figures(result: CaseResult) -> Any:
     return [[*found.to_dict().values()][2:] for found in result.classes], result.accuracy, result.level_rate
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 9999))
 def test_what_is_ignored_has_no_say(seed: int) -> None:
     reference, prediction = example(seed)
@@ -55,7 +55,7 @@ def test_what_is_ignored_has_no_say(seed: int) -> None:
     np.testing.assert_equal(figures(evaluate_case("c", reference, other.astype(np.uint8), SPACING, SCHEME)), expected)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 9999))
 def test_undeclared_classes_are_neither_right_nor_wrong(seed: int) -> None:
     """Voxel by voxel: on a declared structure they are a miss, in the background nothing is known of them."""

@@ -285,7 +285,7 @@ def test_what_is_no_licence_is_refused(tmp_path: Path, write_run: RunWriter) -> 
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     bins=st.one_of(st.integers(1, 9), st.tuples(st.integers(1, 9), st.one_of(st.none(), st.integers(1, 9)))),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_pooling_by_matrices_is_adaptive_pooling(size: tuple[int, int], bins: int | tuple[int, int | None]) -> None:
     image = torch.arange(2 * 3 * size[0] * size[1], dtype=torch.float64).sin().reshape(2, 3, *size)
     torch.testing.assert_close(pool(image, bins), F.adaptive_avg_pool2d(image, bins))

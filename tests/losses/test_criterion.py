@@ -29,7 +29,7 @@ def example(seed: int, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
     return logits, torch.randint(0, classes, (3, 12, 10), generator=generator, dtype=torch.uint8)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 999), batch=st.booleans(), background=st.booleans(), squared=st.booleans())
 def test_dice_and_dice_ce_are_monai_s(seed: int, batch: bool, background: bool, squared: bool) -> None:
     """Value and gradient, to rounding. MONAI's smoothing terms are set to ours."""

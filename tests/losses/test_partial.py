@@ -100,7 +100,7 @@ def plain_dice(logits: Tensor, label: Tensor, labelled: Tensor, weights: list[fl
     return sum(weight * term for weight, term in terms) / total if total else 0.0
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 999),
     options=st.fixed_dictionaries(

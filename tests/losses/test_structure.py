@@ -40,7 +40,7 @@ def example(seed: int, classes: int, rows: int, columns: int, scale: float = 3.0
     return logits, F.interpolate(coarse, (rows, columns))[:, 0].long()
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 999), rows=st.integers(3, 40), columns=st.integers(3, 40), weighted=st.booleans())
 def test_two_classes_have_the_published_loss(seed: int, rows: int, columns: int, weighted: bool) -> None:
     """Value and gradient; the difference of two logits is the score whose sigmoid is the softmax."""

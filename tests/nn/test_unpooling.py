@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from spine_ignite.nn.unpooling import pool_with_indices, unpool
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99))
 def test_unpooling_puts_every_maximum_back(height: int, width: int, seed: int) -> None:
     x = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(seed))

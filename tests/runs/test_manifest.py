@@ -58,7 +58,7 @@ def test_what_the_last_entry_says_is_not_said_twice(tmp_path: Path) -> None:
     assert len(lines(tmp_path)) == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(2, 6), data=st.data())
 def test_any_change_of_a_line_but_the_last_breaks_the_chain(
     tmp_path_factory: pytest.TempPathFactory, count: int, data: st.DataObject
@@ -85,7 +85,7 @@ def test_any_change_of_a_line_but_the_last_breaks_the_chain(
     assert all("a line was changed, removed or added" in problem for problem in problems)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(1, 6), data=st.data())
 def test_a_chain_that_is_rewritten_whole_has_another_head(
     tmp_path_factory: pytest.TempPathFactory, count: int, data: st.DataObject

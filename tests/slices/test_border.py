@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -34,7 +34,6 @@ def slices_of(array: NDArray[np.float32]) -> NDArray[np.float32]:
     return SliceGrid.from_geometry(array.shape, PSR).native_slices(array)
 
 
-@settings(deadline=None)
 @given(
     sides=st.tuples(*[st.integers(0, 40)] * 4),
     fill=st.sampled_from(FILLS),

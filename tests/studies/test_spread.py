@@ -19,7 +19,7 @@ def power_of(cases: int, deviation: float, difference: float) -> float:
     return float(stats.nct.sf(limit, cases - 1, shift) + stats.nct.cdf(-limit, cases - 1, shift))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0.01, 0.15))
 def test_so_many_cases_see_the_difference_and_fewer_do_not(deviation: float) -> None:
     cases = int(needed_cases(deviation))
@@ -27,7 +27,7 @@ def test_so_many_cases_see_the_difference_and_fewer_do_not(deviation: float) -> 
     assert power_of(max(2, math.floor(0.9 * cases) - 2), deviation, 0.01) < 0.8
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0.001, 1), st.integers(4, 500))
 def test_what_can_be_seen_is_what_needs_so_many_cases(deviation: float, cases: int) -> None:
     assert abs(needed_cases(deviation, visible_difference(deviation, cases)) - cases) <= 1

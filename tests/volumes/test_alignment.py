@@ -37,7 +37,7 @@ def in_order(of: Volume, orientation: Any) -> Volume:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS, ids=str)
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(shape=st.tuples(*[st.integers(1, 5)] * 3), turned=st.floats(-0.7, 0.7))
 def test_every_order_of_voxels_comes_back(orientation: Any, shape: tuple[int, int, int], turned: float) -> None:
     original = volume(shape, turned=turned)

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -91,7 +91,6 @@ def test_resampling_keeps_the_extent(rows: int, columns: int, spacing: float, na
     assert grid.size == (max(1, round(rows * native / spacing)), max(1, round(columns * native / spacing)))
 
 
-@settings(deadline=None)
 @given(factor=st.floats(0.55, 2.2), row=st.floats(20, 44), column=st.floats(20, 44))
 def test_a_structure_stays_where_it_is_through_resampling_and_back(factor: float, row: float, column: float) -> None:
     """The centre of mass of a disc survives going to the common spacing and back; half a pixel off would show."""

@@ -80,7 +80,7 @@ def test_order_repetition_and_a_missing_end(tmp_path: Path) -> None:
         read_header(header(tmp_path, ["CompressedDataSize = -5", *LINES]))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(st.sampled_from(string.printable + "\0é"), max_size=40), max_size=8), st.binary(max_size=64))
 def test_any_text_is_read_or_refused(tmp_path: Path, lines: list[str], rest: bytes) -> None:
     path = header(tmp_path, lines, rest)

@@ -41,7 +41,7 @@ def assert_same_place(affine: NDArray[Any], image: Any) -> None:
         np.testing.assert_allclose(affine @ [*index, 1], [-x, -y, z, 1], atol=1e-6)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     spacing=st.tuples(*[st.floats(0.2, 8)] * 3),
     turn=st.tuples(*[st.floats(-3, 3)] * 3),

@@ -208,7 +208,7 @@ def test_working_slice_by_slice_or_on_all_at_once_gives_the_same(monkeypatch: py
 
 
 @given(count=st.integers(1, 7), shares=st.integers(1, 5), seed=st.integers(0, 2**40), p=st.sampled_from([0.5, 1.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_row_is_augmented_alike_wherever_the_others_of_its_batch_are(
     count: int, shares: int, seed: int, p: float
 ) -> None:
@@ -275,7 +275,7 @@ def test_a_label_that_does_not_fit_is_refused(shape: tuple[int, ...]) -> None:
     seed=st.integers(-(2**40), 2**64),
     iteration=st.integers(0, 2**40),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_batch_gives_a_finite_image_known_labels_and_unchanged_inputs(
     count: int, channels: int, height: int, width: int, layout: str, p: float, seed: int, iteration: int
 ) -> None:

@@ -187,7 +187,7 @@ def test_labels_of_any_integer_type_give_the_same(dtype: torch.dtype) -> None:
     offset=st.sampled_from([0.0, -1e3]),
     scale=st.sampled_from([0.0, 1e-6, 1.0, 1e4]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_remap_of_any_image_is_finite_and_keeps_its_moments(
     channels: int, height: int, width: int, knots: int, offset: float, scale: float
 ) -> None:

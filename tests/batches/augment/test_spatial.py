@@ -99,7 +99,7 @@ def test_each_image_gets_its_own_map_and_displacement() -> None:
 
 
 @given(size=st.integers(1, 300), knots=st.integers(4, 64))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_spline_weights_are_a_partition_of_unity_and_reproduce_straight_lines(size: int, knots: int) -> None:
     basis = spline_basis(size, knots, torch.device("cpu")).double()
     assert float(basis.min()) >= 0

@@ -10,7 +10,7 @@ from spine_ignite.inference.levels.boxes import around, connected
 from spine_ignite.inference.levels.depths import depths
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), axis=st.integers(0, 2))
 def test_names_in_their_boxes_are_as_deep_as_in_the_volume(seed: int, axis: int) -> None:
     """Against distances in each slice by itself, for blobs of names that do not touch within a slice."""

@@ -50,7 +50,7 @@ def test_variants_have_the_prevalence_of_the_source() -> None:
     assert six.levels[:7] == ("L6", "L5", "L4", "L3", "L2", "L1", "T13")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), pieces=st.integers(1, 3))
 def test_sums_over_all_namings_are_those_of_enumeration(seed: int, pieces: int) -> None:
     """Forward-backward against the plain sum over every naming, on random scores of a few states of two variants."""

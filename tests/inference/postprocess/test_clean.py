@@ -63,7 +63,7 @@ def scattered(kind: str, shape: tuple[int, int, int], seed: int) -> NDArray[np.u
     return found
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     kind=st.sampled_from(["noise", "sparse", "one height", "one class each", "blobs"]),
     shape=st.tuples(st.integers(1, 5), st.integers(1, 24), st.integers(1, 24)),

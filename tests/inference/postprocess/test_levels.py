@@ -35,7 +35,7 @@ def test_a_column_in_order_is_left_alone() -> None:
     assert cleaned.message.startswith("levels are in order, with a probability of 0.9")
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     first=st.integers(1, 3),
     shifted=st.lists(

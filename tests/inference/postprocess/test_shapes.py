@@ -12,7 +12,7 @@ SCHEME = load_scheme("mrspineseg")
 AFFINE = np.diag([4.0, 1.0, 1.0, 1.0])  # the first axis is left-right
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 9999), share=st.floats(0.02, 0.5))
 def test_largest_components_are_simpleitk_s(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
