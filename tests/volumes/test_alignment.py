@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spine_ignite.errors import DataError
-from spine_ignite.volumes.alignment import aligned, grid_distance
+from spine_ignite.volumes.alignment import aligned, extended, grid_distance
 from spine_ignite.volumes.volume import Volume
 
 ORIENTATIONS = [
@@ -69,6 +69,24 @@ def test_headers_may_differ_by_rounding() -> None:
     original = volume((3, 5, 5))
     rounded = Volume(original.array, original.affine.astype(np.float16).astype(float), original.path)
     assert np.shares_memory(aligned(rounded, original), original.array), "nothing is copied where nothing moves"
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS[::7], ids=str)
+def test_a_part_of_a_grid_becomes_the_whole_and_what_lies_elsewhere_stays(orientation: Any) -> None:
+    image = volume((6, 9, 8), turned=0.3)
+    corner = image.affine.copy()
+    corner[:3, 3] += image.affine[:3, :3] @ (2, 3, 0)
+    part = Volume(image.array[2:5, 3:9], corner, Path("part.nii.gz"))
+    found = extended(in_order(part, orientation), image)
+    wanted = np.zeros_like(image.array)
+    wanted[2:5, 3:9] = part.array
+    np.testing.assert_array_equal(found.array, wanted)
+    np.testing.assert_array_equal(found.affine, image.affine)
+    for shift in ((0.4, 0, 0), (2, 0, 0), (-3, 0, 0)):
+        moved = corner.copy()
+        moved[:3, 3] += image.affine[:3, :3] @ shift
+        elsewhere = Volume(part.array, moved, Path("part.nii.gz"))
+        assert extended(elsewhere, image) is elsewhere
 
 
 def test_grid_distance_is_in_voxels() -> None:
