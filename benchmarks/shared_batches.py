@@ -200,15 +200,17 @@ def failures(work: Path, times: int) -> None:
     settings = [*TINY, *SMALL, "train.epochs=12", "train.steps_per_epoch=4", f"data.cache={work / 'cache'}"]
     sets = [word for setting in settings for word in ("--set", setting)]
     words = ["-m", "spine_ignite", "train", "--data", work / "data", *sets, "--out"]
-    began = time.monotonic()
-    finish(start(2, [*words, work / "whole"]))
-    length = time.monotonic() - began
+    whole = start(2, [*words, work / "whole"])
+    length = -began(work / "whole")
+    finish(whole)
+    length += time.monotonic()
     for time_ in range(times):
         harm, run = rng.choice(["kill", "stop", "disk"]), work / "harmed"
         shutil.rmtree(run, ignore_errors=True)
         hit = 0 if harm == "disk" else rng.randrange(2)
         processes = start(2, [*words, run])
-        time.sleep(rng.uniform(0.3, 0.9) * length)
+        began(run)
+        time.sleep(rng.uniform(0, 0.9) * length)
         if harm == "disk":  # no file of the process may grow any more
             resource.prlimit(processes[0].pid, resource.RLIMIT_FSIZE, (DISK, DISK))
         else:
@@ -238,6 +240,16 @@ def failures(work: Path, times: int) -> None:
     for outcome, count in sorted(found.items()):
         print(f"| {outcome} | {count} |")
     print(f"The slowest ended after {slowest:.0f} s")
+
+
+def began(run: Path) -> float:
+    """Wait until a run is there, for which its processes must have found each other, and return the time.
+
+    Before that the others wait up to five minutes for one that does not come: it may only be slow to start.
+    """
+    while not (run / "config.yaml").exists():
+        time.sleep(0.02)
+    return time.monotonic()
 
 
 def resumed(work: Path, run: Path) -> bool:
