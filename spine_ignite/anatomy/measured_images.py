@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from spine_ignite.datasets.pairing import match_by_id
 from spine_ignite.datasets.volume_files import dicom_sources, volume_files
 from spine_ignite.errors import UsageError
+from spine_ignite.inference.recorded_images import match_images
 from spine_ignite.volumes.dicom.dicom_paths import is_dicom, is_slice_name, split_key
 from spine_ignite.volumes.dicom.dicom_reader import referred_series
 from spine_ignite.volumes.dicom.segmentation_reading import is_segmentation
@@ -31,7 +31,7 @@ class Images:
         self._place, self._is_dicom = place, is_dicom(place)
         others = [file for file in files if not (self._is_dicom and is_dicom_segmentation(file))]
         inside = [*volume_files(place), *dicom_sources(place)] if place.is_dir() else []
-        pairs = match_by_id(inside, others).values()
+        pairs = match_images(inside, others).values()
         self._by_id = {label: image for image, label in pairs if image is not None and label is not None}
         if not self._by_id and (self._is_dicom or not place.is_dir()):
             if len(others) > 1:

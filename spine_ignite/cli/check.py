@@ -22,7 +22,7 @@ from spine_ignite.names import counted, cut
 
 if TYPE_CHECKING:
     from spine_ignite.config.data import NanRule
-    from spine_ignite.datasets.cases import Problem
+    from spine_ignite.datasets.cases import Dataset, Problem
     from spine_ignite.datasets.checks import Report
     from spine_ignite.datasets.sources import Source
 
@@ -76,9 +76,16 @@ def _summary(report: Report, sources: Sequence[Source]) -> dict[str, Any]:
         "shapes": dict(shapes.most_common()),
         "spacings": dict(spacings.most_common()),
         "orientations": dict(axes.most_common()),
+        **_contrasts(dataset),
         "cases_with_value": {str(value): values[value] for value in sorted(values)},
         "datasets": [_declared(report, source) for source in sources],
     }
+
+
+def _contrasts(dataset: Dataset) -> dict[str, Any]:
+    """How many cases have each contrast, where images of one exam are a case."""
+    found = Counter(name for case in dataset.cases for name in case.images)
+    return {"contrasts": dict(found)} if found else {}
 
 
 def _declared(report: Report, source: Source) -> dict[str, Any]:
@@ -123,6 +130,8 @@ def _print(report: Report, sources: Sequence[Source]) -> None:
     say("Shapes:   " + _counted(summary["shapes"], "{0} ({1})"))
     say("Spacings: " + _counted(summary["spacings"], "{0} mm ({1})"))
     say("Axes:     " + _counted(summary["orientations"], "{0} ({1})"))
+    if "contrasts" in summary:
+        say("Images:   " + _counted(summary["contrasts"], "{0} in {1}"))
     say("Labels:   " + (_counted(summary["cases_with_value"], "{0} in {1}") or "none"))
     for source, item in zip(sources, summary["datasets"], strict=True):
         say(f"Declared: {source.describe()}")

@@ -108,7 +108,10 @@ def _file(path: Path, value: Any) -> Path | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise DataError(f"{path} names {brief(value)} as a file; networks here see one image of each case")
+        raise DataError(
+            f"{path} names {brief(value)} as a file; networks here see one image of each case, or several that a "
+            "table names (contrasts.csv, docs/formats.md)"
+        )
     file = path.parent / value
     if volume_suffix(file) is None or not file.is_file():
         raise DataError(f"{path} names {file}, which is no volume that is there; correct the list, or add the file")

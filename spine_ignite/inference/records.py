@@ -153,6 +153,19 @@ def record_of(output: Path) -> dict[str, Any] | None:
     return made if file_sha256(output) == made["labels_sha256"] else None
 
 
+def exam_recorded(output: Path) -> tuple[str, ...]:
+    """Return the names of the images of the exam that a label volume is of, that which gives its grid first.
+
+    None at all for a label volume without a record, or of an image that is a case of its own.
+    """
+    made = _read(output) or {}
+    contrasts = made.get("contrasts")
+    if not isinstance(contrasts, dict) or not contrasts:
+        return ()
+    files = [str(made["image"]), *(str(item.get("image", "")) for item in contrasts.values() if isinstance(item, dict))]
+    return tuple(dict.fromkeys(Path(file).name for file in files))
+
+
 def vouches_for(output: Path, kind: str, path: Path) -> bool:
     """Whether a label volume is as it was made, and a file beside it, ``levels`` for one, as it was written with it."""
     made = record_of(output)

@@ -13,12 +13,12 @@ from typing import Any
 from spine_ignite.csv_files import csv_text, read_csv
 from spine_ignite.datasets.case_ids import CHANNEL
 from spine_ignite.datasets.find_cases import image_files, layout_of
-from spine_ignite.datasets.pairing import match_by_id
 from spine_ignite.datasets.volume_files import volume_files
 from spine_ignite.errors import DataError, RunError, UsageError, reason
 from spine_ignite.files import write_atomically, write_text
 from spine_ignite.inference.levels.conditions import Click, Conditions, check_level
 from spine_ignite.inference.levels.label_files import Leveled, level_files
+from spine_ignite.inference.recorded_images import match_images
 from spine_ignite.labels import LabelScheme
 from spine_ignite.ownership import Listed, own_folder
 from spine_ignite.review.decisions import Decision
@@ -124,7 +124,7 @@ def add_training_cases(
     nnunet = _is_nnunet(dataset)
     tests = _test_images(dataset)
     taken = {path: decision for path, decision in decided.items() if decision.verdict in ("accept", "correct")}
-    paired = match_by_id(volume_files(images), list(taken)).items()
+    paired = match_images(volume_files(images), list(taken)).items()
     jobs = [(key, image, label) for key, (image, label) in paired if label is not None]
     results = []
     with own_folder(dataset, "reviewed", "is taking reviewed cases into it", _OURS):

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_ignite.datasets.case_ids import natural_order
-from spine_ignite.datasets.pairing import match_by_id
 from spine_ignite.datasets.volume_files import volume_files
 from spine_ignite.errors import DataError, SpineIgniteError, reason
+from spine_ignite.inference.recorded_images import match_images
 from spine_ignite.labels import LabelScheme
 from spine_ignite.labels.scheme import IGNORE
 from spine_ignite.review.certificates import Certificate, read_certificate
@@ -96,7 +96,7 @@ def load_cohort(
         raise DataError(f"folder {folder} holds no volumes; give the folder in which the label volumes are")
     paired: dict[Path, Path] = {}
     if images is not None:
-        pairs = match_by_id(volume_files(images), files).values()
+        pairs = match_images(volume_files(images), files).values()
         paired = {label: image for image, label in pairs if image is not None and label is not None}
     cases = []
     for file in progress(files) if progress is not None else files:

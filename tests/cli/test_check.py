@@ -138,3 +138,35 @@ def test_what_is_not_used_is_listed_with_the_reason(tiny_dataset: Path, capsys: 
     (line,) = (line for line in out.splitlines() if line.split()[:1] == ["old"])
     assert "Case0.nii.gz, Case1.nii.gz, Case2.nii.gz and 2 more" in line
     assert line.rstrip().endswith("volumes in a folder that the layout mrspineseg does not read")
+
+
+def test_exams_of_several_contrasts(two_contrasts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = two_contrasts / "train" / "source"
+    moved = nib.load(source / "Case1_t2.nii.gz")
+    affine = moved.affine.copy()
+    affine[2, 3] += 10
+    nib.save(nib.Nifti1Image(np.asarray(moved.dataobj), affine), source / "Case1_t2.nii.gz")
+    shutil.copy(source / "Case1_t1.nii.gz", source / "Case1_stir.nii.gz")
+    exams = ("--set", "data.contrasts=[t1,t2]", "--json")
+    code, out = check(capsys, two_contrasts, *exams)
+    found = json.loads(out)
+    assert code == 0, found["problems"]
+    assert found["contrasts"] == {"t1": 6, "t2": 5}
+    assert [(group["names"], group["why"].split(",")[0]) for group in found["unused"]] == [
+        (["Case1_stir.nii.gz"], "images of none of data.contrasts")
+    ]
+    said = [warning["message"] for warning in found["warnings"]]
+    assert (
+        "(t2) covers 84 % of the field of view of Case1_t1.nii.gz; the rest of it is as dark there as its darkest"
+        in said
+    )
+    assert any("lack the contrast t2, which is 0 there: Case2, Case7" in message for message in said)
+    affine[2, 3] += 40
+    nib.save(nib.Nifti1Image(np.asarray(moved.dataobj), affine), source / "Case1_t2.nii.gz")
+    (source / "Case5_t2.nii.gz").write_bytes(b"broken")
+    code, out = check(capsys, two_contrasts, *exams)
+    assert code == 1
+    first, second = json.loads(out)["problems"]
+    assert (first["case"], Path(first["file"]).name) == ("1", "Case1_t2.nii.gz")
+    assert first["message"].startswith("(t2) covers 22 % of the field of view of")
+    assert (second["case"], Path(second["file"]).name) == ("5", "Case5_t2.nii.gz")

@@ -15,9 +15,16 @@ import torch
 import spine_ignite
 from spine_ignite.cli import run as command
 from spine_ignite.datasets.find_cases import find_cases
+from spine_ignite.datasets.volume_files import volume_files
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.inference.exam_files import collect, exams_of
 from spine_ignite.inference.inputs import case_jobs
+from spine_ignite.inference.options import InferenceOptions
+from spine_ignite.inference.predict_files import predict_files
+from spine_ignite.inference.predictor import load_predictor
+from spine_ignite.inference.recorded_images import match_images
+from spine_ignite.labels import load_scheme
+from spine_ignite.review.cohort import load_cohort
 
 T1_T2 = ("t1", "t2")
 
@@ -140,3 +147,29 @@ def test_views_and_a_second_member_see_the_contrasts(two_contrasts: Path, tmp_pa
     assert alone.shape == views.shape
     both = spine_ignite.predict([run, run], exam, checkpoints=("best", "last")).get_fdata()
     assert both.shape == alone.shape
+
+
+def test_labels_of_an_exam_are_found_again_with_the_image_that_they_lie_on(
+    two_contrasts: Path, tmp_path: Path, run: Path
+) -> None:
+    source = two_contrasts / "test" / "source"
+    found = collect(T1_T2, [source], tmp_path / "labels")
+    assert all(
+        r.error is None for r in predict_files(load_predictor(run, InferenceOptions()), found.jobs, exams=found.exams)
+    )
+    labels = sorted((tmp_path / "labels").glob("*.nii.gz"))
+    paired = match_images(volume_files(source), labels)
+    assert {key: image and image.name for key, (image, _) in paired.items()} == {
+        "6": "Case6_t1.nii.gz",
+        "7": "Case7_t1.nii.gz",
+    }
+    shutil.copy(source / "Case7_t1.nii.gz", source / "Case9.nii.gz")
+    shutil.copy(labels[0], tmp_path / "labels" / "mask_case9.nii.gz")
+    (tmp_path / "labels" / "Case7.json").unlink()
+    paired = match_images(volume_files(source), sorted((tmp_path / "labels").glob("*.nii.gz")))
+    assert paired["9"][0] == source / "Case9.nii.gz", "where no record tells, by case id"
+    assert paired["7"][0] is None
+    cohort = load_cohort(tmp_path / "labels", load_scheme("lumbar-vertebrae"), source)
+    assert {case.name: case.problem for case in cohort if "image" in case.problem} == {
+        "Case7": "it has no image in the folder of images"
+    }
