@@ -30,6 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "denseaspp": {"backbone": "densenet121"},
     "espnet": {"q": 3},
     "fcn": {"backbone": "vgg11_bn", "padding": "same", "fc_channels": 64},
+    "transunet": {"layers": 2, "width": 96, "heads": 4},
     "unet": {"width": 8},
 }
 
