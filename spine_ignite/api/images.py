@@ -16,7 +16,7 @@ from spine_ignite.evaluation.judged_cases import Judged
 from spine_ignite.evaluation.measures import Surfaces
 from spine_ignite.evaluation.pairs import evaluate_volumes
 from spine_ignite.evaluation.tables import Summary
-from spine_ignite.inference.exam_files import collect, known_contrast
+from spine_ignite.inference.exam_files import by_contrast, collect, joined
 from spine_ignite.inference.inputs import require_one_each
 from spine_ignite.inference.network_sources import names_recorded
 from spine_ignite.inference.options import InferenceOptions
@@ -192,7 +192,7 @@ def _named(image: Any, name: str) -> tuple[Any, str]:
 
 def _segment(predictor: Predictor, image: Any, name: str) -> Any:
     if isinstance(image, Mapping):
-        given = {known_contrast(str(key), predictor.contrasts): value for key, value in image.items()}
+        given = by_contrast({str(key): value for key, value in image.items()}, predictor.contrasts)
         volumes = {key: _read(*_named(value, f"{key} of {name}"), predictor.reading) for key, value in given.items()}
         first = next((key for key in predictor.contrasts if key in volumes), None)
         if first is None:
@@ -239,7 +239,7 @@ def _predict_files(
         found = [collect(predictor.contrasts, [], out, named=exam) for exam in named]
         found += [collect(predictor.contrasts, inputs, out)] if inputs or not named else []
         jobs = require_one_each([job for part in found for job in part.jobs])
-        exams = {image: files for part in found for image, files in part.exams.items()}
+        exams = joined(part.exams for part in found)
         how = {"extras": extras, "skip_existing": skip_existing, "progress": progress}
         return predict_files(predictor, jobs, exams=exams, **how)  # type: ignore[arg-type]
 

@@ -19,12 +19,15 @@ def check_contrasts(case: Case, image: Volume, reading: Reading) -> tuple[list[P
     """
     problems: list[Problem] = []
     warnings: list[Problem] = []
+    own = contrast_of(case.image, case.images) if case.contrasts else ""
+    others: dict[str, Volume] = {}
     for name, path in case.contrasts:
-        if path == case.image:
+        if name == own:
             continue
         try:
             other = read_image(path, reading)
-            with_contrasts(image, contrast_of(case.image, case.images), {name: other})
+            with_contrasts(image, own, {**others, name: other})
+            others[name] = other
         except DataError as error:
             problems.append(Problem(case.id, path, str(error).removeprefix(f"{path} ")))
             continue

@@ -11,7 +11,7 @@ from spine_ignite.datasets.cases import Case, Folders, Problem
 from spine_ignite.datasets.contrast_names import ContrastNames
 from spine_ignite.datasets.patients import listed, read_table
 from spine_ignite.errors import DataError
-from spine_ignite.names import counted
+from spine_ignite.names import brief, counted
 from spine_ignite.volumes.reader import volume_stem, volume_suffix
 
 TABLE = "contrasts.csv"  # in a dataset's folder, or anywhere for predictions
@@ -111,25 +111,30 @@ def read_exams(path: Path, contrasts: Sequence[str]) -> list[Case]:
     known = {name.lower(): name for name in contrasts}
     exams: dict[str, _Exam] = {}
     parts: dict[str, str] = {}
+    taken: dict[Path, str] = {}
     for name, contrast, image, mask, part in read_table(path, _COLUMNS, ("mask", "split")):
         if not name or not image:
             raise DataError(f"{path} has a row without case or image; fill both columns")
-        if (part and parts.setdefault(name, part) != part) or part not in ("", "train", "test"):
+        _require_file_name(path, name)
+        if (part and parts.setdefault(bare_id(name), part) != part) or part not in ("", "train", "test"):
             raise DataError(f"{path} puts {name} into '{part}'; give each case one of train and test (column split)")
         if contrast.lower() not in known:
             continue
-        exam = exams.setdefault(name.lower(), _Exam(name))
+        exam = exams.setdefault(bare_id(name), _Exam(name))
         place = known[contrast.lower()]
         if place in exam.images:
             raise DataError(f"{path} names two images of {name} as {place}; keep one")
         exam.images[place] = _file(path, image)
+        use = f"{place} of {name}"
+        if (other := taken.setdefault(exam.images[place].resolve(), use)) != use:
+            raise DataError(f"{path} names {exam.images[place]} as {other} and as {use}; each image is of one case")
         if mask:
             exam.masks[place] = _file(path, mask)
     if not exams:
         raise DataError(f"{path} has no row of the contrasts {', '.join(contrasts)}; correct its column 'contrast'")
     found = [exam.case(contrasts, "train") for exam in exams.values()]
     return [
-        replace(case, split=parts.get(case.name) or ("train" if case.label is not None else "test")) for case in found
+        replace(case, split=parts.get(case.id) or ("train" if case.label is not None else "test")) for case in found
     ]
 
 
@@ -191,6 +196,12 @@ def _group(files: Sequence[tuple[Path, str]], names: ContrastNames, problems: li
             key = bare_id(rest)
             problems.append(Problem(key, path, f"is {contrast} of case '{key}', as {other.name}; rename or remove one"))
     return exams
+
+
+def _require_file_name(table: Path, name: str) -> None:
+    """Label volumes, folders and rows of tables are called as a case is."""
+    if not name.isprintable() or name.startswith(".") or set(name) & set("/\\"):
+        raise DataError(f"{table} calls a case {brief(name)}, which no file can be called; correct its column 'case'")
 
 
 def _file(table: Path, value: str) -> Path:

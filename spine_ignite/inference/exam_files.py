@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from spine_ignite.datasets.case_ids import bare_id
 from spine_ignite.datasets.cases import Case
@@ -17,6 +18,7 @@ from spine_ignite.labels import dataset_json
 from spine_ignite.volumes.contrasts import Files
 from spine_ignite.volumes.reader import volume_stem
 
+Value = TypeVar("Value")
 Exams = Mapping[Path, Files]  # of the image that gives the grid
 NO_EXAMS: Exams = {}
 
@@ -37,8 +39,29 @@ class Collected:
 
 
 def exams_of(cases: Sequence[Case]) -> Exams:
-    """Return the exams of cases, by their images; those that are one image are none."""
-    return {case.image: case.images for case in cases if case.contrasts}
+    """Return the exams of cases, by their images; those that are one image are none.
+
+    Raises:
+        DataError: an image is of two exams.
+    """
+    return joined([{case.image: case.images} for case in cases if case.contrasts])
+
+
+def joined(parts: Iterable[Exams]) -> Exams:
+    """Return exams together.
+
+    Raises:
+        DataError: an image is of two of them, which differ.
+    """
+    exams: dict[Path, Files] = {}
+    for image, files in ((image, files) for part in parts for image, files in part.items()):
+        other = exams.setdefault(image, files)
+        if other != files:
+            beside = [path for path in (*other.values(), *files.values()) if path != image]
+            raise DataError(
+                f"{image} is given in two exams, with {' and '.join(map(str, beside))}; each image is of one exam"
+            )
+    return exams
 
 
 def collect(
@@ -77,7 +100,7 @@ def collect(
     else:
         tables = [table for path in inputs if (table := _table(path)) is not None]
         files = [file for path in inputs if _table(path) is None for file in volumes_of(path, series)]
-        cases = [case for table in tables for case in read_exams(table, contrasts)]
+        cases = [case for table in tables for case in _asked(read_exams(table, contrasts), whole=table in inputs)]
         cases += _grouped(files, contrasts, others)
     if not cases:
         names = ", ".join(contrasts)
@@ -97,14 +120,19 @@ def one_exam(contrasts: Sequence[str], inputs: Sequence[Path], named: Mapping[st
     Raises:
         UsageError: a contrast is none of the network's, or it cannot be found out.
     """
-    files = {known_contrast(name, contrasts): path for name, path in named.items()}
+    files = by_contrast(named, contrasts)
     names = ContrastNames(tuple(contrasts))
     if len(inputs) > 1:
         raise UsageError(f"contrasts are named of one exam, and {len(inputs)} inputs are given; give one, or a table")
     if inputs:
         image, left = inputs[0], [name for name in contrasts if name not in files]
         told = names.tell(volume_stem(image))
-        own = told[0] if told is not None and told[0] in left else left[0] if len(left) == 1 else None
+        own = told[0] if told is not None else left[0] if len(left) == 1 else None
+        if own in files:
+            raise UsageError(
+                f"{image} is {own} by its name, and so is {files[own]}; if it is another contrast, say which: "
+                f"--contrast NAME={image}"
+            )
         if own is None:
             example = (left or list(contrasts))[0]
             raise UsageError(f"which contrast {image} is cannot be told; give it as --contrast {example}={image}")
@@ -116,6 +144,21 @@ def one_exam(contrasts: Sequence[str], inputs: Sequence[Path], named: Mapping[st
     for _, path in there:
         volumes_of(path)  # tells what is missing or no volume
     return Case(bare_id(name), name, first, None, "test", "", there)
+
+
+def by_contrast(named: Mapping[str, Value], contrasts: Sequence[str]) -> dict[str, Value]:
+    """Return what is given of each contrast, called as the network calls it.
+
+    Raises:
+        UsageError: a contrast is none of the network's, or given twice.
+    """
+    found: dict[str, Value] = {}
+    for name, value in named.items():
+        known = known_contrast(name, contrasts)
+        if known in found:
+            raise UsageError(f"the contrast {known} is given twice, also as '{name}'; give it once")
+        found[known] = value
+    return found
 
 
 def known_contrast(name: str, contrasts: Sequence[str]) -> str:
@@ -134,6 +177,11 @@ def known_contrast(name: str, contrasts: Sequence[str]) -> str:
 def _table(path: Path) -> Path | None:
     table = path / TABLE if path.is_dir() else path
     return table if table.suffix.lower() == ".csv" and table.is_file() else None
+
+
+def _asked(cases: list[Case], *, whole: bool) -> list[Case]:
+    """Of a table all cases; of a dataset with one, as of any, those for testing, or all if there are none."""
+    return cases if whole else [case for case in cases if case.split == "test"] or cases
 
 
 def _grouped(files: Sequence[Path], contrasts: Sequence[str], others: list[Path]) -> list[Case]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from spine_ignite.errors import DataError, UsageError
 from spine_ignite.volumes.digests import volume_sha256
 from spine_ignite.volumes.resampling import overlap
@@ -31,17 +33,21 @@ def read_contrasts(image: Path, files: Files, reading: Reading = STRICT) -> Volu
     volume = read_image(image, reading)
     if not files:
         return volume
-    others = {name: read_image(path, reading) for name, path in files.items() if path != image}
-    return with_contrasts(volume, contrast_of(image, files), others)
+    own = contrast_of(image, files)
+    others = {name: read_image(path, reading) for name, path in files.items() if name != own}
+    return with_contrasts(volume, own, others)
 
 
 def with_contrasts(volume: Volume, contrast: str, others: Mapping[str, Volume]) -> Volume:
     """Return an image with the further contrasts of its exam.
 
     Raises:
-        DataError: the field of view of one is not that of the image.
+        DataError: the field of view of one is not that of the image, or two are one and the same.
     """
+    before = {contrast: volume}
     for name, other in others.items():
+        _require_another(name, other, before)
+        before[name] = other
         share = overlap(other, volume)
         if share < LEAST_OVERLAP:
             raise DataError(
@@ -50,6 +56,15 @@ def with_contrasts(volume: Volume, contrast: str, others: Mapping[str, Volume]) 
                 "their headers say where they lie"
             )
     return replace(volume, contrast=contrast, others=dict(others))
+
+
+def _require_another(name: str, image: Volume, others: Mapping[str, Volume]) -> None:
+    for known, other in others.items():
+        if np.array_equal(image.array, other.array) and image.array.min() < image.array.max():
+            raise DataError(
+                f"{image.path} ({name}) is voxel for voxel the same image as {other.path} ({known}); give each "
+                "contrast its own, or leave one out"
+            )
 
 
 def contrast_of(image: Path, files: Files) -> str:

@@ -138,6 +138,32 @@ def test_a_table_names_the_files_wherever_they_lie(tmp_path: Path) -> None:
         find_cases(root, contrasts=T1_T2)
 
 
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (["../x,t1,a.nii,"], r"calls a case '\.\./x', which no file can be called"),
+        (["/x,t1,a.nii,"], r"calls a case '/x'"),
+        (["x,t1,a.nii,", "y,t2,b.nii,", "y,t1,a.nii,"], r"names .*a\.nii as t1 of x and as t1 of y"),
+        (["x,t1,a.nii,", "x,t2,same.nii,"], r"names .*same\.nii as t1 of x and as t2 of x"),
+        (["Case1,t1,a.nii,train", "case01,t2,b.nii,test"], r"puts case01 into 'test'"),
+    ],
+)
+def test_a_table_that_mixes_cases_up_is_refused(tmp_path: Path, rows: list[str], why: str) -> None:
+    root = touch(tmp_path, "a.nii", "b.nii")
+    (root / "same.nii").symlink_to(root / "a.nii")
+    (root / TABLE).write_text("\n".join(["case,contrast,image,split", *rows]))
+    with pytest.raises(DataError, match=why):
+        find_cases(root, contrasts=T1_T2)
+
+
+def test_a_test_case_stays_one_whatever_the_capitals_of_its_rows(tmp_path: Path) -> None:
+    root = touch(tmp_path, "a.nii", "b.nii", "m.nii")
+    rows = ["case,contrast,image,mask,split", "Case1,t1,a.nii,m.nii,", "case01,t2,b.nii,,test"]
+    (root / TABLE).write_text("\n".join(rows))
+    (case,) = find_cases(root, contrasts=T1_T2)[0].cases
+    assert (case.id, case.split, list(case.images)) == ("1", "test", ["t1", "t2"])
+
+
 def test_what_cannot_be_told_is_refused(tmp_path: Path) -> None:
     root = touch(tmp_path, "images/1.mha", "masks/1.mha")
     with pytest.raises(DataError) as error:

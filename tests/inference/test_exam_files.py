@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,8 @@ def test_one_exam_may_be_named_file_by_file(two_contrasts: Path, tmp_path: Path)
     for inputs, named, why in (
         ([scan], {"pd": other}, "the network sees no contrast 'pd'. It sees t1, t2"),
         ([scan], {"t1": other, "t2": other}, f"which contrast {scan} is cannot be told"),
+        ([other], {"t2": scan}, f"{other} is t2 by its name, and so is {scan}"),
+        ([], {"t2": other, "T2": scan}, "the contrast t2 is given twice, also as 'T2'"),
         ([scan, other], {"t1": scan}, "contrasts are named of one exam, and 2 inputs are given"),
     ):
         with pytest.raises(UsageError, match=why.replace(".", r"\.")):
@@ -90,6 +93,44 @@ def test_one_exam_may_be_named_file_by_file(two_contrasts: Path, tmp_path: Path)
         DataError, match=r"the network sees the contrasts t1, t2, and which one scan\.nii\.gz is cannot"
     ):
         collect(T1_T2, [Path(scan)], tmp_path / "out")
+
+
+def test_a_dataset_with_a_table_gives_its_test_cases_and_the_table_by_itself_all(
+    two_contrasts: Path, tmp_path: Path
+) -> None:
+    rows = ["case,contrast,image,split"]
+    rows += [f"{n},t1,{part}/source/Case{n}_t1.nii.gz,{part}" for n, part in ((1, "train"), (6, "test"))]
+    table = two_contrasts / "contrasts.csv"
+    table.write_text("\n".join(rows))
+    assert [name for name, _ in files(collect(T1_T2, [two_contrasts], tmp_path))] == ["6.nii.gz"]
+    assert [name for name, _ in files(collect(T1_T2, [table], tmp_path))] == ["1.nii.gz", "6.nii.gz"]
+    table.write_text("\n".join(rows[:2]))
+    assert [name for name, _ in files(collect(T1_T2, [two_contrasts], tmp_path))] == ["1.nii.gz"]
+
+
+def test_an_image_of_two_exams_is_refused(two_contrasts: Path, tmp_path: Path, run: Path) -> None:
+    t1, t2 = (two_contrasts / "test" / "source" / f"Case6_{name}.nii.gz" for name in T1_T2)
+    tables = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    for table, other in zip(tables, (t2, t2.with_name("Case7_t1.nii.gz")), strict=True):
+        table.write_text(f"case,contrast,image\nx,t1,{t1}\nx,t2,{other}\n")
+    with pytest.raises(DataError, match=rf"{t1} is given in two exams, with {t2} and .*Case7_t1\.nii\.gz"):
+        collect(T1_T2, tables, tmp_path)
+    with pytest.raises(DataError, match=r"is given in two exams"):
+        spine_ignite.predict(run, [{"t1": t1, "t2": t2}, {"t1": t1}], tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.nii.gz"))
+
+
+def test_one_image_for_two_contrasts_is_refused(two_contrasts: Path, tmp_path: Path, run: Path) -> None:
+    t1 = two_contrasts / "test" / "source" / "Case6_t1.nii.gz"
+    copied = Path(shutil.copy(t1, tmp_path / "copied.nii.gz"))
+    for other in (t1, copied):
+        why = rf"{other} \(t2\) is voxel for voxel the same image as {t1} \(t1\)"
+        (result,) = spine_ignite.predict(run, {"t1": t1, "t2": other}, tmp_path / "out")
+        assert re.match(why, str(result.error))
+        with pytest.raises(DataError, match=why):
+            spine_ignite.predict(run, {"t1": t1, "t2": other})
+    with pytest.raises(UsageError, match=r"the contrast t1 is given twice"):
+        spine_ignite.predict(run, {"t1": t1, "T1": copied})
 
 
 @pytest.fixture
