@@ -165,7 +165,7 @@ def trained_apart(runs: Sequence[EvaluatedRun]) -> list[str]:
         if not run.directory.split.is_file():
             notes.append(f"Which cases {run.name} was trained on is not known: it has no split.json.")
             continue
-        seen[run.name] = frozenset(case.voxels for case in read_split(run.directory.split).training)
+        seen[run.name] = frozenset(image for case in read_split(run.directory.split).training for image in case.seen)
     if len(set(seen.values())) > 1:
         common = len(frozenset.intersection(*seen.values()))
         counts = ", ".join(f"{name} on {len(images)}" for name, images in seen.items())

@@ -6,9 +6,17 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from spine_ignite.datasets.cases import Case
 from spine_ignite.datasets.patients import listed
@@ -43,6 +51,19 @@ class SplitCase(Record):
     mask: Sha256 | None = Field(description="of the mask file; None: a test case without one")
     voxels: Sha256 = Field(description="of the image's voxels, however the file stores them")
     dataset: Name | None = Field(None, description="that it is of, where there are several")
+    others: tuple[Sha256, ...] = Field((), description="of the voxels of its further contrasts, in their order")
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """SHA-256 of the voxels of all its images."""
+        return (self.voxels, *self.others)
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = to_dict(self)
+        if not self.others:  # what is written of a case of one image is as it always was
+            data.pop("others")
+        return data
 
 
 class Origin(Record):
@@ -114,7 +135,8 @@ class Split(Record):
         for key, what in (("voxels", "are the same image"), ("patient", "are of one patient")):
             groups: dict[str, list[tuple[str, str]]] = {}
             for case, role in roles:
-                groups.setdefault(getattr(case, key), []).append((case.name, role))
+                for value in dict.fromkeys(case.seen if key == "voxels" else (case.patient,)):
+                    groups.setdefault(value, []).append((case.name, role))
             for group in groups.values():
                 shown = {role for _, role in group}
                 if "test" in shown and len(shown) > 1:

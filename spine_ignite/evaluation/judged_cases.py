@@ -118,7 +118,7 @@ def _unseen(source: Source, splits: Sequence[Split], before: set[str], reading: 
     if not cases:
         raise DataError(f"dataset {dataset.root} has no case with a mask to judge by")
     seen = [case for split in splits for case in (*split.training, *split.validation)]
-    files, voxels = {case.image for case in seen}, {case.voxels for case in seen} | before
+    files, voxels = {case.image for case in seen}, {image for case in seen for image in case.seen} | before
     left_out = [case.name for case in cases if _is_among(case, files, voxels, reading)]
     judged = tuple(case for case in cases if case.name not in left_out)
     who = "the run, or the network that it started from," if before else "the run"
@@ -130,8 +130,10 @@ def _unseen(source: Source, splits: Sequence[Split], before: set[str], reading: 
 
 def _is_among(case: Case, files: set[str], voxels: set[str], reading: Reading) -> bool:
     try:
-        seen = contrasts_sha256(case.image, case.images) in files
-        return seen or voxels_sha256(read_image(case.image, reading)) in voxels
+        if contrasts_sha256(case.image, case.images) in files:
+            return True
+        images = dict.fromkeys((case.image, *case.images.values()))
+        return any(voxels_sha256(read_image(image, reading)) in voxels for image in images)
     except DataError:
         return False  # it is told when it is predicted
 
@@ -139,8 +141,8 @@ def _is_among(case: Case, files: set[str], voxels: set[str], reading: Reading) -
 def _refuse_trained(splits: dict[Path, Split], judged: Sequence[SplitCase]) -> None:
     """Refuse to judge an ensemble on cases that a member was trained on, as the folds of a cross-validation are."""
     for root, split in splits.items():
-        trained = {case.voxels for case in split.training}
-        seen = sorted(case.name for case in judged if case.voxels in trained)
+        trained = {image for case in split.training for image in case.seen}
+        seen = sorted(case.name for case in judged if trained.intersection(case.seen))
         if seen:
             folds = FoldsDirectory(root.parent)
             also = f"; each case by the fold that has not seen it is in {folds.tables}" * folds.exists

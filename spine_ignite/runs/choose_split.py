@@ -69,7 +69,11 @@ def fingerprint_of_stored(case: StoredCase) -> Fingerprint:
 
 def _make(data: DataConfig, seed: int, store: SliceStore, lists: Lists | None) -> Split:
     own = _patients(data, store)
-    joined = join_equal((own[case.name], case.content, case.split == "train") for case in store.cases)
+    joined = join_equal(
+        (own[case.name], voxels, case.split == "train")
+        for case in store.cases
+        for voxels in (case.content, *case.others)
+    )
     patients = {name: joined[patient] for name, patient in own.items()}
     trainable = {case.name: patients[case.name] for case in store.split("train")}
     origin = Origin(seed=seed, validation=data.validation, folds=data.folds, fold=data.fold, fraction=data.fraction)
@@ -125,6 +129,7 @@ def _record(case: StoredCase, patient: str, data: DataConfig) -> SplitCase:
         mask=now.mask,
         voxels=case.content,
         dataset=dataset,
+        others=case.others,
     )
 
 

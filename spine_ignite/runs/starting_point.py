@@ -46,7 +46,9 @@ class StartingPoint:
             DataError: they were trained on an image that the run validates or tests on.
         """
         parts = (("validation", split.validation), ("test", split.test))
-        seen = [f"{case.name} ({part})" for part, cases in parts for case in cases if case.voxels in self.images]
+        seen = [
+            f"{case.name} ({part})" for part, cases in parts for case in cases if self.images.intersection(case.seen)
+        ]
         if seen:
             more = f" and {len(seen) - _SHOWN} more" if len(seen) > _SHOWN else ""
             raise DataError(
@@ -129,4 +131,4 @@ def images_seen(description: Description, run: RunDirectory | None) -> tuple[str
     """
     if description.images is not None or run is None or not run.split.is_file():
         return description.images
-    return tuple(sorted({case.voxels for case in read_split(run.split).training}))
+    return tuple(sorted({image for case in read_split(run.split).training for image in case.seen}))

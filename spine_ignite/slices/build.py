@@ -280,6 +280,7 @@ def _convert(store: SliceStore, case: Case, source: Source) -> tuple[StoredCase,
         labelled=None if source.labels_all else tuple(np.flatnonzero(source.labelled).tolist()),
         masks=source.key,
         contrasts=contrasts,
+        others=tuple(voxels_sha256(volume.others[name]) for name, _ in contrasts if name in volume.others),
     )
     write_text(store.root / folder / _FINISHED, json.dumps(stored.to_dict()))
     return stored, True

@@ -59,6 +59,7 @@ class StoredCase:
         labelled: class indices that its mask labels, the background among them; None: all of them.
         masks: how its mask was read, if not as it is; see :attr:`spine_ignite.datasets.sources.Source.key`.
         contrasts: names and files of the images of an exam, ``image`` among them; none: each image is a case.
+        others: likewise, SHA-256 of the voxels of those but ``image``, in their order.
     """
 
     name: str
@@ -75,6 +76,7 @@ class StoredCase:
     labelled: tuple[int, ...] | None = None
     masks: str = ""
     contrasts: tuple[tuple[str, SourceFile], ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -131,6 +133,7 @@ class StoredCase:
             labelled=tuple(data["labelled"]) if data.get("labelled") is not None else None,
             masks=data.get("masks", ""),
             contrasts=tuple((str(name), SourceFile(**file)) for name, file in data.get("contrasts", ())),
+            others=tuple(str(digest) for digest in data.get("others", ())),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,7 +162,7 @@ class StoreSettings:
 
 
 def _without_no_contrasts(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key != "contrasts" or value}
+    return {key: value for key, value in data.items() if key not in ("contrasts", "others") or value}
 
 
 @dataclass(frozen=True)

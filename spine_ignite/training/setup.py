@@ -119,6 +119,7 @@ def describe(model: ModelConfig, data: RunData, context_slices: int, start: Star
     """Return what a checkpoint says of the network, its input, and what it has seen, also before it started here."""
     registry = load_registry()
     item = registry.find(model.name)
+    seen = {image for case in data.split.training for image in case.seen}
     return Description(
         model=item.value.name,
         options=registry.resolve_options(model.name, model.options).model_dump(mode="json"),
@@ -131,7 +132,7 @@ def describe(model: ModelConfig, data: RunData, context_slices: int, start: Star
         border=data.store.settings.border,
         plugin=item.distribution,
         contrasts=data.store.settings.contrasts,
-        images=tuple(sorted({case.voxels for case in data.split.training} | (start.images if start else set()))),
+        images=tuple(sorted(seen | (start.images if start else set()))),
     )
 
 

@@ -82,7 +82,8 @@ def _checkpoints(directory: RunDirectory, trainings: Sequence[Entry], findings: 
     best, last = (read_checkpoint(path) for path in (directory.best, directory.last))
     for path, saved in ((directory.best, best), (directory.last, last)):
         description = Description.from_state(saved["description"], path)
-        seen, trained = set(description.images or ()), {case.voxels for case in read_split(directory.split).training}
+        seen = set(description.images or ())
+        trained = {voxels for case in read_split(directory.split).training for voxels in case.seen}
         if description.images is not None and not (seen == trained or (directory.start.is_file() and seen >= trained)):
             findings.refuse(
                 f"checkpoints/{path.name}: it was not trained on {len(trained - seen)} images of split.json's training "

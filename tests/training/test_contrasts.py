@@ -204,3 +204,25 @@ def test_an_exported_network_keeps_its_contrasts(two_contrasts: Path, run: Path,
     assert (found == expected).mean() > 0.999
     with pytest.raises(UsageError, match=r"it is not said which one"):
         spine_ignite.predict(out, exam["t1"])
+
+
+def test_an_exam_that_was_trained_on_is_known_by_any_of_its_images(
+    two_contrasts: Path, run: Path, tmp_path: Path
+) -> None:
+    split = read_split(run / "split.json")
+    trained = next(case for case in split.training if case.others)
+    description = load_network(run / "checkpoints" / "best.pt", torch.device("cpu")).description
+    assert set(trained.seen) <= set(description.images or ())
+    assert "others" not in json.loads((run / "split.json").read_text())["test"][1]
+    elsewhere = tmp_path / "elsewhere"
+    names = [trained.name, "Case6"]
+    for name in names:  # the t2 images alone, under other names, with a mask on their grid
+        part = "train" if name == trained.name else "test"
+        image = nib.load(two_contrasts / part / "source" / f"{name}_t2.nii.gz")
+        for folder in ("source", "label"):
+            (elsewhere / "train" / folder).mkdir(parents=True, exist_ok=True)
+        nib.save(image, elsewhere / "train" / "source" / f"new{name}_t2.nii.gz")
+        mask = (np.asarray(image.dataobj) > 150).astype(np.uint8) * 3
+        nib.save(nib.Nifti1Image(mask, image.affine), elsewhere / "train" / "label" / f"mask_new{name}.nii.gz")
+    summary = evaluate(run, data=elsewhere, out=tmp_path / "out", options=InferenceOptions(device="cpu"), echo=quiet)
+    assert [result.case for result in summary.cases] == ["newCase6"]
