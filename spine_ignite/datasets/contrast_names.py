@@ -47,16 +47,15 @@ def channel_names(contrasts: Sequence[str], root: Path) -> ContrastNames:
     """Return how the channels of nnU-Net's raw dataset are called: by its ``dataset.json``, else in their order.
 
     Raises:
-        DataError: the file names channels, and none is called as one of the contrasts.
+        DataError: the file cannot be used, or names channels of which none is called as one of the contrasts.
     """
     path = root / dataset_json.FILE
-    in_order = ContrastNames(tuple(contrasts), dict(enumerate(contrasts)))
     try:
         channels = dataset_json.read_dataset_json(path).channels if path.is_file() else ()
-    except UsageError:  # what is wrong with it is told where its labels are compared
-        channels = ()
+    except UsageError as error:  # another order than that of the file would be a swap that nobody sees
+        raise DataError(f"{error}, so that it does not tell which channel is which contrast; correct it") from error
     if not channels:
-        return in_order
+        return ContrastNames(tuple(contrasts), dict(enumerate(contrasts)))
     named = {place: found for place, channel in enumerate(channels) if (found := _same(channel, contrasts))}
     lacking = [name for name in contrasts if name not in named.values()]
     if not named:

@@ -95,13 +95,16 @@ def collect(
             )
         return Collected(collect_jobs(inputs, out, series), NO_EXAMS)
     others: list[Path] = []
+    notes: list[str] = []
     if named:
         cases = [one_exam(contrasts, inputs, named)]
     else:
         tables = [table for path in inputs if (table := _table(path)) is not None]
         files = [file for path in inputs if _table(path) is None for file in volumes_of(path, series)]
         cases = [case for table in tables for case in _asked(read_exams(table, contrasts), whole=table in inputs)]
-        cases += _grouped(files, contrasts, others)
+        naming = {folder: _names(folder, contrasts, files) for folder in sorted({file.parent for file in files})}
+        notes += _notes_on_numbers(naming)
+        cases += _grouped(files, contrasts, naming, others)
     if not cases:
         names = ", ".join(contrasts)
         first = others[0].name if others else str(inputs[0])
@@ -110,8 +113,8 @@ def collect(
             f"in _{contrasts[0]} and so on, give a table (CSV: case, contrast, image), or say --contrast "
             f"{contrasts[0]}=FILE"
         )
-    notes = (*notes_on_missing(cases, contrasts), *notes_on_others(others, contrasts))
-    return Collected(exam_jobs(cases, out), exams_of(cases), notes)
+    notes += [*notes_on_missing(cases, contrasts), *notes_on_others(others, contrasts)]
+    return Collected(exam_jobs(cases, out), exams_of(cases), tuple(notes))
 
 
 def one_exam(contrasts: Sequence[str], inputs: Sequence[Path], named: Mapping[str, Path]) -> Case:
@@ -184,10 +187,11 @@ def _asked(cases: list[Case], *, whole: bool) -> list[Case]:
     return cases if whole else [case for case in cases if case.split == "test"] or cases
 
 
-def _grouped(files: Sequence[Path], contrasts: Sequence[str], others: list[Path]) -> list[Case]:
+def _grouped(
+    files: Sequence[Path], contrasts: Sequence[str], naming: Mapping[Path, ContrastNames], others: list[Path]
+) -> list[Case]:
     """The exams of files, of one folder each; those that are none of the contrasts go to ``others``."""
     exams: dict[tuple[Path, str], tuple[str, dict[str, Path]]] = {}
-    naming = {folder: _names(folder, contrasts, files) for folder in {file.parent for file in files}}
     for file in files:
         told = naming[file.parent].tell(volume_stem(file))
         if told is None:
@@ -207,7 +211,24 @@ def _grouped(files: Sequence[Path], contrasts: Sequence[str], others: list[Path]
 
 def _names(folder: Path, contrasts: Sequence[str], files: Sequence[Path]) -> ContrastNames:
     """How files of a folder are called: those of nnU-Net by its file beside the folder, others by what they end in."""
-    if (folder.parent / dataset_json.FILE).is_file() and folder.name in ("imagesTr", "imagesTs"):
+    if _described(folder):
         return channel_names(contrasts, folder.parent)
     stems = [volume_stem(file) for file in image_volumes(folder)] if len(files) > 1 or not files else []
     return names_in_folder(contrasts, stems or [volume_stem(file) for file in files])
+
+
+def _described(folder: Path) -> bool:
+    return (folder.parent / dataset_json.FILE).is_file() and folder.name in ("imagesTr", "imagesTs")
+
+
+def _notes_on_numbers(naming: Mapping[Path, ContrastNames]) -> list[str]:
+    """Say how numbers were read where no file says what they mean: the network may have learned from others."""
+    notes = []
+    for folder, names in naming.items():
+        if names.channels and not _described(folder):
+            read = ", ".join(f"_{number:04d} is {name}" for number, name in names.channels.items())
+            notes.append(
+                f"in {folder} no file says what the numbers at the end of names mean, and {read}, as the network "
+                "counts them; if they are numbered otherwise, give a table (CSV: case, contrast, image)"
+            )
+    return notes

@@ -100,6 +100,10 @@ def test_channels_of_nnunet_are_called_as_its_file_says_else_counted(tmp_path: P
     (root / "dataset.json").write_text(json.dumps(described))
     dataset, problems = find_cases(root, contrasts=T1_T2)
     assert shown(dataset)[0] == ("a", "a.nii.gz", {"t1": "a_0001.nii.gz", "t2": "a_0000.nii.gz"})
+    (root / "dataset.json").write_text("{")
+    with pytest.raises(DataError, match=r"dataset\.json .*does not tell which channel is which contrast; correct it"):
+        find_cases(root, contrasts=T1_T2)
+    (root / "dataset.json").write_text(json.dumps(described))
     with pytest.raises(DataError, match=r"names the channels T2, T1w, STIR, and none is called pd; name the contrasts"):
         find_cases(root, contrasts=("pd",))
 

@@ -59,7 +59,10 @@ def test_channels_of_nnunet_are_counted_in_a_folder_where_all_are_numbered(tmp_p
         (tmp_path / "in" / f"{name}.nii.gz").parent.mkdir(exist_ok=True)
         (tmp_path / "in" / f"{name}.nii.gz").write_bytes(b"")
     expected = [("a.nii.gz", {"t1": "a_0000.nii.gz", "t2": "a_0001.nii.gz"}), ("b.nii.gz", {"t2": "b_0001.nii.gz"})]
-    assert files(collect(T1_T2, [tmp_path / "in"], tmp_path)) == expected
+    found = collect(T1_T2, [tmp_path / "in"], tmp_path)
+    assert files(found) == expected
+    assert f"in {tmp_path / 'in'} no file says what the numbers" in found.notes[0]
+    assert "_0000 is t1, _0001 is t2, as the network counts them" in found.notes[0]
     (tmp_path / "in" / "c_0007.nii.gz").write_bytes(b"")  # numbers of cases, then
     with pytest.raises(DataError, match=r"which one a_0000\.nii\.gz is cannot be told"):
         collect(T1_T2, [tmp_path / "in"], tmp_path)
