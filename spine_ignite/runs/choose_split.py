@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spine_ignite.config import DataConfig
@@ -38,6 +38,7 @@ def choose_split(data: DataConfig, seed: int, store: SliceStore) -> Split:
     else:
         split = _make(data, seed, store, given)
     _require_structures(split, cases, data.root)
+    _require_contrasts(split, cases, data.contrasts)
     return split
 
 
@@ -154,3 +155,13 @@ def _require_structures(split: Split, cases: Mapping[str, StoredCase], root: Pat
         names = [case.name for case in recorded]
         if names and not any(sum(cases[name].voxels[1:]) for name in names):
             raise DataError(f"no mask of the {part} cases of {root} has a structure in it ({listed(names)}); {advice}")
+
+
+def _require_contrasts(split: Split, cases: Mapping[str, StoredCase], contrasts: Sequence[str]) -> None:
+    """Refuse a contrast that no training case has: its weights would stay random, and spoil each image that has it."""
+    lacking = [name for name in contrasts if not any(name in cases[case.name].images for case in split.training)]
+    if lacking:
+        raise DataError(
+            f"no training case has the contrast {lacking[0]} ({listed([case.name for case in split.training])}), and a "
+            "network cannot learn what to make of it; correct data.contrasts or the names of files, or train on others"
+        )

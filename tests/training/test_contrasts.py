@@ -61,6 +61,16 @@ def test_a_run_says_what_its_channels_are_and_which_contrasts_are_missing(two_co
     assert len(list((tmp_path / "run" / "predictions" / "epoch_2").iterdir())) == 1
 
 
+def test_a_contrast_that_no_training_case_has_is_refused(two_contrasts: Path, tmp_path: Path) -> None:
+    source = two_contrasts / "test" / "source"
+    shutil.copy(source / "Case6_t1.nii.gz", source / "Case6_pd.nii.gz")  # those of the test cases teach nothing
+    image = nib.load(source / "Case6_pd.nii.gz")
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj) + 1, image.affine), source / "Case6_pd.nii.gz")
+    with pytest.raises(DataError, match=r"no training case has the contrast pd \(Case\d"):
+        train(config(two_contrasts, "data.contrasts=[t1,t2,pd]"), tmp_path / "run", echo=quiet)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
 def test_a_resumed_run_leaves_out_the_same_contrasts_bit_for_bit(
     two_contrasts: Path, tmp_path: Path, stopped: Stopped
 ) -> None:
