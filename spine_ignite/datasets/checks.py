@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from spine_ignite.volumes.volume import STRICT, Reading, Volume, read_image, rea
 class CheckedCase:
     """What reading a case has shown: problems, and figures for the summary.
 
-    ``orientation`` is that of the image's voxel axes, as ``PSR``.
+    ``orientation`` is that of the image's voxel axes, as ``PSR``; ``digests`` are of the voxels of all images.
     """
 
     case: Case
@@ -38,7 +38,7 @@ class CheckedCase:
     spacing: tuple[float, ...] | None = None
     orientation: str | None = None
     values: tuple[int, ...] = ()
-    digest: str = ""
+    digests: Mapping[Path, str] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
 
 
@@ -77,7 +77,7 @@ def _check_case(case: Case, scheme: LabelScheme, reading: Reading) -> CheckedCas
         problems += _same_grid(case, image, label)
     if image is None:
         return CheckedCase(case, tuple(problems))
-    wrong, warnings = check_contrasts(case, image, reading)
+    wrong, warnings, others = check_contrasts(case, image, reading)
     problems += wrong
     return CheckedCase(
         case,
@@ -87,7 +87,7 @@ def _check_case(case: Case, scheme: LabelScheme, reading: Reading) -> CheckedCas
         spacing=tuple(round(float(n), 4) for n in np.linalg.norm(image.affine[:3, :3], axis=0)),
         orientation=orientation_of(image.affine),
         values=tuple(int(v) for v in np.unique(label.array)) if label is not None else (),
-        digest=voxels_sha256(image),
+        digests={case.image: voxels_sha256(image), **others},
     )
 
 
@@ -262,17 +262,16 @@ def _same_grid(case: Case, image: Volume, label: Volume) -> list[Problem]:
 
 
 def _same_content(checked: Sequence[CheckedCase]) -> list[Problem]:
-    first: dict[str, Case] = {}
+    first: dict[str, tuple[Case, Path]] = {}
     warnings = []
     for item in checked:
-        if not item.digest:
-            continue
-        other = first.setdefault(item.digest, item.case)
-        if other is item.case:
-            continue
-        leak = "; a test case that is trained on flatters the result" if other.split != item.case.split else ""
-        message = f"is the same image as {other.image.name} of the {other.split} split{leak}"
-        warnings.append(Problem(item.case.id, item.case.image, message))
+        for path, digest in item.digests.items():
+            other, same = first.setdefault(digest, (item.case, path))
+            if other is item.case:
+                continue
+            leak = "; a test case that is trained on flatters the result" if other.split != item.case.split else ""
+            message = f"is the same image as {same.name} of the {other.split} split{leak}"
+            warnings.append(Problem(item.case.id, path, message))
     return warnings
 
 

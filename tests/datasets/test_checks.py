@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,7 +12,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - the library's own abbreviation
 
 from spine_ignite.config import DataConfig
-from spine_ignite.datasets.checks import check_dataset, require_valid
+from spine_ignite.datasets.checks import check_dataset, check_datasets, require_valid
+from spine_ignite.datasets.sources import alone
 from spine_ignite.errors import DataError
 from spine_ignite.labels import load_scheme
 from spine_ignite.slices.build import build_store
@@ -42,8 +44,8 @@ def test_a_dataset_of_mixed_formats_gives_the_slices_of_its_nifti_files(tiny_dat
             path.unlink()
     report = check_dataset(mixed, SCHEME)
     assert (report.problems, report.warnings) == ((), ())
-    assert [item.digest for item in report.checked] == [
-        item.digest for item in check_dataset(tiny_dataset, SCHEME).checked
+    assert [list(item.digests.values()) for item in report.checked] == [
+        list(item.digests.values()) for item in check_dataset(tiny_dataset, SCHEME).checked
     ]
     stores = [
         build_store(DataConfig(root=root, scheme="lumbar-vertebrae", spacing=(1.5, 1.5))).store
@@ -85,6 +87,16 @@ def test_a_test_case_that_is_also_trained_on_is_warned_of(tiny_dataset: Path) ->
     (warning,) = report.warnings
     assert warning.case == "5"
     assert warning.message.startswith("is the same image as Case1.nii.gz of the train split; a test case")
+
+
+def test_a_further_contrast_that_is_also_trained_on_is_warned_of(two_contrasts: Path) -> None:
+    for number in (1, 7):
+        (two_contrasts / ("train" if number == 1 else "test") / "source" / f"Case{number}_t2.nii.gz").unlink(True)
+    shutil.copy(two_contrasts / "train/source/Case4_t2.nii.gz", two_contrasts / "test/source/Case7_t2.nii.gz")
+    report = check_datasets([replace(alone(two_contrasts, SCHEME), contrasts=("t1", "t2"))])
+    (warning,) = [found for found in report.warnings if "same image" in found.message]
+    assert (warning.case, warning.file) == ("7", two_contrasts / "test/source/Case7_t2.nii.gz")
+    assert warning.message.startswith("is the same image as Case4_t2.nii.gz of the train split; a test case")
 
 
 def test_a_patient_who_is_tested_and_trained_on_is_warned_of(tiny_dataset: Path) -> None:
