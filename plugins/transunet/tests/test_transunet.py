@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spine_ignite.errors import RunError, UsageError
+from spine_ignite.inference.export_onnx import to_onnx
 from spine_ignite.models import create_model
 from spine_ignite.nn.timm_import import import_timm
-from spine_ignite.testing import ModelConformance, assert_agrees
+from spine_ignite.runs.onnx_file import OnnxNetwork
+from spine_ignite.testing import ModelConformance, assert_agrees, randomise
 from spine_ignite_transunet.encoder import HybridEncoder
 from spine_ignite_transunet.model import CascadedUpsampler
 
@@ -169,3 +171,12 @@ def test_nonsense_is_refused_with_a_sentence(options: dict[str, Any], message: s
     with pytest.raises(UsageError) as caught:
         create_model("transunet", 1, 2, **options)
     assert message in str(caught.value)
+
+
+def test_an_exporter_comes_to_an_end_with_open_sizes(tmp_path: Path) -> None:
+    network = randomise(create_model("transunet", 1, 3, layers=1, width=48, heads=3)).eval()
+    file = tmp_path / "transunet.onnx"
+    file.write_bytes(to_onnx(network, torch.randn(2, 1, 71, 117)).SerializeToString())
+    batch = torch.randn(1, 1, 96, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(OnnxNetwork(file)(batch), network(batch), rtol=1e-3, atol=1e-4)

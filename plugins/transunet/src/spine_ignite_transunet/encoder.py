@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,8 +46,10 @@ class HybridEncoder(nn.Module):
             options |= {"depth": layers, "embed_dim": width, "num_heads": heads}
         model = create_timm_model(_NAME, in_channels, pretrained, weights, **options)
         backbone = model.patch_embed.backbone
-        self.stem, self.pool = nn.Sequential(backbone.stem.conv, backbone.stem.norm), backbone.stem.pool
-        self.stages = backbone.stages
+        self.stem, self.stages = nn.Sequential(backbone.stem.conv, backbone.stem.norm), backbone.stages
+        for part in (self.stem, self.stages):
+            _pad_even_sizes(part)
+        self.pool = nn.Sequential(nn.ConstantPad2d((0, 1, 0, 1), -torch.inf), nn.MaxPool2d(3, 2))
         self.embed = model.patch_embed.proj
         self.position = nn.Parameter(model.pos_embed.detach()[:, 1:].clone())
         self.dropout = nn.Dropout(dropout)
@@ -74,3 +78,24 @@ class HybridEncoder(nn.Module):
         learnt = self.position.transpose(1, 2).unflatten(2, (side, side))
         resampled = F.interpolate(learnt, (height, width), mode="bicubic", align_corners=False)
         return resampled.flatten(2).transpose(1, 2)
+
+
+def _pad_even_sizes(part: nn.Module) -> None:
+    """Pad before each convolution what "same" means for sizes that are multiples of its stride, as all are here.
+
+    timm computes it from the size each time, and an exporter that leaves sizes open does not come to an end with that.
+    """
+    for module in part.modules():
+        if getattr(module, "same_pad", False):
+            assert isinstance(module, nn.Conv2d)
+            module.same_pad = False  # type: ignore[assignment]
+            pads = []
+            for kernel, stride in zip(reversed(module.kernel_size), reversed(module.stride), strict=True):
+                both = max(kernel - stride, 0)
+                pads += [both // 2, both - both // 2]
+            if any(pads):
+                module.register_forward_pre_hook(partial(_padded, pads=pads))
+
+
+def _padded(_module: nn.Module, inputs: tuple[Tensor], *, pads: list[int]) -> Tensor:
+    return F.pad(inputs[0], pads)
