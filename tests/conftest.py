@@ -204,6 +204,15 @@ def die_at_rename() -> Callable[[int, bool, Callable[[], None]], None]:
     return die
 
 
+def _blocks(shift: int) -> NDArray[np.uint8]:
+    """Labels of L5, L4 and L3, stacked from foot to head, 48 x 64 x 5 voxels."""
+    label = np.zeros((48, 64, 5), np.uint8)
+    for k, value in enumerate((2, 3, 4)):
+        low = 8 + 17 * k + shift
+        label[14:34, low : low + 13, 1:4] = value
+    return label
+
+
 @pytest.fixture
 def tiny_dataset(tmp_path: Path, write_volume: Writer) -> Path:
     """A dataset of 4 training and 2 test cases, 48 x 64 x 5 voxels, with the values 0, 2, 3 and 4 (L5, L4, L3).
@@ -214,11 +223,7 @@ def tiny_dataset(tmp_path: Path, write_volume: Writer) -> Path:
     rng = np.random.default_rng(0)
     for number in range(1, 7):
         split = "train" if number <= 4 else "test"
-        label = np.zeros((48, 64, 5), np.uint8)
-        shift = int(rng.integers(-3, 4))
-        for k, value in enumerate((2, 3, 4)):
-            low = 8 + 17 * k + shift
-            label[14:34, low : low + 13, 1:4] = value
+        label = _blocks(int(rng.integers(-3, 4)))
         image = 100 * (label > 0) + 20 * label + rng.normal(0, 5, label.shape) + np.linspace(0, 40, 64)[None, :, None]
         write_volume(root / split / "source" / f"Case{number}.nii.gz", image.astype(np.int16))
         write_volume(root / split / "label" / f"mask_case{number}.nii.gz", label)
@@ -236,11 +241,7 @@ def two_contrasts(tmp_path: Path, write_volume: Writer) -> Path:
     rng = np.random.default_rng(0)
     for number in range(1, 8):
         split = "train" if number <= 5 else "test"
-        label = np.zeros((48, 64, 5), np.uint8)
-        shift = int(rng.integers(-2, 3))
-        for k, value in enumerate((2, 3, 4)):
-            low = 8 + 17 * k + shift
-            label[14:34, low : low + 13, 1:4] = value
+        label = _blocks(int(rng.integers(-2, 3)))
         t1 = np.array([100, 0, 20, 30, 200])[label] + rng.normal(0, 4, label.shape)
         t2 = np.array([100, 0, 20, 200, 30])[label] + rng.normal(0, 4, label.shape)
         coarse = t2.reshape(24, 2, 32, 2, 5).mean(axis=(1, 3))
