@@ -33,10 +33,15 @@ class Curve:
     def heights(self, places: Floats) -> Floats:
         """Return the place along the line of points ``(N, 3)`` in RAS+ mm, each projected at a right angle."""
         height = np.interp(places[:, 2], self.points[:, 2], self.arc)
+        # One axis after the other: three values in a row are too few for NumPy to be fast.
+        axes = [
+            tuple(np.ascontiguousarray(rows[:, axis]) for rows in (places, self.points, self.tangent))
+            for axis in range(3)
+        ]
         for _ in range(_ROUNDS):
             index = np.clip(np.rint((height - self.arc[0]) / _STEP).astype(np.intp), 0, len(self.arc) - 1)
-            along = ((places - self.points[index]) * self.tangent[index]).sum(axis=1)
-            height = np.clip(self.arc[index] + along, self.arc[0], self.arc[-1])
+            x, y, z = ((place - point[index]) * tangent[index] for place, point, tangent in axes)
+            height = np.clip(self.arc[index] + (x + y + z), self.arc[0], self.arc[-1])
         return height
 
     def at(self, height: float) -> Floats:
