@@ -110,8 +110,8 @@ class _Finder:
                 other = self.indices[low] != self.indices[high]
                 inner[low] &= ~other
                 inner[high] &= ~other
-        for mask, names in ((inner, self.indices), (vertebra, None)):
-            depth = depths(mask, names, self.spacing, self.axis)
+        for mask in (inner, vertebra):
+            depth = depths(mask, self.spacing, self.axis)
             usual = float(np.quantile(depth[mask], 0.98)) if mask.any() else 0.0
             if usual >= _THIN:
                 deep: Bools = depth > min(_DEEPEST, _DEEP * usual)

@@ -11,27 +11,25 @@ from spine_ignite.inference.levels.depths import depths
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 10_000), axis=st.integers(0, 2))
-def test_names_in_their_boxes_are_as_deep_as_in_the_volume(seed: int, axis: int) -> None:
-    """Against distances in each slice by itself, for blobs of names that do not touch within a slice."""
+@given(seed=st.integers(0, 10_000), axis=st.integers(0, 2), filled=st.sampled_from([0.0, 0.01, 0.6]))
+def test_voxels_are_as_deep_as_in_their_slice_by_itself(seed: int, axis: int, filled: float) -> None:
+    """Of few pieces, which are looked at one by one, and of many, which are not."""
     rng = np.random.default_rng(seed)
-    names = ndimage.gaussian_filter(rng.standard_normal((12, 14, 13)), 1.5)
-    names = np.digitize(names, np.quantile(names, [0.4, 0.6, 0.8])).astype(np.uint8)
-    mask = names > 0
-    for other in range(3):
-        if other != axis:
-            step = np.diff(names, axis=other) != 0
-            pad = [(0, 0)] * 3
-            for place in ((0, 1), (1, 0)):
-                pad[other] = place
-                mask &= ~np.pad(step, pad)
+    field = ndimage.gaussian_filter(rng.standard_normal((40, 44, 42)), 2.5)
+    mask = field > np.quantile(field, 1 - filled)
     spacing = np.array([0.7, 1.1, 4.0])
-    found = depths(mask, names, spacing, axis)
+    found = depths(mask, spacing, axis)
     plane = np.delete(spacing, axis)
     for slice_mask, slice_found in zip(np.moveaxis(mask, axis, 0), np.moveaxis(found, axis, 0), strict=True):
-        if not slice_mask.all():
-            assert slice_found == pytest.approx(ndimage.distance_transform_edt(slice_mask, sampling=plane))
-    assert np.array_equal(depths(mask, None, spacing, axis), found)
+        assert slice_found == pytest.approx(ndimage.distance_transform_edt(slice_mask, sampling=plane))
+
+
+def test_pieces_that_touch_by_an_edge_are_as_deep_as_in_their_slice() -> None:
+    mask = np.zeros((60, 60, 12), bool)
+    mask[10:20, 10:20, 3:9] = mask[20:30, 20:30, 3:9] = True
+    spacing = np.array([0.7, 1.1, 4.0])
+    expected = ndimage.distance_transform_edt(mask[:, :, 5], sampling=spacing[:2])
+    assert depths(mask, spacing, 2)[:, :, 5] == pytest.approx(expected)
 
 
 def test_connected_pieces_fill_the_mask_once() -> None:
