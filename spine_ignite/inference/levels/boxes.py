@@ -31,12 +31,20 @@ def around(boxes: list[Box]) -> Box:
     return i, j, k
 
 
+def voxels_of(mask: Bools) -> tuple[NDArray[np.intp], ...]:
+    """Return what :func:`numpy.nonzero` does, which takes ten times as long along three axes as along one."""
+    return np.unravel_index(np.flatnonzero(mask), mask.shape)
+
+
 def labelled_box(indices: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> Box | None:
     """Return the box around what is of a kind, with a margin of one voxel where the volume has one."""
     mask = indices > 0
     if (kinds[np.flatnonzero(np.bincount(indices[mask], minlength=256))] == 0).any():
         mask = kinds[indices] > 0
-    places = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    # The last axis has too few voxels to be looked along for each row of the volume.
+    plane = np.any(mask, axis=0)
+    shadows = (np.any(mask, axis=(1, 2)), np.any(plane, axis=1), np.any(plane, axis=0))
+    places = [np.flatnonzero(shadow) for shadow in shadows]
     if not len(places[0]):
         return None
     i, j, k = (slice(max(0, int(found[0]) - 1), int(found[-1]) + 2) for found in places)

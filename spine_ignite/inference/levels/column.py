@@ -134,7 +134,7 @@ def pooled_probabilities(
 
 def _is_scattered(found: Found, indices: Indices, levels: SchemeLevels) -> bool:
     """Whether most of what is called vertebra lies in no piece, as a weak network makes it."""
-    sizes = np.bincount(indices.ravel(), minlength=levels.scheme.num_classes)
+    sizes = np.bincount(indices[indices > 0], minlength=levels.scheme.num_classes)
     every = int(sizes[list(levels.vertebrae.values())].sum())
-    pieces = np.bincount(found.ids.ravel())[1 : len(found.vertebrae) + 1].sum()
-    return every - int(pieces) > _SCATTERED * every
+    pieces = int(np.count_nonzero((found.ids > 0) & (found.ids <= len(found.vertebrae))))
+    return every - pieces > _SCATTERED * every

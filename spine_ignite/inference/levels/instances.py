@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spine_ignite.inference.levels.boxes import around, connected, labelled_box
+from spine_ignite.inference.levels.boxes import around, connected, labelled_box, voxels_of
 from spine_ignite.inference.levels.curve import fit_curve
 from spine_ignite.inference.levels.depths import depths
 from spine_ignite.inference.levels.hills import Blocks, find_blocks
@@ -79,7 +79,7 @@ class _Finder:
         # What is no vertebra has no height that is asked for.
         self.height = np.full(self.kinds.shape, np.nan)
         labelled = self.kinds > 0
-        self.height[labelled] = self.curve.heights(self._places(np.nonzero(labelled)))
+        self.height[labelled] = self.curve.heights(self._places(voxels_of(labelled)))
         area = self.millilitre * 1000
         blocks = find_blocks(self.height[deep], self.height[self.kinds == 2], area)
         local = np.zeros(self.kinds.shape, np.int16)
@@ -119,7 +119,7 @@ class _Finder:
         return np.zeros_like(vertebra)
 
     def _fitting_points(self, deep: Bools) -> Floats:
-        voxels = np.nonzero(deep | (self.kinds > 1))
+        voxels = voxels_of(deep | (self.kinds > 1))
         step = 1 + len(voxels[0]) // _MOST_POINTS
         return self._places(tuple(axis[::step] for axis in voxels))
 
@@ -181,11 +181,11 @@ class _Finder:
         return [_numbered(instance, place) for place, instance in enumerate(ordered, 1)]
 
     def _describe(self, kind: Kind, number: int, box: Box, inside: Bools, core: Bools) -> Instance:
-        voxels = np.nonzero(inside)
+        voxels = voxels_of(inside)
         shift = np.array([part.start for part in box])
         centroid, middle = (
             self.affine[:3, :3] @ (np.mean(places, axis=1) + shift + self.offset) + self.affine[:3, 3]
-            for places in (voxels, np.nonzero(core))
+            for places in (voxels, voxels_of(core))
         )
         low, height, high = np.quantile(self.height[box][core], [0.05, 0.5, 0.95])
         cut = any(

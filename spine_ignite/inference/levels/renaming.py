@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spine_ignite.inference.levels.boxes import voxels_of
 from spine_ignite.inference.levels.hypotheses import state_of
 from spine_ignite.inference.levels.naming import Naming, Posterior
 from spine_ignite.inference.levels.pieces import Found, Instance
@@ -41,7 +42,6 @@ def rename(
     disc_names = name_discs(found, posterior)
     table = np.zeros(int(found.ids.max()) + 1, np.uint8)
     kept = np.zeros(len(table), bool)
-    kept[0] = True
     for piece, known in zip(found.vertebrae, naming, strict=True):
         table[piece.id] = levels.vertebrae.get(known[0], 0) if known else 0
     for disc in found.discs:
@@ -52,7 +52,10 @@ def rename(
     if found.sacrum is not None:
         names[found.sacrum.id] = SACRUM
         kept[found.sacrum.id] = True
-    result: Indices = np.where(kept[found.ids], indices, table[found.ids])
+    result = indices.copy()
+    owned = found.ids > 0
+    numbers = found.ids[owned]
+    result[owned] = np.where(kept[numbers], indices[owned], table[numbers])
     _cut_merged(result, found, naming, levels)
     _rename_fragments(result, indices, found, table, levels)
     _rename_beyond(result, found, naming, levels, VARIANTS[_variant(posterior)].levels)
@@ -100,7 +103,7 @@ def _disc_below(level: str, order: tuple[str, ...]) -> str:
 def _cut_merged(result: Indices, found: Found, naming: Naming, levels: SchemeLevels) -> None:
     for piece, known in zip(found.vertebrae, naming, strict=True):
         if len(known) == 2:
-            voxels = np.nonzero(found.ids == piece.id)
+            voxels = voxels_of(found.ids == piece.id)
             upper = _heights(voxels, found) > sum(piece.extent) / 2
             result[tuple(axis[upper] for axis in voxels)] = levels.vertebrae.get(known[1], 0)
 
@@ -112,9 +115,7 @@ def _rename_fragments(
     table: Indices,
     levels: SchemeLevels,
 ) -> None:
-    is_vertebra = np.zeros(256, bool)
-    is_vertebra[list(levels.vertebrae.values())] = True
-    voxels = np.nonzero((found.ids == 0) & is_vertebra[indices])
+    voxels = _vertebra_voxels(indices, found.ids == 0, levels)
     if len(voxels[0]):
         middles = np.array([piece.height for piece in found.vertebrae])
         nearest = np.searchsorted((middles[:-1] + middles[1:]) / 2, _heights(voxels, found))
@@ -129,11 +130,8 @@ def _rename_beyond(result: Indices, found: Found, naming: Naming, levels: Scheme
     if len(found.vertebrae) < 2 or levels.scheme.vertebrae != "body":
         return
     middles = np.array([piece.height for piece in found.vertebrae])
-    numbers = np.zeros(int(found.ids.max()) + 1, bool)
-    numbers[[0, found.vertebrae[0].id, found.vertebrae[-1].id]] = True
-    is_vertebra = np.zeros(256, bool)
-    is_vertebra[list(levels.vertebrae.values())] = True
-    voxels = np.nonzero(numbers[found.ids] & is_vertebra[result])
+    ends = (found.ids == 0) | (found.ids == found.vertebrae[0].id) | (found.ids == found.vertebrae[-1].id)
+    voxels = _vertebra_voxels(result, ends, levels)
     heights = _heights(voxels, found)
     above, below = naming[-1], naming[0]
     for names, beyond, step in (
@@ -143,6 +141,13 @@ def _rename_beyond(result: Indices, found: Found, naming: Naming, levels: Scheme
         place = order.index(names[-1 if step > 0 else 0]) + step if len(names) == 1 else -1
         if 0 <= place < len(order):
             result[tuple(axis[beyond] for axis in voxels)] = levels.vertebrae.get(order[place], 0)
+
+
+def _vertebra_voxels(indices: Indices, among: NDArray[np.bool_], levels: SchemeLevels) -> tuple[NDArray[np.intp], ...]:
+    """Return the voxels of a mask that are called a vertebra; background, most of a volume, is left out first."""
+    voxels = voxels_of(among & (indices > 0))
+    called = np.isin(indices[voxels], list(levels.vertebrae.values()))
+    return tuple(axis[called] for axis in voxels)
 
 
 def _heights(voxels: tuple[NDArray[np.intp], ...], found: Found) -> NDArray[np.float64]:
