@@ -54,7 +54,7 @@ def find_instances(indices: Indices, affine: Floats, scheme: LabelScheme) -> Fou
     if box is None:
         return nothing_found(affine)
     inside = np.ascontiguousarray(indices[box])
-    kinds = table[inside]
+    kinds = table.take(inside)
     if not (kinds == 1).any():
         return nothing_found(affine)
     return _Finder(inside, kinds, affine, box, indices.shape).find()
@@ -139,7 +139,7 @@ class _Finder:
         """Pieces without an inside join the vertebra that they touch; others are vertebrae of their own, or nothing."""
         if not left.any():
             return
-        sizes = np.bincount(local.ravel())[1:]
+        sizes = np.bincount(local[local > 0])[1:]
         least = _SLIVER * float(np.median(sizes[sizes > 0])) if sizes.any() else 0
         spans = [self._span(local, number, box) for number, box in enumerate(ndimage.find_objects(local), 1)]
         following = len(sizes) + 1
@@ -177,7 +177,8 @@ class _Finder:
         table = np.zeros(local.max(initial=0) + 1, np.int16)
         for place, instance in enumerate(ordered, 1):
             table[instance.id] = place
-        local[:] = table[local]
+        owned = local > 0
+        local[owned] = table[local[owned]]
         return [_numbered(instance, place) for place, instance in enumerate(ordered, 1)]
 
     def _describe(self, kind: Kind, number: int, box: Box, inside: Bools, core: Bools) -> Instance:
