@@ -129,10 +129,9 @@ class _Finder:
         for index, place in enumerate(ndimage.find_objects(np.where(vertebra, self.indices, 0)), 1):
             if place is None:
                 continue
-            atoms, _ = ndimage.label(self.indices[place] == index)
             views = [array[place] for array in (local, left, deep, self.height)]
-            for number, box in enumerate(ndimage.find_objects(atoms), 1):
-                _assign_atom(atoms[box] == number, *(view[box] for view in views), blocks=blocks)
+            for box, atom in connected(self.indices[place] == index, corners=False):
+                _assign_atom(atom, *(view[box] for view in views), blocks=blocks)
         self._assign_rest(local, left)
 
     def _assign_rest(self, local: NDArray[np.int16], left: Bools) -> None:

@@ -44,3 +44,19 @@ def test_connected_pieces_fill_the_mask_once() -> None:
     assert np.array_equal(again, mask)
     assert around([box for box, _ in pieces]) == (slice(1, 6), slice(1, 7), slice(1, 8))
     assert connected(np.zeros((3, 3, 3), bool)) == []
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10_000), corners=st.booleans())
+def test_pieces_far_apart_are_those_of_the_whole_volume(seed: int, corners: bool) -> None:
+    """One empty plane is enough to part them, and their order stays."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((30, 31, 12), bool)
+    for start in rng.integers(0, (28, 29, 10), size=(6, 3)):
+        mask[tuple(slice(place, place + 2) for place in start)] = rng.random((2, 2, 2)) < 0.6
+    numbers, count = ndimage.label(mask, np.ones((3, 3, 3)) if corners else None)
+    pieces = connected(mask, corners=corners)
+    assert len(pieces) == count
+    for number, (box, inside) in enumerate(pieces, 1):
+        assert np.array_equal(inside, numbers[box] == number)
+        assert inside.sum() == (numbers == number).sum()
