@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from spine_ignite.evaluation.measures import Surfaces
     from spine_ignite.evaluation.tables import Summary
     from spine_ignite.inference.options import InferenceOptions
+    from spine_ignite.machine.processes import Processes
 
 EPILOG = """\b
 Examples:
@@ -87,44 +89,47 @@ def command(
 
     read, shown = load_scheme(masks) if masks is not None else None, out
     with several_processes() as processes:
-
-        def note(line: str) -> None:
-            if processes.first:
-                say(f"Note: {line}", err=True)
-
+        how: _How = {
+            "tolerance": tolerance,
+            "surfaces": surfaces,
+            "progress": _progress,
+            "echo": _telling(processes),
+            "processes": processes,
+        }
         if run is not None:
-            summary = evaluate(
-                run,
-                split=split,
-                data=data,
-                masks=read,
-                options=options,
-                out=out,
-                tolerance=tolerance,
-                surfaces=surfaces,
-                progress=lambda items: progress_bar(items, "Evaluating"),
-                echo=note,
-                processes=processes,
-            )
+            summary = evaluate(run, split=split, data=data, masks=read, options=options, out=out, **how)
             shown = out or run / "evaluation" / split
         else:
             assert predictions is not None
             assert labels is not None
-            summary = evaluate_folders(
-                predictions,
-                labels,
-                load_scheme(scheme),
-                out,
-                read,
-                tolerance,
-                surfaces,
-                lambda items: progress_bar(items, "Evaluating"),
-                echo=note,
-                processes=processes,
-            )
+            summary = evaluate_folders(predictions, labels, load_scheme(scheme), out, read, **how)
         if processes.first:
             _tell(summary, shown, run if out is None else None, as_json)
     return 1 if summary.failed else 0
+
+
+class _How(TypedDict):
+    """What judging a run and judging folders have in common."""
+
+    tolerance: float
+    surfaces: Surfaces
+    progress: Callable[[Any], Any]
+    echo: Callable[[str], None]
+    processes: Processes
+
+
+def _progress(items: Any) -> Any:
+    return progress_bar(items, "Evaluating")
+
+
+def _telling(processes: Processes) -> Callable[[str], None]:
+    """Return what tells notes: by one process, since all have the same."""
+
+    def note(line: str) -> None:
+        if processes.first:
+            say(f"Note: {line}", err=True)
+
+    return note
 
 
 def _tell(summary: Summary, tables: Path | None, recorded: Path | None, as_json: bool) -> None:

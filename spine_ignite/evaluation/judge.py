@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,8 @@ from spine_ignite.inference.exam_files import exams_of
 from spine_ignite.inference.inputs import case_jobs
 from spine_ignite.inference.network_sources import find_runs
 from spine_ignite.inference.options import InferenceOptions
-from spine_ignite.inference.predict_files import predict_files
-from spine_ignite.inference.predictor import load_predictor
+from spine_ignite.inference.predict_files import Prediction, predict_files
+from spine_ignite.inference.predictor import Predictor, load_predictor
 from spine_ignite.labels import LabelScheme, load_scheme
 from spine_ignite.locks import lock_folder
 from spine_ignite.machine.processes import ALONE, Processes
@@ -83,39 +85,21 @@ def evaluate(
     with as_recorded(runs[0]):
         config = load_config(runs[0].config)
         options = options.on(config.data)
-        reading = Reading(options.orientation, options.nan)
-        judged = processes.by_first(lambda: judged_cases(runs, split, data, reading, masks))
-        for note in judged.notes:
-            echo(note)
-        cases = judged.cases
-        directory = RunDirectory(run)
-        tables, folder = directory.evaluation / split, directory.predictions / split
-        if out is not None:
-            tables, folder = out, out / "predictions"
-        guard(run)
-        if out is not None:
-            require_apart({"--out": out}, {"--data": data} if data is not None else config.data.roots)
+        judged = _judged(runs, split, data, masks, options, echo, processes)
+        tables, folder = _folders(run, split, out, {"--data": data} if data is not None else config.data.roots)
         predictor = load_predictor(run, options, processes)
-        exams = exams_of(cases)
-        jobs = processes.by_first(lambda: case_jobs(cases, folder))
+        exams = exams_of(judged.cases)
+        jobs = processes.by_first(lambda: case_jobs(judged.cases, folder))
         scheme = load_scheme(config.data.scheme)
-        settings = {"scheme": scheme.name, "split": split, "notes": list(judged.notes), **predictor.settings}
-        if masks is not None:
-            settings["masks"] = masks.to_dict()
+        settings = _settings(scheme, split, judged, predictor, masks)
+        nothing = Summary((), scheme.names, tolerance, settings, surfaces=surfaces)
+        record = partial(record_evaluation, run, predictor, options, tables=tables, cases=judged.cases, data=data)
         with _held(processes, tables, own=out is not None, predictions=folder):
             made = predict_files(predictor, jobs, progress=progress, lock=False, processes=processes, exams=exams)
-            results = {result.source: result for result in made}
-            predicted = [(case, results[case.image]) for case in cases]
-            pairs = [_pair(case, result.output, judged) for case, result in predicted if result.error is None]
-            clean_ups = {case.name: result.note for case, result in predicted if result.note}
-            failed = {case.name: result.error for case, result in predicted if result.error is not None}
-            nothing = Summary((), scheme.names, tolerance, settings, clean_ups, failed, surfaces)
+            pairs, nothing = _pairs(judged, made, nothing)
             summary = judge_pairs(pairs, scheme, nothing, tables, progress, predictor.reading, processes)
             if out is None and processes.first:
-                outputs = [result.output for _, result in predicted if result.error is None]
-                record_evaluation(
-                    run, predictor, options, tables=tables, cases=cases, outputs=outputs, summary=summary, data=data
-                )
+                record(outputs=[pair.prediction for pair in pairs], summary=summary)
             return summary
 
 
@@ -198,6 +182,51 @@ def _held(processes: Processes, tables: Path, *, own: bool, predictions: Path | 
             guard(predictions)
         processes.wait()
         yield
+
+
+def _judged(
+    runs: Sequence[RunDirectory],
+    split: Judged,
+    data: Path | None,
+    masks: LabelScheme | None,
+    options: InferenceOptions,
+    echo: Callable[[str], None],
+    processes: Processes,
+) -> JudgedCases:
+    """Decide which cases are judged, and tell what a reader must know of them."""
+    reading = Reading(options.orientation, options.nan)
+    judged = processes.by_first(lambda: judged_cases(runs, split, data, reading, masks))
+    for note in judged.notes:
+        echo(note)
+    return judged
+
+
+def _folders(run: Path, split: Judged, out: Path | None, data: Mapping[str, Path]) -> tuple[Path, Path]:
+    """Return where tables and label volumes go: into the run, or into ``out``, which is apart from the data."""
+    guard(run)
+    if out is None:
+        directory = RunDirectory(run)
+        return directory.evaluation / split, directory.predictions / split
+    require_apart({"--out": out}, data)
+    return out, out / "predictions"
+
+
+def _settings(
+    scheme: LabelScheme, split: Judged, judged: JudgedCases, predictor: Predictor, masks: LabelScheme | None
+) -> dict[str, Any]:
+    """Say for the record what was judged, and how it was predicted."""
+    settings = {"scheme": scheme.name, "split": split, "notes": list(judged.notes), **predictor.settings}
+    return settings if masks is None else settings | {"masks": masks.to_dict()}
+
+
+def _pairs(judged: JudgedCases, made: Sequence[Prediction], nothing: Summary) -> tuple[list[Pair], Summary]:
+    """Pair what was predicted with its references; the summary tells what was cleaned up, and what failed."""
+    results = {result.source: result for result in made}
+    predicted = [(case, results[case.image]) for case in judged.cases]
+    pairs = [_pair(case, result.output, judged) for case, result in predicted if result.error is None]
+    clean_ups = {case.name: result.note for case, result in predicted if result.note}
+    failed = {case.name: result.error for case, result in predicted if result.error is not None}
+    return pairs, replace(nothing, clean_ups=clean_ups, failed=failed)
 
 
 def _pair(case: Case, prediction: Path, judged: JudgedCases) -> Pair:
