@@ -62,7 +62,7 @@ def command(
     from spine_ignite.studies.making import load_study
     from spine_ignite.studies.opening import open_test as open_now
     from spine_ignite.studies.study_methods import methods_of_study
-    from spine_ignite.studies.study_report import method_rows, pair_rows, report_record, report_study
+    from spine_ignite.studies.study_output import method_rows, pair_rows, report_record, report_study
 
     made = load_study(folder_of(study))
     if methods:

@@ -15,7 +15,8 @@ from spine_ignite.studies.making import Study
 from spine_ignite.studies.pooling import Split
 from spine_ignite.studies.seal import read_openings
 from spine_ignite.studies.study_directory import study_command
-from spine_ignite.studies.study_report import StudyReport, make_report, method_text
+from spine_ignite.studies.study_output import method_text
+from spine_ignite.studies.study_report import StudyReport, make_report
 
 
 def methods_of_study(study: Study, split: Split) -> Methods:

@@ -15,7 +15,8 @@ from spine_ignite.files import write_text
 from spine_ignite.runs.manifest import Entry
 from spine_ignite.studies.making import Study, load_study
 from spine_ignite.studies.seal import make_seal, read_openings, read_seal
-from spine_ignite.studies.study_report import cells_csv, make_report, report_record
+from spine_ignite.studies.study_output import cells_csv, report_record
+from spine_ignite.studies.study_report import make_report
 from spine_ignite.verification.examined import Examined, said
 from spine_ignite.verification.findings import Findings
 from spine_ignite.verification.table_cells import differing_cells, differing_leaves

@@ -20,7 +20,7 @@ from spine_ignite.evaluation.tables import Summary
 from spine_ignite.studies.cell import note_end
 from spine_ignite.studies.making import Study
 from spine_ignite.studies.spread import interval, needed_cases
-from spine_ignite.studies.study_report import report_study
+from spine_ignite.studies.study_output import report_study
 from spine_ignite.volumes.digests import file_sha256
 
 Make = Callable[..., Study]

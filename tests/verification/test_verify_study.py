@@ -17,7 +17,7 @@ from spine_ignite.studies.cell import run_cell
 from spine_ignite.studies.declaration import read_declaration
 from spine_ignite.studies.making import Study, make_study
 from spine_ignite.studies.study_methods import methods_of_study
-from spine_ignite.studies.study_report import report_study
+from spine_ignite.studies.study_output import report_study
 from spine_ignite.verification.verify import verify
 
 
