@@ -60,8 +60,7 @@ def read_dataset_json(path: Path) -> DatasetJson:
         if not isinstance(data, dict):
             raise ValueError("it holds no object with 'labels'")
         labels = _labels(data["labels"])
-        channels: Any = data.get("channel_names", data.get("modality", {}))
-        names = channels.values() if isinstance(channels, dict) else channels
+        names = _channels(data.get("channel_names", data.get("modality", {})))
         title, training = _text(data.get("name", "nnU-Net")), data.get("numTraining")
         count = training if type(training) is int else None
         return DatasetJson(path, labels, tuple(_text(name) for name in names), title, count)
@@ -71,6 +70,16 @@ def read_dataset_json(path: Path) -> DatasetJson:
         raise UsageError(f"{path} is not a dataset.json of nnU-Net: {error} is missing") from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path} is not a dataset.json of nnU-Net: {cut(str(error), 200)}") from error
+
+
+def _channels(said: Any) -> list[Any]:
+    """Return what the channels are called, in the order of their numbers, wherever the file has them."""
+    if not isinstance(said, dict) or not all(str(key).isdecimal() for key in said):
+        return list(said.values() if isinstance(said, dict) else said)
+    numbered = {int(key): name for key, name in said.items()}
+    if sorted(numbered) != list(range(len(said))):
+        raise ValueError(f"its channels are numbered {', '.join(said)}; number them from 0 on without a gap")
+    return [numbered[number] for number in range(len(said))]
 
 
 def structure(name: str) -> tuple[str, str]:

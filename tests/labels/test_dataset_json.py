@@ -66,6 +66,16 @@ def test_a_scheme_is_made_of_the_names_with_vertebrae_from_the_sacrum_up(tmp_pat
     ]
 
 
+def test_channels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    labels = {"background": 0, "L5": 1}
+    for said in ({"10": "K", "2": "C", "1": "B", "0": "A", **{str(n): str(n) for n in range(3, 10)}}, list("AB")):
+        channels = read_dataset_json(write(tmp_path, labels=labels, channel_names=said)).channels
+        assert channels == ("A", "B", "C", *"3456789", "K")[: len(said)]
+    path = write(tmp_path, labels=labels, channel_names={"0": "T2", "2": "T1"})
+    with pytest.raises(UsageError, match=r"its channels are numbered 0, 2; number them from 0 on without a gap"):
+        read_dataset_json(path)
+
+
 def test_nnunets_ignore_label_is_no_class(tmp_path: Path) -> None:
     scheme = load_scheme(write(tmp_path, labels={"background": 0, "L5": 1, "ignore": 2}))
     assert (scheme.names, scheme.ignore) == (("background", "L5"), (2,))
