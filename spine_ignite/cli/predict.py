@@ -81,6 +81,7 @@ def command(
     """
     if (code := launched(nproc)) is not None:
         return code
+    from spine_ignite.inference.channel_numbers import trained_numbers
     from spine_ignite.inference.exam_files import collect
     from spine_ignite.inference.predict_files import Extras, predict_files
     from spine_ignite.inference.predictor import load_predictor
@@ -96,7 +97,8 @@ def command(
     require_unmarked(out)
     with several_processes() as processes:
         predictor = load_predictor(run, options, processes)
-        found = processes.by_first(lambda: collect(predictor.contrasts, inputs, out, series, files))
+        numbers = trained_numbers([run, *options.ensemble])
+        found = processes.by_first(lambda: collect(predictor.contrasts, inputs, out, series, files, numbers))
         notes = _begin(predictor, found, processes.count, as_json) if processes.first else []
         results = predict_files(
             predictor,

@@ -21,10 +21,12 @@ class ContrastNames:
     Args:
         contrasts: of the run, in its order.
         channels: the contrast of each of nnU-Net's channels; empty where names do not end in one.
+        called: what a file calls each of these channels; empty where none does, and they are counted.
     """
 
     contrasts: tuple[str, ...]
     channels: Mapping[int, str] = field(default_factory=dict)
+    called: Mapping[int, str] = field(default_factory=dict)
 
     def tell(self, stem: str) -> Told | None:
         """Return which contrast a file without suffix is, and what the names of its exam have in common.
@@ -63,7 +65,7 @@ def channel_names(contrasts: Sequence[str], root: Path) -> ContrastNames:
             f"{path} names the channels {', '.join(channels)}, and none is called {' or '.join(lacking)}; name the "
             "contrasts as it does (data.contrasts), or correct it"
         )
-    return ContrastNames(tuple(contrasts), named)
+    return ContrastNames(tuple(contrasts), named, {place: channels[place] for place in named})
 
 
 def names_in_folder(contrasts: Sequence[str], files: Iterable[str]) -> ContrastNames:

@@ -13,8 +13,10 @@ from spine_ignite.datasets.contrast_names import ContrastNames, channel_names, n
 from spine_ignite.datasets.exams import TABLE, notes_on_missing, notes_on_others, read_exams
 from spine_ignite.datasets.volume_files import image_volumes
 from spine_ignite.errors import DataError, UsageError, suggest
+from spine_ignite.inference.channel_numbers import notes_on_numbers
 from spine_ignite.inference.inputs import collect_jobs, exam_jobs, volumes_of
 from spine_ignite.labels import dataset_json
+from spine_ignite.runs.contrast_record import Numbers
 from spine_ignite.volumes.contrasts import Files
 from spine_ignite.volumes.reader import volume_stem
 
@@ -70,6 +72,7 @@ def collect(
     out: Path,
     series: Sequence[str] = (),
     named: Mapping[str, Path] | None = None,
+    trained: Sequence[Numbers] = (),
 ) -> Collected:
     """Find what is to be predicted by networks, by what they see.
 
@@ -83,6 +86,7 @@ def collect(
         out: folder of the outputs.
         series: of DICOM, which are read.
         named: files by contrast, of one exam; beside them at most one input.
+        trained: how the files that the networks were trained on were numbered; see :mod:`.channel_numbers`.
 
     Raises:
         DataError: an input is missing, or of none of the contrasts.
@@ -103,7 +107,7 @@ def collect(
         files = [file for path in inputs if _table(path) is None for file in volumes_of(path, series)]
         cases = [case for table in tables for case in _asked(read_exams(table, contrasts), whole=table in inputs)]
         naming = {folder: _names(folder, contrasts, files) for folder in sorted({file.parent for file in files})}
-        notes += _notes_on_numbers(naming)
+        notes += notes_on_numbers(naming, trained)
         cases += _grouped(files, contrasts, naming, others)
     if not cases:
         names = ", ".join(contrasts)
@@ -211,24 +215,7 @@ def _grouped(
 
 def _names(folder: Path, contrasts: Sequence[str], files: Sequence[Path]) -> ContrastNames:
     """How files of a folder are called: those of nnU-Net by its file beside the folder, others by what they end in."""
-    if _described(folder):
+    if (folder.parent / dataset_json.FILE).is_file() and folder.name in ("imagesTr", "imagesTs"):
         return channel_names(contrasts, folder.parent)
     stems = [volume_stem(file) for file in image_volumes(folder)] if len(files) > 1 or not files else []
     return names_in_folder(contrasts, stems or [volume_stem(file) for file in files])
-
-
-def _described(folder: Path) -> bool:
-    return (folder.parent / dataset_json.FILE).is_file() and folder.name in ("imagesTr", "imagesTs")
-
-
-def _notes_on_numbers(naming: Mapping[Path, ContrastNames]) -> list[str]:
-    """Say how numbers were read where no file says what they mean: the network may have learned from others."""
-    notes = []
-    for folder, names in naming.items():
-        if names.channels and not _described(folder):
-            read = ", ".join(f"_{number:04d} is {name}" for number, name in names.channels.items())
-            notes.append(
-                f"in {folder} no file says what the numbers at the end of names mean, and {read}, as the network "
-                "counts them; if they are numbered otherwise, give a table (CSV: case, contrast, image)"
-            )
-    return notes

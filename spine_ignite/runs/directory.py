@@ -199,10 +199,12 @@ def describe_environment(
     plugin: object,
     components: Mapping[str, object],
     processes: int = 1,
+    contrasts: Mapping[str, object] | None = None,
 ) -> str:
     """Return what a run should record about where it ran, as JSON.
 
-    ``plugin`` is the distribution of the architecture, ``components`` those of all that the run uses.
+    ``plugin`` is the distribution of the architecture, ``components`` those of all that the run uses, ``contrasts``
+    what told those of each dataset, where there are any.
     """
     record: dict[str, Any] = {
         "versions": installed_versions(),
@@ -215,6 +217,7 @@ def describe_environment(
         "precision": precision,
         "git_revision": _git_revision(),
         "data_fingerprint": fingerprint,
+        **({"contrasts": dict(contrasts)} if contrasts else {}),
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
     return json.dumps(record, indent=2) + "\n"

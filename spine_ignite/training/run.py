@@ -19,6 +19,7 @@ from spine_ignite.inference.records import is_made_by_hand
 from spine_ignite.machine.processes import Processes, advise, several_processes
 from spine_ignite.machine.workers import workers_end_with_us
 from spine_ignite.runs.checkpoints import read_newest
+from spine_ignite.runs.contrast_record import contrasts_of
 from spine_ignite.runs.directory import (
     RunDirectory,
     describe_environment,
@@ -223,6 +224,7 @@ def _begin(plan: Plan, run: Run, echo: Echo) -> None:
         run.description.plugin,
         origins,
         run.processes.count,
+        contrasts_of(plan.config.data),
     )
     write_text(directory.environment, environment)
 

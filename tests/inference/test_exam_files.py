@@ -159,6 +159,14 @@ def test_commands_and_python_give_the_same_labels(
     capsys.readouterr()
     assert command(["predict", str(run), str(two_contrasts), "-o", str(tmp_path / "all")]) == 0
     assert "Note: 1 of 2 cases lacks the contrast t2, which is 0 there: Case7" in capsys.readouterr().err
+    numbered = tmp_path / "numbered"
+    numbered.mkdir()
+    for number, file in enumerate((t1, t2)):
+        shutil.copy(file, numbered / f"a_{number:04d}.nii.gz")
+    of_training = {"contrasts": {"data.root": {"by": "dataset.json", "channels": {"t1": 1, "t2": 0}}}}
+    (run / "environment.json").write_text(json.dumps(of_training))
+    assert command(["predict", str(run), str(numbered), "-o", str(tmp_path / "counted")]) == 0
+    assert "as the network counts them; in training _0000 is t2, _0001 is t1; if" in capsys.readouterr().err
     assert command(["predict", str(run), str(t1), str(t1.parent), "--contrast", f"t2={t2}", "-o", str(out)]) == 2
     assert "contrasts are named of one exam, and 2 inputs are given" in capsys.readouterr().err
     assert command(["predict", str(run), "-o", str(out)]) == 2

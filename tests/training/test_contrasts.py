@@ -59,6 +59,8 @@ def test_a_run_says_what_its_channels_are_and_which_contrasts_are_missing(two_co
     description = load_network(tmp_path / "run" / "checkpoints" / "best.pt", torch.device("cpu")).description
     assert (description.contrasts, description.in_channels, description.context_slices) == (("t1", "t2"), 6, 1)
     assert len(list((tmp_path / "run" / "predictions" / "epoch_2").iterdir())) == 1
+    recorded = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert recorded["contrasts"] == {"data.root": {"by": "names"}}
 
 
 def test_a_contrast_that_no_training_case_has_is_refused(two_contrasts: Path, tmp_path: Path) -> None:
