@@ -70,7 +70,9 @@ def select(store: SliceStore, names: Sequence[str]) -> list[StoredCase]:
         raise DataError(f"the slice store {store.root} has no training case; check data.root and data.fraction")
     for case in cases:
         if case.label is None:
-            raise DataError(f"training case {case.name} has no mask")
+            raise DataError(
+                f"training case {case.name} has no mask; add one, make it a test case, or leave it out of data.split"
+            )
     return cases
 
 

@@ -129,6 +129,11 @@ def check_datasets(
     dataset, problems = find_all(sources)
     misnamed, notes = check_names(sources)
     problems += misnamed
+    problems += [
+        Problem(case.id, case.image, "is for training and has no mask; add one, or make its case a test case")
+        for case in dataset.cases
+        if case.split == "train" and case.label is None  # by a table or list; of folders it is told as they are paired
+    ]
     cases = progress(dataset.cases) if progress is not None else dataset.cases
     found = tuple(check_case(case, source_of(case, sources).mapping.source, reading) for case in cases)
     for item in found:

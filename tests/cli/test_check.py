@@ -170,3 +170,30 @@ def test_exams_of_several_contrasts(two_contrasts: Path, capsys: pytest.CaptureF
     assert (first["case"], Path(first["file"]).name) == ("1", "Case1_t2.nii.gz")
     assert first["message"].startswith("(t2) covers 22 % of the field of view of")
     assert (second["case"], Path(second["file"]).name) == ("5", "Case5_t2.nii.gz")
+
+
+def test_a_training_case_of_a_table_without_a_mask_is_a_problem(
+    two_contrasts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def name(split: str) -> None:
+        rows = ["1,t1,train/source/Case1_t1.nii.gz,train/label/mask_case1.nii.gz,train"]
+        rows += [f"4,{t},train/source/Case4_{t}.nii.gz,,{split}" for t in ("t1", "t2")]
+        (two_contrasts / "contrasts.csv").write_text("\n".join(["case,contrast,image,mask,split", *rows]))
+
+    exams = ("--set", "data.contrasts=[t1,t2]", "--json")
+    name("train")
+    code, out = check(capsys, two_contrasts, *exams)
+    assert (code, json.loads(out)["problems"]) == (
+        1,
+        [
+            {
+                "case": "4",
+                "file": str(two_contrasts / "train/source/Case4_t1.nii.gz"),
+                "message": "is for training and has no mask; add one, or make its case a test case",
+            }
+        ],
+    )
+    for split in ("test", ""):
+        name(split)
+        code, out = check(capsys, two_contrasts, *exams)
+        assert (code, json.loads(out)["problems"]) == (0, [])

@@ -73,6 +73,15 @@ def test_a_contrast_that_no_training_case_has_is_refused(two_contrasts: Path, tm
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_training_case_of_a_table_without_a_mask_is_refused(two_contrasts: Path, tmp_path: Path) -> None:
+    rows = [f"{n},t1,train/source/Case{n}_t1.nii.gz,train/label/mask_case{n}.nii.gz,train" for n in (1, 2)]
+    rows += [f"4,{name},train/source/Case4_{name}.nii.gz,,train" for name in ("t1", "t2")]
+    (two_contrasts / "contrasts.csv").write_text("\n".join(["case,contrast,image,mask,split", *rows]))
+    with pytest.raises(DataError, match=r"training case 4 has no mask; add one, make it a test case, or leave it out"):
+        train(config(two_contrasts), tmp_path / "run", echo=quiet)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
 def test_a_resumed_run_leaves_out_the_same_contrasts_bit_for_bit(
     two_contrasts: Path, tmp_path: Path, stopped: Stopped
 ) -> None:
