@@ -43,7 +43,7 @@ ready: $(READY)/.trained
 
 $(READY)/.phantoms: | install
 	$(BIN)/spine-ignite phantom $(READY)/lumbar $(PHANTOMS) --train 280 --test 20 --view lumbar --seed 1
-	$(BIN)/spine-ignite phantom $(READY)/any $(PHANTOMS) --train 100 --test 0 --view any --seed 2
+	$(BIN)/spine-ignite phantom $(READY)/any $(PHANTOMS) --train 280 --test 0 --view any --seed 2
 	@touch $@
 
 $(READY)/.trained: $(READY)/.phantoms | install

@@ -22,7 +22,7 @@ _MOST_BYTES = 2**24
 
 _COLUMN = ("S", "L6", *(f"L{n}" for n in range(5, 0, -1)), "T13", *(f"T{n}" for n in range(12, 0, -1)))
 _UPWARDS = (*_COLUMN, *(f"C{n}" for n in range(7, 0, -1)))
-_KINDS = ("background", "sacrum", "vertebra", "disc", "canal", "cord", "other")
+_KINDS = ("background", "sacrum", "vertebra", "disc", "canal", "cord", "rib", "other")
 IGNORE = "ignore"  # nnU-Net's name for the label of voxels that count nowhere
 
 
@@ -108,6 +108,8 @@ def structure(name: str) -> tuple[str, str]:
         return "canal", "canal"
     if re.search(r"\b(cord|medulla|myelon)\b", text):
         return "cord", "cord"
+    if re.search(r"\bribs?\b", text):
+        return "rib", re.sub(r"\bribs\b", "rib", text).replace(" ", "")
     return "other", re.sub(r"[\W_]+", "", name.lower())
 
 

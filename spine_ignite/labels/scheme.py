@@ -20,7 +20,7 @@ FILES = (".yaml", ".yml", ".json", ".tsv")  # a scheme of another name is a regi
 _LONGEST = 100  # characters of a name
 _MOST_VALUES = 256  # of a class
 _MOST_CLASSES = 255
-Kind = Literal["background", "sacrum", "vertebra", "disc", "canal", "cord", "other"]
+Kind = Literal["background", "sacrum", "vertebra", "disc", "canal", "cord", "rib", "other"]
 Extent = Literal["body", "whole"]
 
 IGNORE = 255  # in arrays of class indices: a voxel that counts nowhere, neither in training nor when judged

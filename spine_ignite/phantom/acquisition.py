@@ -149,7 +149,7 @@ class Exam:
         if len(near):
             paint_canal(near, self.spine, self.signals, SPINE_VALUES["canal"], SPINE_VALUES["cord"])
             paint_longitudinal_ligaments(near, self.spine, self.signals)
-            paint_arches(near, self.spine, self.signals)
+            paint_arches(near, self.spine, self.signals, SPINE_VALUES["rib"])
             paint_bodies(near, self.spine, self.signals, SPINE_VALUES)
             near.store()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,9 @@ from spine_ignite.phantom.tissues import Signals, Tissue
 CANAL_DEPTH, CANAL_WIDTH = 17.0, 24.0
 SAC_END = -55.0
 _RIM = 1.1
+
+_Place = tuple[float, float, float]
+_Rod = tuple[_Place, _Place, float, float]  # from, to, radius, and by how much it is drawn out upwards and downwards
 
 
 def paint_canal(points: Points, spine: Spine, signals: Signals, canal: int, cord: int) -> None:
@@ -64,8 +69,8 @@ def paint_longitudinal_ligaments(points: Points, spine: Spine, signals: Signals)
     points.signal[part[band]] = signals.mean[Tissue.LIGAMENT]
 
 
-def paint_arches(points: Points, spine: Spine, signals: Signals) -> None:
-    """Paint foramina with fat and root, then the arch of each vertebra."""
+def paint_arches(points: Points, spine: Spine, signals: Signals, ribs: int) -> None:
+    """Paint foramina with fat and root, then the arch of each vertebra; ``ribs`` is the label of these."""
     for vertebra, middle in zip(spine.vertebrae, spine.middles, strict=True):
         part = points.between(float(middle) - 60, float(middle) + 34)
         if part.stop == part.start:
@@ -81,7 +86,9 @@ def paint_arches(points: Points, spine: Spine, signals: Signals) -> None:
         place = chosen + part.start
         near = Local(np.abs(at.a[chosen]), at.b[chosen] - np.float32(vertebra.depth / 2), at.u[chosen])
         _paint_foramen(points, place, near, vertebra, signals)
-        away = _arch(near, vertebra)
+        rib = _rib(near, vertebra)
+        away = np.minimum(_arch(near, vertebra), rib)
+        points.label[chosen[rib < 0] + part.start] = ribs
         bone = np.flatnonzero(away < 0)
         place = place[bone]
         mean = signals.mean
@@ -119,7 +126,7 @@ def _arch(at: Local, vertebra: Vertebra) -> Array:
     """
     h, lumbar = vertebra.height, vertebra.lumbar
     scale = vertebra.width / 46 if lumbar else vertebra.width / 34
-    nearest, farthest = float(at.a.min()), float(at.a.max())
+    nearest = float(at.a.min())
     away = np.full(at.a.shape, 9.0, np.float32)
     if lumbar == 1:
         side = 0.32 * vertebra.width
@@ -141,14 +148,8 @@ def _arch(at: Local, vertebra: Vertebra) -> Array:
             ((side - 2, 14, 0.0), (2, 19, -0.35 * h), 3.2, 2.0),
             ((side + 2, 11, 0.25 * h), (side + 16, 20, 0.3 * h), 4.6, 1.0),
         ]
-        if vertebra.rib:
-            end = side + min(vertebra.rib, 90.0)
-            parts.append(((side, -7, 0.5 * h), (side + 15, 14, 0.3 * h), 4.2, 1.2))
-            parts.append(((side + 15, 14, 0.3 * h), (end, 24, -0.35 * h), 4.4, 1.6))
         spinous = (16.0, 44.0, -0.35 * h, 0.25 if lumbar else 0.75, 0.26 * h)
-    for start, stop, radius, tall in parts:
-        if min(start[0], stop[0]) - radius - 1 < farthest and max(start[0], stop[0]) + radius + 1 > nearest:
-            np.minimum(away, _capsule(at, start, stop, radius, tall), out=away)
+    _join(away, at, parts)
     if nearest < 6:
         first, last, middle, drop, half = spinous
         past = np.clip(at.b - first, 0, None)
@@ -158,6 +159,25 @@ def _arch(at: Local, vertebra: Vertebra) -> Array:
         edge = np.hypot(np.clip(high, 0, None), np.clip(deep, 0, None)) - 5
         np.minimum(away, np.maximum(edge, at.a - 2.6 - 0.07 * past), out=away)
     return away
+
+
+def _rib(at: Local, vertebra: Vertebra) -> Array:
+    """Distance to the bone of a thoracic vertebra's rib, negative inside: from the head, beside the disc, down."""
+    away = np.full(at.a.shape, 9.0, np.float32)
+    if vertebra.lumbar < 1 and vertebra.rib:
+        h, side = vertebra.height, 0.34 * vertebra.width
+        neck = (side + 15, 14, 0.3 * h)
+        end = side + min(vertebra.rib, 90.0)
+        _join(away, at, [((side, -7, 0.5 * h), neck, 4.2, 1.2), (neck, (end, 24, -0.35 * h), 4.4, 1.6)])
+    return away
+
+
+def _join(away: Array, at: Local, rods: Sequence[_Rod]) -> None:
+    """Bring the nearer of what is there and of some rods into ``away``."""
+    nearest, farthest = float(at.a.min()), float(at.a.max())
+    for start, stop, radius, tall in rods:
+        if min(start[0], stop[0]) - radius - 1 < farthest and max(start[0], stop[0]) + radius + 1 > nearest:
+            np.minimum(away, _capsule(at, start, stop, radius, tall), out=away)
 
 
 def _capsule(

@@ -14,7 +14,8 @@ _DISCS = (
     "L6/S", "L5/S", "L5/L6", "L4/L5", "L3/L4", "L2/L3", "L1/L2", "T12/L1", "T13/L1", "T12/T13",
     *(f"T{n}/T{n + 1}" for n in range(11, 0, -1)),
 )  # fmt: skip
-SPINE_VALUES = {name: value for value, name in enumerate(("background", "S", *_BODIES, *_DISCS, "canal", "cord"))}
+_ALL = ("background", "S", *_BODIES, *_DISCS, "canal", "cord", "rib")
+SPINE_VALUES = {name: value for value, name in enumerate(_ALL)}
 """Value of each structure in the scheme ``spine``, in which all is painted."""
 
 

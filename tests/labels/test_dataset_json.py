@@ -29,6 +29,8 @@ def write(folder: Path, **content: Any) -> Path:
         (("L4/L5", "L4_5", "intervertebral disc L4-L5"), ("disc", "L4/L5")),
         (("canal", "spinal canal", "SpinalCanal"), ("canal", "canal")),
         (("cord", "spinal_cord", "Spinal Cord"), ("cord", "cord")),
+        (("rib", "Ribs"), ("rib", "rib")),
+        (("rib_left_12", "Rib left 12"), ("rib", "ribleft12")),
         (("background", "Background"), ("background", "background")),
         (("Vertebra 3", "vertebra_3"), ("other", "vertebra3")),
         (("disc 3",), ("other", "disc3")),

@@ -71,8 +71,24 @@ def test_each_disc_lies_between_its_two_neighbours(exams) -> None:  # type: igno
 def test_every_value_is_of_the_scheme_and_fused_discs_are_bone(exams) -> None:  # type: ignore[no-untyped-def]
     for exam, _, label in exams:
         names = {v.name for v in exam.spine.vertebrae} | {d.name for d in exam.spine.discs if not d.fused}
-        allowed = {SPINE_VALUES[name] for name in names | {"background", "S", "canal", "cord"}}
+        allowed = {SPINE_VALUES[name] for name in names | {"background", "S", "canal", "cord", "rib"}}
         assert set(np.unique(label).tolist()) <= allowed
+
+
+def test_ribs_lie_beside_thoracic_vertebrae_and_above_the_middle_of_l1(exams) -> None:  # type: ignore[no-untyped-def]
+    beside = 0
+    for exam, _, label in exams:
+        voxels = np.argwhere(label == SPINE_VALUES["rib"])
+        for vertebra in exam.spine.vertebrae if len(voxels) else ():
+            a, b, u = in_frame(exam, vertebra, voxels).T
+            if vertebra.name == "L1":
+                assert u.min() > 0
+            # A head lies beside the disc above, or the body's upper edge.
+            head = (np.abs(np.abs(a) - 0.34 * vertebra.width) < 6) & (np.abs(b - vertebra.depth / 2 + 7) < 6)
+            near = head & (np.abs(u - 0.5 * vertebra.height) < 6)
+            assert not near.any() or vertebra.name.startswith("T")
+            beside += near.any()
+    assert beside > 5
 
 
 def test_the_cord_ends_at_the_conus_and_lies_in_the_canal(exams) -> None:  # type: ignore[no-untyped-def]

@@ -8,7 +8,7 @@ from typing import Any
 from spine_ignite.labels.scheme import LabelClass
 
 PRIVATE = "99SPINEIGNITE"  # the scheme of codes for what SNOMED CT, as in pydicom, has none for
-_KINDS = {"sacrum": "Sacrum", "canal": "VertebralCanal", "cord": "SpinalCord"}
+_KINDS = {"sacrum": "Sacrum", "canal": "VertebralCanal", "cord": "SpinalCord", "rib": "Rib"}
 _LEVEL = re.compile(r"[CTL]\d{1,2}")
 
 
