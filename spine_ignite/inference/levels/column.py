@@ -16,6 +16,7 @@ from spine_ignite.inference.levels.instances import find_instances
 from spine_ignite.inference.levels.naming import Posterior, infer
 from spine_ignite.inference.levels.pieces import Found, nothing_found
 from spine_ignite.inference.levels.renaming import rename
+from spine_ignite.inference.levels.ribs import ribs_beside
 from spine_ignite.inference.levels.sequence import SchemeLevels
 from spine_ignite.labels import LabelScheme
 
@@ -104,7 +105,7 @@ def name_column(
         known = pooled_probabilities(ids[indices > 0], probabilities, count)
     elif known is None:
         known = pooled_names(found.ids, indices[found.box], count, scheme.num_classes)
-    evidence = gather(found, known, levels)
+    evidence = gather(found, known, levels, ribs_beside(found, indices, affine, scheme))
     posterior = infer(weigh(evidence, levels, weights or Weights(), given))
     if not posterior.namings:
         raise DataError("no naming of the column fits the levels that are given; check them and their places")

@@ -39,6 +39,7 @@ class Evidence:
         sacrum: distance from the lowest vertebra's middle to the sacrum's upper end in usual distances, less what it is
             where the vertebra stands on the sacrum; None without a sacrum.
         visible: number of vertebrae for which there is room in the image below the lowest.
+        ribs: ml of a rib that are seen to the left and to the right of each ``(N, 2)``, NaN where nothing can be said.
     """
 
     names: Floats
@@ -50,9 +51,10 @@ class Evidence:
     discs: tuple[tuple[int | None, int | None, Floats], ...]
     sacrum: float | None
     visible: int
+    ribs: Floats
 
 
-def gather(found: Found, names: Floats, levels: SchemeLevels) -> Evidence:
+def gather(found: Found, names: Floats, levels: SchemeLevels, ribs: Floats | None = None) -> Evidence:
     """Gather the evidence of a column that has at least one vertebra.
 
     Args:
@@ -60,6 +62,7 @@ def gather(found: Found, names: Floats, levels: SchemeLevels) -> Evidence:
         names: mean probability of each class over the voxels of each piece ``(pieces, classes)``, in the order of
             their numbers from 1.
         levels: of the scheme.
+        ribs: see :func:`~spine_ignite.inference.levels.ribs.ribs_beside`; None if nothing is known of them.
     """
     vertebrae = found.vertebrae
     height = _heights(vertebrae)
@@ -84,6 +87,7 @@ def gather(found: Found, names: Floats, levels: SchemeLevels) -> Evidence:
         discs=tuple(_placed(disc, names[disc.id - 1], along, usual) for disc in found.discs),
         sacrum=sacrum,
         visible=max(0, int(found.room[0] / usual - _HALF)),
+        ribs=np.full((len(vertebrae), 2), np.nan) if ribs is None else ribs,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 # The model's number. It is raised by whoever changes the model, the reasons, the laws or the traits: what was named or
 # calibrated by another one is made anew, and not certified before.
-NAMING = 2
+NAMING = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,9 @@ class Weights:
         sacrum: standard deviation of the distance between the sacrum and the vertebra on it, in usual distances.
         stray: probability that the distance of neighbours, or a length, says nothing at all.
         odd_sacrum: probability that the place of what is called the sacrum says nothing.
+        ribs: exponent of the volume of a rib that is seen on a side of a vertebra.
+        rib_even: ml that speak neither for nor against a rib.
+        rib_most: of one side, for or against it.
     """
 
     names: float = 0.4
@@ -45,6 +48,9 @@ class Weights:
     sacrum: float = 0.25
     stray: float = 0.0001
     odd_sacrum: float = 0.02
+    ribs: float = 1.0
+    rib_even: float = 0.4
+    rib_most: float = 2.0
 
     def to_dict(self) -> dict[str, float]:
         """Plain data."""

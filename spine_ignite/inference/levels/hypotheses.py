@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spine_ignite.inference.levels.evidence import Evidence
 from spine_ignite.inference.levels.exponents import Weights
+from spine_ignite.inference.levels.ribs import rib_odds
 from spine_ignite.inference.levels.sequence import SACRUM, VARIANTS, SchemeLevels
 
 Floats = NDArray[np.float64]
@@ -134,6 +135,7 @@ def _emission(evidence: Evidence, levels: SchemeLevels, weights: Weights, given:
     shared = max(1, pieces) ** weights.shared
     of_names = weights.names if levels.discs or levels.sacra else weights.alone
     named = _named(evidence.names, levels.vertebrae, levels.sacra)
+    odds = rib_odds(evidence.ribs, weights)[:, None]
     single = [_length(length, 1.0, weights) for length in evidence.length]
     double = [_length(length, _MERGED_LENGTH, weights) - weights.merged for length in evidence.length]
     emission = np.full((pieces, len(VARIANTS), STATES), _IMPOSSIBLE)
@@ -142,9 +144,11 @@ def _emission(evidence: Evidence, levels: SchemeLevels, weights: Weights, given:
         pair = chance[:, :-1] + chance[:, 1:]
         places = chance.shape[1]
         exponent = (of_names / shared * evidence.weight)[:, None]
-        emission[:, variant, :places] = exponent * _log(chance, weights.floor) + np.array(single)[:, None]
+        rib = odds * np.array([level.startswith("T") for level in kind.levels])
+        emission[:, variant, :places] = exponent * _log(chance, weights.floor) + np.array(single)[:, None] + rib
         merged = slice(_PLACES, _PLACES + places - 1)
         emission[:, variant, merged] = exponent * _log(pair / 2, weights.floor) + np.array(double)[:, None]
+        emission[:, variant, merged] += (rib[:, :-1] + rib[:, 1:]) / 2
         for above, below, names in evidence.discs:
             beside = above if above is not None else below
             if beside is not None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from spine_ignite.errors import DataError
 from spine_ignite.files import write_text
+from spine_ignite.inference.levels.assumptions import assumptions
 from spine_ignite.inference.levels.certificate import Certificate, uncalibrated
 from spine_ignite.inference.levels.column import Column
 from spine_ignite.inference.levels.reasons import reasons
@@ -55,6 +56,7 @@ def describe(
             **_promise(promised),
             "reasons": [*promised.reasons, *(reason.text for reason in known_reasons)],
             "asked_for": [*promised.reasons, *(reason.text for reason in known_reasons if reason.asks)],
+            "assumed": assumptions(column),
             "alternatives": _alternatives(column),
         },
     }

@@ -58,13 +58,13 @@ def rename(
     result[owned] = np.where(kept[numbers], indices[owned], table[numbers])
     _cut_merged(result, found, naming, levels)
     _rename_fragments(result, indices, found, table, levels)
-    _rename_beyond(result, found, naming, levels, VARIANTS[_variant(posterior)].levels)
+    _rename_beyond(result, found, naming, levels, VARIANTS[likeliest_variant(posterior)].levels)
     return result, names
 
 
 def name_discs(found: Found, posterior: Posterior) -> dict[int, str | None]:
     """Return the name ``upper/lower`` of each disc by the vertebra next to it; None for one that is next to none."""
-    order = VARIANTS[_variant(posterior)].levels
+    order = VARIANTS[likeliest_variant(posterior)].levels
     known = [(piece, names) for piece, names in zip(found.vertebrae, posterior.best, strict=True) if names]
     steps = np.diff([piece.height for piece, _ in known])
     usual = float(np.median(steps)) if len(steps) else 35.0
@@ -81,7 +81,7 @@ def name_discs(found: Found, posterior: Posterior) -> dict[int, str | None]:
     return named
 
 
-def _variant(posterior: Posterior) -> int:
+def likeliest_variant(posterior: Posterior) -> int:
     """Return the likeliest variant of the spine that allows the best naming."""
     allowed = [
         variant

@@ -20,7 +20,8 @@ def column(called: list[str]) -> KnownColumn:
     for place, name in enumerate(called):
         table[place, LEVELS.vertebrae[name]] = 0.9
     ones = np.ones(4)
-    evidence = Evidence(table, 30 * ones, ones, np.zeros(4, bool), np.arange(4.0), ones, (), None, 0)
+    ribs = np.full((4, 2), np.nan)
+    evidence = Evidence(table, 30 * ones, ones, np.zeros(4, bool), np.arange(4.0), ones, (), None, 0, ribs)
     return KnownColumn(evidence, LEVELS, TRUTH)
 
 

@@ -33,6 +33,7 @@ def evidence(names: list[str], sacrum: float | None = 0.0, doubt: float = 0.05, 
         "discs": (),
         "sacrum": sacrum,
         "visible": 1,
+        "ribs": np.full((count, 2), np.nan),
     }
     return Evidence(**{**known, **changes})  # type: ignore[arg-type]
 
