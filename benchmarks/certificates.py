@@ -40,7 +40,7 @@ from spine_ignite.volumes.volume import Volume
 Indices = NDArray[np.uint8]
 # What names are held against, the column of the CSV file that says whether all are right, and whether after a click.
 TRUTHS = (("by the person's levels", "right", "click"), ("counted from twelve thoracic", "counted", "click_counted"))
-SEED = 20_264  # of no other phantoms: the network `ready` learnt from seeds 1, 2 and 4; nothing was chosen on these
+SEED = 20_264  # of no other phantoms: the network `ready` learnt from seeds 1, 2 and 4
 _ANCHOR = 0.5  # of the median vertebra: what is seen of the sacrum, or of the lowest thoracic vertebra, that counts
 FIELDS = (
     "number",

@@ -75,7 +75,7 @@ _CLEANUP = {
 }
 _SCHEMES = {
     "mrspineseg": "MRSpineSeg: sacrum, nine vertebrae, nine discs (20 classes)",
-    "spine": "Sacrum, L6 to T1 with T13, discs between them, canal, cord (44 classes)",
+    "spine": "Sacrum, L6 to T1 with T13, discs between them, canal, cord, ribs (45 classes)",
     "spider": "SPIDER: vertebrae and discs up to the skull, spinal canal",
     "totalspineseg": "TotalSpineSeg: sacrum to C1, discs, canal, cord",
     "spineps": "SPINEPS, masks of instances (seg-vert): sacrum to C1, discs",

@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 # above it, and the rib goes down from there (Gray's Anatomy, 41st ed., ch. 53).
 _REACH_UP = 0.6
 _ASIDE = 22.0  # mm from the column's middle line, from which a rib that is there is seen: heads lie at 15 to 20 mm
+_PLAIN = 0.4  # ml of a rib that are seen where it need not be seen whole
 _NOTHING = 0.01  # of a trace that says nothing: less is no less
 _SEEN = 1.0  # odds (their logarithm) from which a rib counts as seen, or as missing
 _USUAL = 36.0  # mm between the middles of lumbar vertebrae, where a column shows one alone
@@ -27,8 +28,8 @@ _FURTHEST = 60.0  # mm to either side: further out ribs have left the height of 
 def ribs_beside(found: Found, indices: NDArray[np.uint8], affine: Floats, scheme: LabelScheme) -> Floats:
     """Return how much of a rib is seen to the left and to the right of each vertebra, in ml ``(N, 2)``.
 
-    NaN stands where nothing can be said: the image ends before a rib would be seen, the field of view cuts the vertebra
-    off and there is none, or there is no rib anywhere, as in labels that leave ribs out.
+    NaN stands where nothing can be said: the image ends before a rib would be seen, or cuts the vertebra off, and
+    little or nothing of one is there; or there is no rib anywhere, as in labels that leave ribs out.
 
     Args:
         found: pieces of a column, with at least one vertebra.
@@ -56,7 +57,7 @@ def ribs_beside(found: Found, indices: NDArray[np.uint8], affine: Floats, scheme
         aside = places[number == place] @ to_left - middle
         for side, (sign, end) in enumerate(((1, ends.max()), (-1, ends.min()))):
             there = np.count_nonzero((sign * aside > 0) & (sign * aside < _FURTHEST)) * millilitre
-            if there > 0 or (sign * (end - middle) >= _ASIDE and not piece.cut):
+            if there >= _PLAIN or (sign * (end - middle) >= _ASIDE and not piece.cut):
                 seen[place, side] = there
     return seen
 
@@ -94,6 +95,6 @@ def shows_lowest_rib(odds: Floats, naming: Sequence[tuple[str, ...]]) -> bool:
     """
     known = [(place, names) for place, names in enumerate(naming) if names]
     for (low, below), (high, above) in itertools.pairwise(known):
-        if below[-1] == "L1" and above[0].startswith("T"):
+        if below[-1] == "L1" and above[0] in ("T12", "T13"):
             return bool(odds[high] > _SEEN and odds[low] < -_SEEN)
     return False

@@ -34,8 +34,8 @@ def _boxes(
         labels[middle - 3 : middle + 4, 4 : LOWEST - GAP, 20:40] = SCHEME.names.index("S")
     for number, (name, other) in enumerate(zip(names, others or names, strict=True)):
         low = LOWEST + number * (BODY + GAP)
-        labels[middle - 3 : middle + 3, low : low + BODY, 20:42] = SCHEME.names.index(name)
-        labels[middle : middle + 3, low : low + BODY, 20:42] = SCHEME.names.index(other)
+        labels[middle - 3 : middle + 4, low : low + BODY, 20:42] = SCHEME.names.index(name)
+        labels[middle + 1 : middle + 4, low : low + BODY, 20:42] = SCHEME.names.index(other)
         for side in (ribs or {}).get(number, ""):
             first = middle - 6 if side == "L" else middle + 5  # x grows to the right
             labels[first : first + 2, low + BODY - 10 : low + BODY + 2, 8:18] = RIB

@@ -48,7 +48,9 @@ def test_another_number_that_is_seen_is_the_one_that_is_told(said: Said) -> None
 
 
 def test_of_what_a_person_said_nothing_is_assumed(said: Said) -> None:
-    assert said([*LUMBAR, "T12"], given=Given({2: "L3"})) == []
+    assert said([*LUMBAR, "T12"], given=Given({2: "L3"})) == [TWELVE], "a lumbar level tells nothing of it"
+    assert said([*LUMBAR, "T12"], given=Given({5: "T12"})) == []
+    assert said(LUMBAR, given=Given({}, "L5")) == []
 
 
 def test_nothing_is_assumed_of_no_column() -> None:

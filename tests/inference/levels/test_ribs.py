@@ -34,13 +34,20 @@ def test_a_rib_is_found_on_its_side_of_its_vertebra(named: Named) -> None:
     assert found.evidence.ribs == pytest.approx(np.array([[0, 0]] * 5 + [[ONE, 0], [ONE, ONE]]))
 
 
-def test_nothing_is_said_where_slices_end_early_or_labels_have_no_ribs(named: Named) -> None:
-    narrow = named([*LUMBAR, "T12"], {5: "L"}, slices=11)
+def test_nothing_is_said_where_labels_have_no_ribs(named: Named) -> None:
     without = named([*LUMBAR, "T12", "T11"])
-    assert narrow.evidence is not None
     assert without.evidence is not None
-    assert np.isnan(narrow.evidence.ribs[:5]).all()
     assert np.isnan(without.evidence.ribs).all(), "masks that leave ribs out do not say that there are none"
+
+
+def test_where_slices_end_early_a_trace_says_nothing_and_a_plain_rib_is_one(boxes: Boxes) -> None:
+    labels, affine = boxes([*LUMBAR, "T12"], slices=11)
+    for rows, expected in ((1, np.nan), (12, 12 * 10 * 4.0 * 1.5 * 1.5 / 1000)):
+        labels[0, 146 : 146 + rows, 8:18] = RIB
+        evidence = name_column(labels, affine, SCHEME).evidence
+        assert evidence is not None
+        assert evidence.ribs[5] == pytest.approx([expected, np.nan], nan_ok=True)
+        assert np.isnan(evidence.ribs[:5]).all()
 
 
 def test_sides_and_volumes_do_not_depend_on_how_the_volume_is_stored(boxes: Boxes) -> None:
@@ -78,6 +85,7 @@ def test_the_lowest_rib_tells_the_levels_where_there_is_no_sacrum(named: Named) 
     odds = rib_odds(found.evidence.ribs, Weights())
     assert shows_lowest_rib(odds, found.posterior.best)
     assert not shows_lowest_rib(odds, tuple((name,) for name in called))
+    assert not shows_lowest_rib(np.array([-3.0, 3.0]), (("L1",), ("T11",))), "T12 was missed"
     assert not shows_lowest_rib(np.zeros(6), found.posterior.best), "nothing is seen"
     told = {reason.text: reason.asks for reason in reasons(found)}
     assert told["no sacrum was found: the levels are counted from the lowest rib"] is False
