@@ -54,7 +54,7 @@ class Evidence:
     ribs: Floats
 
 
-def gather(found: Found, names: Floats, levels: SchemeLevels, ribs: Floats | None = None) -> Evidence:
+def gather(found: Found, names: Floats, levels: SchemeLevels, ribs: Floats) -> Evidence:
     """Gather the evidence of a column that has at least one vertebra.
 
     Args:
@@ -62,7 +62,7 @@ def gather(found: Found, names: Floats, levels: SchemeLevels, ribs: Floats | Non
         names: mean probability of each class over the voxels of each piece ``(pieces, classes)``, in the order of
             their numbers from 1.
         levels: of the scheme.
-        ribs: see :func:`~spine_ignite.inference.levels.ribs.ribs_beside`; None if nothing is known of them.
+        ribs: see :func:`~spine_ignite.inference.levels.ribs.ribs_beside`.
     """
     vertebrae = found.vertebrae
     height = _heights(vertebrae)
@@ -87,7 +87,7 @@ def gather(found: Found, names: Floats, levels: SchemeLevels, ribs: Floats | Non
         discs=tuple(_placed(disc, names[disc.id - 1], along, usual) for disc in found.discs),
         sacrum=sacrum,
         visible=max(0, int(found.room[0] / usual - _HALF)),
-        ribs=np.full((len(vertebrae), 2), np.nan) if ribs is None else ribs,
+        ribs=ribs,
     )
 
 

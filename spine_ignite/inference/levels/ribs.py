@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from spine_ignite.inference.levels.evidence import usual_distance
 from spine_ignite.inference.levels.exponents import Weights
 from spine_ignite.inference.levels.pieces import Found
 from spine_ignite.labels import LabelScheme
@@ -21,7 +22,6 @@ _ASIDE = 22.0  # mm from the column's middle line, from which a rib that is ther
 _PLAIN = 0.4  # ml of a rib that are seen where it need not be seen whole
 _NOTHING = 0.01  # of a trace that says nothing: less is no less
 _SEEN = 1.0  # odds (their logarithm) from which a rib counts as seen, or as missing
-_USUAL = 36.0  # mm between the middles of lumbar vertebrae, where a column shows one alone
 _FURTHEST = 60.0  # mm to either side: further out ribs have left the height of their vertebrae
 
 
@@ -65,7 +65,7 @@ def ribs_beside(found: Found, indices: NDArray[np.uint8], affine: Floats, scheme
 def _bounds(found: Found) -> Floats:
     """Return heights between which a rib belongs to each vertebra ``(N + 1,)``, in mm along the curve."""
     heights = np.array([piece.height for piece in found.vertebrae])
-    steps = np.diff(heights) if len(heights) > 1 else np.array([_USUAL])
+    steps = np.diff(heights) if len(heights) > 1 else np.array([usual_distance(heights)])
     tops = heights + _REACH_UP * np.append(steps, steps[-1])[: len(heights)]
     bounds: Floats = np.append(heights[0] - (1 - _REACH_UP) * steps[0], tops)
     return bounds
